@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "base/str.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+static bool reserve(struct str *s, size_t more)
+{
+	size_t wanted = s->length + more + 1;
+	size_t grown = s->capacity ? s->capacity : 64;
+	char *moved;
+
+	if (s->failed || wanted <= s->capacity)
+		return !s->failed;
+	while (grown < wanted)
+		grown *= 2;
+	moved = realloc(s->text, grown);
+	if (!moved) {
+		s->failed = true;
+		return false;
+	}
+	s->text = moved;
+	s->capacity = grown;
+	return true;
+}
+
+void str_add_bytes(struct str *s, const void *bytes, size_t count)
+{
+	if (!reserve(s, count))
+		return;
+	memcpy(s->text + s->length, bytes, count);
+	s->length += count;
+	s->text[s->length] = '\0';
+}
+
+void str_add(struct str *s, const char *text)
+{
+	str_add_bytes(s, text, strlen(text));
+}
+
+void str_printf(struct str *s, const char *format, ...)
+{
+	va_list args;
+	int length;
+
+	va_start(args, format);
+	length = vsnprintf(NULL, 0, format, args);
+	va_end(args);
+	if (length < 0 || !reserve(s, (size_t)length))
+		return;
+	va_start(args, format);
+	vsnprintf(s->text + s->length, (size_t)length + 1, format, args);
+	va_end(args);
+	s->length += (size_t)length;
+}
+
+char *str_take(struct str *s)
+{
+	char *text;
+
+	str_add_bytes(s, "", 0);
+	text = s->failed ? NULL : s->text;
+	if (s->failed)
+		free(s->text);
+	*s = (struct str){ 0 };
+	return text;
+}
+
+void str_fini(struct str *s)
+{
+	free(s->text);
+	*s = (struct str){ 0 };
+}
+
+static int parse_digits(const char *text, char **ret_end, uint64_t *ret_value)
+{
+	int base = text[0] == '0' && (text[1] == 'x' || text[1] == 'X') ? 16 : 10;
+
+	if (text[0] < '0' || text[0] > '9')
+		return -EINVAL;
+	errno = 0;
+	*ret_value = strtoull(text, ret_end, base);
+	return -errno;
+}
+
+int parse_size(const char *text, uint64_t *ret_bytes)
+{
+	static const char units[] = "KMGT";
+	unsigned shift = 0;
+	uint64_t value;
+	const char *unit;
+	char *end;
+	int rc = parse_digits(text, &end, &value);
+
+	if (rc)
+		return rc;
+	unit = *end ? strchr(units, *end & ~0x20) : NULL;
+	if (unit) {
+		shift = 10 * (unsigned)(unit - units + 1);
+		end++;
+		if (!strcasecmp(end, "ib") || !strcasecmp(end, "b"))
+			end += strlen(end);
+	}
+	if (*end)
+		return -EINVAL;
+	if (shift && value >> (64 - shift))
+		return -ERANGE;
+	*ret_bytes = value << shift;
+	return 0;
+}
+
+int parse_u64(const char *text, uint64_t min, uint64_t max, uint64_t *ret_value)
+{
+	uint64_t value;
+	char *end;
+	int rc = parse_digits(text, &end, &value);
+
+	if (rc)
+		return rc;
+	if (*end)
+		return -EINVAL;
+	if (value < min || value > max)
+		return -ERANGE;
+	*ret_value = value;
+	return 0;
+}
+
+int parse_bool(const char *text, bool *ret_value)
+{
+	static const struct {
+		const char *word;
+		bool value;
+	} words[] = {
+		{ "on", true },	  { "yes", true }, { "true", true },   { "1", true },
+		{ "off", false }, { "no", false }, { "false", false }, { "0", false },
+	};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(words); i++) {
+		if (!strcmp(text, words[i].word)) {
+			*ret_value = words[i].value;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A PCI function as the host bridge and its own model see it; config space, BARs, MSI-X.
+ *
+ * Spec: PCI Local Bus 3.0 chapter 6; PCI Express Base 4.0 section 7.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "state/fields.h"
+#include "vm/bus.h"
+#include "vm/device.h"
+#include "vm/engine.h"
+#include "vm/irq.h"
+#include "vm/memory.h"
+
+#define PCI_CONFIG_BYTES 4096
+#define PCI_BARS	 6
+#define PCI_MSIX_MAX	 2048
+
+struct pci_bus;
+struct pci_function;
+
+enum pci_bar_kind { PCI_BAR_NONE, PCI_BAR_IO, PCI_BAR_MEM32, PCI_BAR_MEM64 };
+
+struct pci_bar {
+	enum pci_bar_kind kind;
+	bool prefetchable;
+	uint64_t size;		  /* power of two, at least 16 */
+	struct bus_region region; /* ops, device, lock set by the function's model */
+};
+
+struct pci_function_ops {
+	/*
+	 * Optional. A config write that the generic rules have already applied (writable bits, command, BARs, MSI-X).
+	 * Device lock held.
+	 */
+	void (*config_written)(struct pci_function *function, unsigned offset, unsigned size);
+	/* Optional. A vector was masked or unmasked, or all changed (vector PCI_MSIX_MAX). Device lock held. */
+	void (*msix_changed)(struct pci_function *function, unsigned vector);
+};
+
+/* Embedded in the device model. */
+struct pci_function {
+	const struct pci_function_ops *ops;
+	struct device *device; /* its lock guards everything here */
+	struct pci_bus *bus;
+	uint8_t devfn;
+	uint8_t config[PCI_CONFIG_BYTES];
+	uint8_t writable[PCI_CONFIG_BYTES];	   /* bits a guest write changes */
+	uint8_t write_1_to_clear[PCI_CONFIG_BYTES];
+	uint8_t reset_config[PCI_CONFIG_BYTES];	   /* values after reset, recorded by pci_attach() */
+	struct pci_bar bars[PCI_BARS];
+	unsigned next_capability;
+	struct pci_msix *msix;
+	struct irq_line intx; /* set by pci_attach() if `interrupt_pin` in config is set */
+};
+
+struct pci_identity {
+	uint16_t vendor, device, subsystem_vendor, subsystem;
+	uint32_t class_code; /* 24 bits: class, subclass, interface */
+	uint8_t revision;
+	bool intx;
+};
+
+/* What a function needs from the machine to interrupt. */
+struct pci_host_services {
+	struct memory *memory;
+	struct bus *ports, *mmio;
+	struct msi_sink msi;
+	struct engine *engine; /* for irqfd and ioeventfd; NULL: none */
+};
+
+/* Prepares config space; the function is attached with pci_attach() when its BARs and capabilities are there. */
+void pci_function_init(struct pci_function *function, const struct pci_function_ops *ops,
+		       struct device *device, const struct pci_identity *identity);
+
+/* Declares BAR `index` (64-bit ones take the next, too). */
+void pci_bar_init(struct pci_function *function, unsigned index, enum pci_bar_kind kind,
+		  bool prefetchable, uint64_t size, const struct bus_ops *ops, void *ctx);
+
+/* Appends a capability of `bytes` (header included) and returns its offset; body is zero and read-only. */
+unsigned pci_capability_add(struct pci_function *function, uint8_t id, unsigned bytes);
+
+/* Gives the function `vectors` (1 to 2048) MSI-X vectors, table and PBA in BAR `bar` of their own. */
+int pci_msix_init(struct pci_function *function, unsigned vectors, unsigned bar, struct err *err);
+
+/* Sends the vector's message, or sets it pending while masked. Any thread that holds the device lock. */
+void pci_msix_notify(struct pci_function *function, unsigned vector);
+bool pci_msix_enabled(const struct pci_function *function);
+
+bool pci_bus_master(const struct pci_function *function);
+
+/* Device lock held: config space back to reset values, BARs unmapped, MSI-X masked. */
+void pci_function_reset(struct pci_function *function);
+void pci_function_fini(struct pci_function *function);
+
+/* The described state of the config space, BARs and MSI-X table; part 0, 1 …, NULL after the last. */
+const struct state_desc *pci_state_part(struct pci_function *function, unsigned index,
+					void **ret_object);
+
+/*
+ * The bus (bus 0 of the segment). Config access through ports 0xcf8/0xcfc and ECAM is the host bridge's
+ * (pci/host.h). `devfn` -1: the first free slot. -EEXIST, -ENOSPC.
+ */
+int pci_attach(struct pci_bus *bus, struct pci_function *function, int devfn, struct err *err);
+const struct pci_host_services *pci_services(const struct pci_bus *bus);
