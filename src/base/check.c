@@ -6,6 +6,7 @@
 
 _Noreturn void check_failed(const char *file, int line, const char *expression)
 {
-	fprintf(stderr, "cella: %s:%d: internal error: check (%s) failed\n", file, line, expression);
+	fprintf(stderr, "cella: %s:%d: internal error: check (%s) failed\n", file, line,
+		expression);
 	abort();
 }

@@ -2,9 +2,10 @@
 /*
  * check(): our own mistakes, and nothing else.
  *
- * A check stays in release builds and ends the process with file, line and expression. It never stands on input of a
- * guest, a disk, the network or the host, and its expression has no side effects. debug_check() is for costly invariants
- * and exists only in builds with CELLA_DEBUG (the sanitizer build).
+ * A check stays in release builds and ends the process with file, line and expression. It never
+ * stands on input of a guest, a disk, the network or the host, and its expression has no side
+ * effects. debug_check() is for costly invariants and exists only in builds with CELLA_DEBUG (the
+ * sanitizer build).
  */
 #pragma once
 

@@ -61,7 +61,7 @@ int err_wrap(struct err *err, const char *format, ...)
 	va_end(args);
 	memcpy(inner, err->text, sizeof(inner));
 	/* A message that does not fit loses its end, never its context. */
-	snprintf(err->text, sizeof(err->text), "%.*s: %.*s", ERR_TEXT_MAX / 2, context, ERR_TEXT_MAX, inner);
+	snprintf(err->text, sizeof(err->text), "%.*s: %s", ERR_TEXT_MAX / 2, context, inner);
 	return err->code;
 }
 

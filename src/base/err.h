@@ -2,8 +2,8 @@
 /*
  * Errors that a person will read.
  *
- * A function that can fail returns 0 or a negative errno. Where a person will see the failure its last parameter is a
- * `struct err *`, filled where the facts are known and wrapped on the way up:
+ * A function that can fail returns 0 or a negative errno. Where a person will see the failure its
+ *last parameter is a `struct err *`, filled where the facts are known and wrapped on the way up:
  *
  *	int disk_open(const char *path, struct err *err)
  *	{
@@ -15,8 +15,9 @@
  *	if (rc)
  *		return err_wrap(err, "disk '%s'", id);
  *
- * Messages: lower case, verb first, objects in single quotes, no full stop. The hint says what to do.
- * Every function accepts NULL for `err` and then only passes the code on. Not thread-safe per object.
+ * Messages: lower case, verb first, objects in single quotes, no full stop. The hint says what to
+ *do. Every function accepts NULL for `err` and then only passes the code on. Not thread-safe per
+ *object.
  */
 #pragma once
 
@@ -32,7 +33,8 @@ struct err {
 
 #define ERR_INIT ((struct err){ 0 })
 
-/* Sets code and message, forgets an earlier hint; `code` is an errno of either sign. Returns the negative errno. */
+/* Sets code and message, forgets an earlier hint; `code` is an errno of either sign. Returns the
+ * negative errno. */
 int err_set(struct err *err, int code, const char *format, ...) PRINTF_LIKE(3, 4);
 
 /* As err_set(), with ": " and the system's words for `code` behind the message. */

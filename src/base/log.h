@@ -2,8 +2,9 @@
 /*
  * The log: lines on stderr (or another descriptor) with a level, for operators and developers.
  *
- * Level and descriptor are process-wide, set once by main before threads start, changed later only atomically. A line is
- * one write(2), so lines of threads never mix. In a terminal in raw mode a line ends with CR LF.
+ * Level and descriptor are process-wide, set once by main before threads start, changed later only
+ * atomically. A line is one write(2), so lines of threads never mix. In a terminal in raw mode a
+ * line ends with CR LF.
  */
 #pragma once
 
@@ -16,7 +17,8 @@ enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG, LOG_TRACE };
 
 extern _Atomic enum log_level log_threshold; /* exception to "no globals": tools/globals.txt */
 
-/* Descriptor that takes the lines (borrowed), and whether it is a raw terminal. Default: 2, false. */
+/* Descriptor that takes the lines (borrowed), and whether it is a raw terminal. Default: 2, false.
+ */
 void log_set_output(int fd, bool raw_terminal);
 
 /* The level of that name ("error" … "trace"); false if there is none. */
@@ -37,8 +39,8 @@ void log_write(enum log_level level, const char *format, ...) PRINTF_LIKE(2, 3);
 #define log_trace(...) log_at(LOG_TRACE, __VA_ARGS__)
 
 /*
- * A guest can repeat its mistakes at any rate: such lines are written once per object. The flag lives in the object
- * (a device, a queue), is zero at first, and may be cleared at its reset.
+ * A guest can repeat its mistakes at any rate: such lines are written once per object. The flag
+ * lives in the object (a device, a queue), is zero at first, and may be cleared at its reset.
  */
 struct log_once {
 	atomic_flag said;

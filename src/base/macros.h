@@ -5,8 +5,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]) + 0 * sizeof(char[1 - 2 * !!__same_as_pointer(a)]))
-#define __same_as_pointer(a) __builtin_types_compatible_p(__typeof__(a), __typeof__(&(a)[0]))
+#define ARRAY_SIZE(a)                                                                              \
+	(sizeof(a) / sizeof((a)[0]) + 0 * sizeof(char[1 - 2 * !!IS_POINTER_TO_FIRST_OF_(a)]))
+#define IS_POINTER_TO_FIRST_OF_(a) __builtin_types_compatible_p(__typeof__(a), __typeof__(&(a)[0]))
 
 /* The struct of type `type` whose field `member` is at `ptr`. */
 #define container_of(ptr, type, member)                                                            \

@@ -135,7 +135,7 @@ int parse_bool(const char *text, bool *ret_value)
 		const char *word;
 		bool value;
 	} words[] = {
-		{ "on", true },	  { "yes", true }, { "true", true },   { "1", true },
+		{ "on", true },   { "yes", true }, { "true", true },   { "1", true },
 		{ "off", false }, { "no", false }, { "false", false }, { "0", false },
 	};
 

@@ -9,8 +9,9 @@
 #include "base/macros.h"
 
 /*
- * A growing string. `text` is always a valid C string once something was added, NULL before. The first failure to
- * allocate sticks: later additions do nothing, `failed` is true, and str_take() returns NULL.
+ * A growing string. `text` is always a valid C string once something was added, NULL before. The
+ * first failure to allocate sticks: later additions do nothing, `failed` is true, and str_take()
+ * returns NULL.
  */
 struct str {
 	char *text;
@@ -22,17 +23,19 @@ void str_add(struct str *s, const char *text);
 void str_add_bytes(struct str *s, const void *bytes, size_t count);
 void str_printf(struct str *s, const char *format, ...) PRINTF_LIKE(2, 3);
 
-/* Moves the text out (caller frees); "" if nothing was added, NULL if memory ran out. `s` is empty afterwards. */
+/* Moves the text out (caller frees); "" if nothing was added, NULL if memory ran out. `s` is empty
+ * afterwards. */
 char *str_take(struct str *s);
 void str_fini(struct str *s);
 
 /*
- * A size in bytes: decimal digits and an optional K, M, G or T (either case, powers of two; "KiB" or "KB" accepted for
- * the same). 0, or -EINVAL, -ERANGE; `*ret_bytes` untouched on failure.
+ * A size in bytes: decimal digits and an optional K, M, G or T (either case, powers of two; "KiB"
+ * or "KB" accepted for the same). 0, or -EINVAL, -ERANGE; `*ret_bytes` untouched on failure.
  */
 int parse_size(const char *text, uint64_t *ret_bytes);
 
-/* A whole number from `min` to `max`, decimal or 0x hexadecimal, nothing behind it. 0, -EINVAL or -ERANGE. */
+/* A whole number from `min` to `max`, decimal or 0x hexadecimal, nothing behind it. 0, -EINVAL or
+ * -ERANGE. */
 int parse_u64(const char *text, uint64_t min, uint64_t max, uint64_t *ret_value);
 
 /* "on", "yes", "true", "1" or their opposites. 0 or -EINVAL. */

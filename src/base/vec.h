@@ -22,7 +22,8 @@
 		size_t count, capacity;                                                            \
 	}
 
-/* Makes room for `more` further items of `item_size` bytes; 0 or -ENOMEM, nothing changed on failure. */
+/* Makes room for `more` further items of `item_size` bytes; 0 or -ENOMEM, nothing changed on
+ * failure. */
 int vec_grow(void **items, size_t count, size_t *capacity, size_t more, size_t item_size);
 
 #define vec_reserve(v, more)                                                                       \
@@ -36,8 +37,7 @@ int vec_grow(void **items, size_t count, size_t *capacity, size_t more, size_t i
 		vec_rc_;                                                                           \
 	})
 
-#define vec_for_each(pos, v)                                                                       \
-	for (pos = (v)->items; pos < (v)->items + (v)->count; pos++)
+#define vec_for_each(pos, v) for (pos = (v)->items; pos < (v)->items + (v)->count; pos++)
 
 #define vec_fini(v)                                                                                \
 	do {                                                                                       \

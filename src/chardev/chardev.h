@@ -2,8 +2,8 @@
 /*
  * A character back-end: the other end of a serial port or console.
  *
- * Bytes from the guest are never lost while someone listens: a back-end that cannot take them says so, and calls
- * `write_ready` when it can. With nobody at the other end it swallows them.
+ * Bytes from the guest are never lost while someone listens: a back-end that cannot take them says
+ * so, and calls `write_ready` when it can. With nobody at the other end it swallows them.
  */
 #pragma once
 
@@ -18,7 +18,8 @@ struct chardev;
 
 /* The device's side. Called on the back-end's loop thread, without back-end locks. */
 struct chardev_receiver {
-	/* Bytes from outside; returns how many were taken. For the rest the back-end waits for chardev_receive_ready(). */
+	/* Bytes from outside; returns how many were taken. For the rest the back-end waits for
+	 * chardev_receive_ready(). */
 	size_t (*receive)(void *ctx, const uint8_t *bytes, size_t count);
 	/* Optional: chardev_write() has room again. */
 	void (*write_ready)(void *ctx);
@@ -30,7 +31,8 @@ struct chardev_receiver {
 struct chardev_ops {
 	const char *name; /* "stdio", "pty", "file", "unix" */
 
-	/* Required. Takes bytes from the guest, returns how many (0: full). Never blocks. Any thread. */
+	/* Required. Takes bytes from the guest, returns how many (0: full). Never blocks. Any
+	 * thread. */
 	size_t (*write)(struct chardev *chardev, const uint8_t *bytes, size_t count);
 	/* Required. The device has room for input again. Any thread. */
 	void (*receive_ready)(struct chardev *chardev);
@@ -44,7 +46,8 @@ struct chardev {
 	struct chardev_receiver receiver;
 };
 
-/* Wrappers: the only callers of the slots. chardev_attach comes before the loop runs; NULL chardevs swallow and give nothing. */
+/* Wrappers: the only callers of the slots. chardev_attach comes before the loop runs; NULL chardevs
+ * swallow and give nothing. */
 void chardev_attach(struct chardev *chardev, struct chardev_receiver receiver);
 size_t chardev_write(struct chardev *chardev, const uint8_t *bytes, size_t count);
 void chardev_receive_ready(struct chardev *chardev);

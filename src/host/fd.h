@@ -19,7 +19,8 @@ int fd_write_all(int fd, const void *buffer, size_t count);
 int fd_set_nonblocking(int fd, bool nonblocking);
 
 /*
- * The whole file `path` in memory, at most `max_bytes` of it. Caller frees `*ret_bytes`, which has a NUL behind its
+ * The whole file `path` in memory, at most `max_bytes` of it. Caller frees `*ret_bytes`, which has
+ * a NUL behind its
  * `*ret_count` bytes. Errors: -EFBIG over the limit, and open's and read's.
  */
 int fd_read_file(const char *path, size_t max_bytes, void **ret_bytes, size_t *ret_count,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One epoll set, one timerfd armed for the earliest deadline of a binary heap, one eventfd that wakes the loop for
- * posted tasks. `lock` guards the heap, the task queue and the flags; it is never held while a callback runs.
+ * One epoll set, one timerfd armed for the earliest deadline of a binary heap, one eventfd that
+ * wakes the loop for posted tasks. `lock` guards the heap, the task queue and the flags; it is
+ * never held while a callback runs.
  */
 #include "host/loop.h"
 
@@ -30,7 +31,7 @@ struct loop {
 	VEC(struct loop_timer *) heap; /* guarded by lock */
 	struct loop_task *first_task;  /* guarded by lock */
 	struct loop_task **last_task;  /* guarded by lock */
-	bool stop;		       /* guarded by lock */
+	bool stop;                     /* guarded by lock */
 };
 
 static void heap_place(struct loop *loop, size_t index, struct loop_timer *timer)
@@ -135,7 +136,8 @@ static void timers_ready(struct loop_fd *source, uint32_t events)
 
 	(void)events;
 	drain(source->fd);
-	/* `now` is taken once: timers that come due meanwhile wait for the next turn, behind the descriptors. */
+	/* `now` is taken once: timers that come due meanwhile wait for the next turn, behind the
+	 * descriptors. */
 	while ((timer = next_expired(loop, now)))
 		timer->expired(timer);
 }
@@ -300,7 +302,8 @@ int loop_timer_arm(struct loop *loop, struct loop_timer *timer, uint64_t deadlin
 void loop_timer_cancel(struct loop *loop, struct loop_timer *timer)
 {
 	LOCK_SCOPE(&loop->lock);
-	/* The alarm may now ring once for nothing; that is cheaper than a system call for each cancel. */
+	/* The alarm may now ring once for nothing; that is cheaper than a system call for each
+	 * cancel. */
 	if (timer->heap_index)
 		heap_remove(loop, timer);
 }

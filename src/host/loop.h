@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The event loop: one thread waits for descriptors, timers and posted tasks, and calls their functions one after another.
+ * The event loop: one thread waits for descriptors, timers and posted tasks, and calls their
+ * functions one after another.
  *
- * Sources are embedded in the objects that own them and are never allocated by the loop. Callbacks run on the loop's
- * thread with no loop lock held, so they may add, arm, cancel and remove any source. "Any thread" below means that;
- * everything else is for the loop's thread, or for any thread while nobody runs the loop.
+ * Sources are embedded in the objects that own them and are never allocated by the loop. Callbacks
+ * run on the loop's thread with no loop lock held, so they may add, arm, cancel and remove any
+ * source. "Any thread" below means that; everything else is for the loop's thread, or for any
+ * thread while nobody runs the loop.
  */
 #pragma once
 
@@ -20,13 +22,15 @@ struct loop;
 int loop_new(struct loop **ret_loop, struct err *err);
 void loop_free(struct loop *loop);
 
-/* Dispatches until loop_stop(); 0, or a negative errno of epoll. The calling thread becomes the loop's thread. */
+/* Dispatches until loop_stop(); 0, or a negative errno of epoll. The calling thread becomes the
+ * loop's thread. */
 int loop_run(struct loop *loop);
 
 /* Makes loop_run() return after the callback in progress. Any thread. */
 void loop_stop(struct loop *loop);
 
-/* A descriptor (borrowed; the owner closes it after loop_fd_remove()). `events`: EPOLLIN, EPOLLOUT; level-triggered. */
+/* A descriptor (borrowed; the owner closes it after loop_fd_remove()). `events`: EPOLLIN, EPOLLOUT;
+ * level-triggered. */
 struct loop_fd {
 	int fd;
 	void (*ready)(struct loop_fd *source, uint32_t events);
@@ -40,8 +44,9 @@ int loop_fd_change(struct loop *loop, struct loop_fd *source, uint32_t events);
 void loop_fd_remove(struct loop *loop, struct loop_fd *source);
 
 /*
- * A one-shot timer on clock_now_ns(). Zero-initialise, then set `expired`. A timer whose owner has a lock should check
- * under that lock whether it is still meant: a cancel from another thread may lose the race against the expiry.
+ * A one-shot timer on clock_now_ns(). Zero-initialise, then set `expired`. A timer whose owner has
+ * a lock should check under that lock whether it is still meant: a cancel from another thread may
+ * lose the race against the expiry.
  */
 struct loop_timer {
 	void (*expired)(struct loop_timer *timer);
@@ -55,7 +60,8 @@ int loop_timer_arm(struct loop *loop, struct loop_timer *timer, uint64_t deadlin
 /* Any thread. On the loop's thread, `expired` is not called any more after it. */
 void loop_timer_cancel(struct loop *loop, struct loop_timer *timer);
 
-/* A function to run on the loop's thread; posting one that is already queued does nothing. Zero-initialise, set `run`. */
+/* A function to run on the loop's thread; posting one that is already queued does nothing.
+ * Zero-initialise, set `run`. */
 struct loop_task {
 	void (*run)(struct loop_task *task);
 	struct loop_task *next;

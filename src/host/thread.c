@@ -8,7 +8,9 @@
 int thread_start(pthread_t *ret_thread, const char *name, void *(*run)(void *), void *ctx,
 		 struct err *err)
 {
-	static const int synchronous[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT };
+	static const int synchronous[] = {
+		SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT
+	};
 	sigset_t blocked, before;
 	char short_name[16];
 	int rc;

@@ -11,8 +11,8 @@
 #include "base/err.h"
 
 /*
- * Starts a joinable thread named `name` (cut to 15 characters) with all signals blocked but the synchronous ones.
- * Errors: -EAGAIN and what pthread_create(3) says.
+ * Starts a joinable thread named `name` (cut to 15 characters) with all signals blocked but the
+ * synchronous ones. Errors: -EAGAIN and what pthread_create(3) says.
  */
 int thread_start(pthread_t *ret_thread, const char *name, void *(*run)(void *), void *ctx,
 		 struct err *err);

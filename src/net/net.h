@@ -2,9 +2,9 @@
 /*
  * A network back-end: where a NIC's frames go to and come from.
  *
- * Frames travel with a `struct virtio_net_hdr_v1` in front (12 bytes, little-endian, num_buffers unused), which says what
- * checksum and segmentation work is still open. A back-end only ever gets, and only gives, work that net_offloads_set()
- * agreed on.
+ * Frames travel with a `struct virtio_net_hdr_v1` in front (12 bytes, little-endian, num_buffers
+ * unused), which says what checksum and segmentation work is still open. A back-end only ever gets,
+ * and only gives, work that net_offloads_set() agreed on.
  */
 #pragma once
 
@@ -19,7 +19,7 @@
 #include "host/loop.h"
 
 #define NET_HEADER_BYTES sizeof(struct virtio_net_hdr_v1)
-#define NET_FRAME_MAX	 (65536 + 64) /* with segmentation offload; bytes behind the header */
+#define NET_FRAME_MAX    (65536 + 64) /* with segmentation offload; bytes behind the header */
 
 struct net_backend;
 
@@ -33,8 +33,8 @@ enum net_offload {
 /* The NIC's side. Called on the back-end's loop thread. */
 struct net_receiver {
 	/*
-	 * A frame for the guest: `iov[0]` starts with the header. True: taken (copied). False: no room; the back-end
-	 * keeps or drops it and waits for net_receive_ready() of that queue.
+	 * A frame for the guest: `iov[0]` starts with the header. True: taken (copied). False: no
+	 * room; the back-end keeps or drops it and waits for net_receive_ready() of that queue.
 	 */
 	bool (*receive)(void *ctx, unsigned queue, const struct iovec *iov, unsigned iov_count);
 	/* net_send() may be tried again after it said -EAGAIN. */
@@ -45,14 +45,17 @@ struct net_receiver {
 struct net_ops {
 	const char *name; /* "user", "tap" */
 
-	/* Required. Header and frame, copied or sent before it returns. 0, -EAGAIN, or -EIO (frame lost). Any thread. */
-	int (*send)(struct net_backend *net, unsigned queue, const struct iovec *iov, unsigned iov_count);
+	/* Required. Header and frame, copied or sent before it returns. 0, -EAGAIN, or -EIO (frame
+	 * lost). Any thread. */
+	int (*send)(struct net_backend *net, unsigned queue, const struct iovec *iov,
+		    unsigned iov_count);
 	/* Required. The guest has buffers again. Any thread. */
 	void (*receive_ready)(struct net_backend *net, unsigned queue);
 	/* Required. Loop thread. */
 	void (*close)(struct net_backend *net);
 
-	/* Optional (none): what the back-end can take from, and give to, the NIC; and the agreement on it. */
+	/* Optional (none): what the back-end can take from, and give to, the NIC; and the agreement
+	 * on it. */
 	unsigned (*offloads)(struct net_backend *net);
 	int (*offloads_set)(struct net_backend *net, unsigned from_guest, unsigned to_guest);
 	/* Optional (1): queue pairs it was opened with, and how many of them the guest uses. */

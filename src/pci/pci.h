@@ -17,8 +17,8 @@
 #include "vm/memory.h"
 
 #define PCI_CONFIG_BYTES 4096
-#define PCI_BARS	 6
-#define PCI_MSIX_MAX	 2048
+#define PCI_BARS         6
+#define PCI_MSIX_MAX     2048
 
 struct pci_bus;
 struct pci_function;
@@ -28,17 +28,18 @@ enum pci_bar_kind { PCI_BAR_NONE, PCI_BAR_IO, PCI_BAR_MEM32, PCI_BAR_MEM64 };
 struct pci_bar {
 	enum pci_bar_kind kind;
 	bool prefetchable;
-	uint64_t size;		  /* power of two, at least 16 */
+	uint64_t size;            /* power of two, at least 16 */
 	struct bus_region region; /* ops, device, lock set by the function's model */
 };
 
 struct pci_function_ops {
 	/*
-	 * Optional. A config write that the generic rules have already applied (writable bits, command, BARs, MSI-X).
-	 * Device lock held.
+	 * Optional. A config write that the generic rules have already applied (writable bits,
+	 * command, BARs, MSI-X). Device lock held.
 	 */
 	void (*config_written)(struct pci_function *function, unsigned offset, unsigned size);
-	/* Optional. A vector was masked or unmasked, or all changed (vector PCI_MSIX_MAX). Device lock held. */
+	/* Optional. A vector was masked or unmasked, or all changed (vector PCI_MSIX_MAX). Device
+	 * lock held. */
 	void (*msix_changed)(struct pci_function *function, unsigned vector);
 };
 
@@ -49,9 +50,9 @@ struct pci_function {
 	struct pci_bus *bus;
 	uint8_t devfn;
 	uint8_t config[PCI_CONFIG_BYTES];
-	uint8_t writable[PCI_CONFIG_BYTES];	   /* bits a guest write changes */
+	uint8_t writable[PCI_CONFIG_BYTES]; /* bits a guest write changes */
 	uint8_t write_1_to_clear[PCI_CONFIG_BYTES];
-	uint8_t reset_config[PCI_CONFIG_BYTES];	   /* values after reset, recorded by pci_attach() */
+	uint8_t reset_config[PCI_CONFIG_BYTES]; /* values after reset, recorded by pci_attach() */
 	struct pci_bar bars[PCI_BARS];
 	unsigned next_capability;
 	struct pci_msix *msix;
@@ -73,7 +74,8 @@ struct pci_host_services {
 	struct engine *engine; /* for irqfd and ioeventfd; NULL: none */
 };
 
-/* Prepares config space; the function is attached with pci_attach() when its BARs and capabilities are there. */
+/* Prepares config space; the function is attached with pci_attach() when its BARs and capabilities
+ * are there. */
 void pci_function_init(struct pci_function *function, const struct pci_function_ops *ops,
 		       struct device *device, const struct pci_identity *identity);
 
@@ -81,13 +83,16 @@ void pci_function_init(struct pci_function *function, const struct pci_function_
 void pci_bar_init(struct pci_function *function, unsigned index, enum pci_bar_kind kind,
 		  bool prefetchable, uint64_t size, const struct bus_ops *ops, void *ctx);
 
-/* Appends a capability of `bytes` (header included) and returns its offset; body is zero and read-only. */
+/* Appends a capability of `bytes` (header included) and returns its offset; body is zero and
+ * read-only. */
 unsigned pci_capability_add(struct pci_function *function, uint8_t id, unsigned bytes);
 
-/* Gives the function `vectors` (1 to 2048) MSI-X vectors, table and PBA in BAR `bar` of their own. */
+/* Gives the function `vectors` (1 to 2048) MSI-X vectors, table and PBA in BAR `bar` of their own.
+ */
 int pci_msix_init(struct pci_function *function, unsigned vectors, unsigned bar, struct err *err);
 
-/* Sends the vector's message, or sets it pending while masked. Any thread that holds the device lock. */
+/* Sends the vector's message, or sets it pending while masked. Any thread that holds the device
+ * lock. */
 void pci_msix_notify(struct pci_function *function, unsigned vector);
 bool pci_msix_enabled(const struct pci_function *function);
 
@@ -97,13 +102,14 @@ bool pci_bus_master(const struct pci_function *function);
 void pci_function_reset(struct pci_function *function);
 void pci_function_fini(struct pci_function *function);
 
-/* The described state of the config space, BARs and MSI-X table; part 0, 1 …, NULL after the last. */
+/* The described state of the config space, BARs and MSI-X table; part 0, 1 …, NULL after the last.
+ */
 const struct state_desc *pci_state_part(struct pci_function *function, unsigned index,
 					void **ret_object);
 
 /*
- * The bus (bus 0 of the segment). Config access through ports 0xcf8/0xcfc and ECAM is the host bridge's
- * (pci/host.h). `devfn` -1: the first free slot. -EEXIST, -ENOSPC.
+ * The bus (bus 0 of the segment). Config access through ports 0xcf8/0xcfc and ECAM is the host
+ * bridge's (pci/host.h). `devfn` -1: the first free slot. -EEXIST, -ENOSPC.
  */
 int pci_attach(struct pci_bus *bus, struct pci_function *function, int devfn, struct err *err);
 const struct pci_host_services *pci_services(const struct pci_bus *bus);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Field tables: the saved state of a device or vCPU as a const table; save, load, dump and documentation walk it.
+ * Field tables: the saved state of a device or vCPU as a const table; save, load, dump and
+ *documentation walk it.
  *
  *	static const struct state_field pit_channel_fields[] = {
  *		STATE_FIELD(struct pit_channel, reload, .min = 1, .max = 0x10000),
@@ -17,13 +18,14 @@
  *		.name = "pit", .version = 2, .fields = pit_fields, .post_load = pit_post_load,
  *	};
  *
- * What is described is the modelled hardware, never our shortcuts. A field is a C integer or bool of 1, 2, 4 or 8 bytes,
- * an array of them, raw bytes, or nested structs. Saving does not change the source.
+ * What is described is the modelled hardware, never our shortcuts. A field is a C integer or bool
+ *of 1, 2, 4 or 8 bytes, an array of them, raw bytes, or nested structs. Saving does not change the
+ *source.
  *
- * Stream (all integers little-endian): name as u16 length and bytes; u32 version; u32 payload bytes; payload: the fields
- * in table order that exist since that version, arrays item by item, nested structs in place. A loader refuses a name it
- * does not expect, a version above its own, a value out of range, a payload too short or too long, and then leaves the
- * object as it was.
+ * Stream (all integers little-endian): name as u16 length and bytes; u32 version; u32 payload
+ *bytes; payload: the fields in table order that exist since that version, arrays item by item,
+ *nested structs in place. A loader refuses a name it does not expect, a version above its own, a
+ *value out of range, a payload too short or too long, and then leaves the object as it was.
  */
 #pragma once
 
@@ -41,10 +43,10 @@ struct state_field {
 	enum state_kind kind;
 	bool is_signed;
 	uint32_t offset;
-	uint32_t size;	/* bytes of one item */
+	uint32_t size;  /* bytes of one item */
 	uint32_t count; /* items */
 	uint32_t since; /* first version that has the field; 0 and 1: all */
-	uint64_t min;	/* valid range of an integer; max 0: anything that fits its size */
+	uint64_t min;   /* valid range of an integer; max 0: anything that fits its size */
 	uint64_t max;
 	const struct state_field *fields; /* of STATE_NESTED */
 };
@@ -55,17 +57,24 @@ struct state_desc {
 	const struct state_field *fields;
 
 	/*
-	 * Optional, called on a copy of the object's described fields' values after all were loaded: rejects
-	 * combinations that ranges cannot express. 0 or negative errno; must not have effects.
+	 * Optional, called on a copy of the object's described fields' values after all were
+	 * loaded: rejects combinations that ranges cannot express. 0 or negative errno; must not
+	 * have effects.
 	 */
 	int (*validate)(const void *object, struct err *err);
-	/* Optional: brings what hangs from the state (timers, lines, masks) in step with it. Cannot fail. */
+	/* Optional: brings what hangs from the state (timers, lines, masks) in step with it. Cannot
+	 * fail. */
 	void (*post_load)(void *object);
 };
 
 #define STATE_SIZEOF(type, member) sizeof(((type *)0)->member)
 #define STATE_IS_SIGNED(type, member)                                                              \
-	_Generic(((type *)0)->member, int8_t : true, int16_t : true, int32_t : true, int64_t : true, default : false)
+	_Generic(((type *)0)->member, int8_t                                                       \
+		 : true, int16_t                                                                   \
+		 : true, int32_t                                                                   \
+		 : true, int64_t                                                                   \
+		 : true, default                                                                   \
+		 : false)
 
 /* An integer, bool or enum member. */
 #define STATE_FIELD(type, member, ...)                                                             \
@@ -101,7 +110,8 @@ struct state_desc {
 		.fields = (table), __VA_ARGS__                                                     \
 	}
 
-/* A growing (save) or finite (load) byte stream. The first error sticks; check it once at the end. */
+/* A growing (save) or finite (load) byte stream. The first error sticks; check it once at the end.
+ */
 struct state_stream {
 	uint8_t *bytes;
 	size_t count, capacity, at;

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The machine's clock: nanoseconds since power-on that stand still while the machine is paused, and timers on it.
+ * The machine's clock: nanoseconds since power-on that stand still while the machine is paused, and
+ * timers on it.
  *
- * Device timers are one-shot and fire on the machine's I/O loop thread. A device's `expired` takes its own lock and then
- * checks that the timer is still meant (compare the deadline it keeps), because a cancel may lose the race.
+ * Device timers are one-shot and fire on the machine's I/O loop thread. A device's `expired` takes
+ * its own lock and then checks that the timer is still meant (compare the deadline it keeps),
+ * because a cancel may lose the race.
  */
 #pragma once
 
@@ -17,8 +19,8 @@
 struct machine_clock {
 	struct loop *loop;
 	pthread_mutex_t lock;
-	struct list timers; /* armed ones; guarded by lock */
-	bool running;	    /* guarded by lock */
+	struct list timers;         /* armed ones; guarded by lock */
+	bool running;               /* guarded by lock */
 	_Atomic uint64_t frozen_ns; /* machine time while paused */
 	_Atomic uint64_t origin_ns; /* host time of machine time 0 while running; 0: paused */
 };

@@ -2,9 +2,9 @@
 /*
  * What every device model has: a name, a lock, described state, reset and free.
  *
- * A device embeds `struct device` as its first member. Its constructor takes what it needs (bus, lines, clock, back-end)
- * as parameters, maps its regions and returns it; the machine keeps the list of devices in one array and walks it for
- * reset, save, load, dump and free.
+ * A device embeds `struct device` as its first member. Its constructor takes what it needs (bus,
+ * lines, clock, back-end) as parameters, maps its regions and returns it; the machine keeps the
+ * list of devices in one array and walks it for reset, save, load, dump and free.
  */
 #pragma once
 
@@ -20,19 +20,22 @@ struct device_ops {
 
 	/* Required. Power-on state, guest-visible. Lock held; vCPUs do not run. */
 	void (*reset)(struct device *device);
-	/* Required. Unmaps, stops and frees; accepts half-built objects. vCPUs do not run; loop thread. */
+	/* Required. Unmaps, stops and frees; accepts half-built objects. vCPUs do not run; loop
+	 * thread. */
 	void (*free)(struct device *device);
-	/* Optional. State that a dump, snapshot or migration needs; `object` is the device. Lock held. */
+	/* Optional. State that a dump, snapshot or migration needs; `object` is the device. Lock
+	 * held. */
 	const struct state_desc *state;
 	/*
-	 * Optional, for devices whose state is more than one table (virtqueues, config space): further described
-	 * objects in a fixed order, until NULL. Lock held.
+	 * Optional, for devices whose state is more than one table (virtqueues, config space):
+	 * further described objects in a fixed order, until NULL. Lock held.
 	 */
 	const struct state_desc *(*state_part)(struct device *device, unsigned index,
 					       void **ret_object);
 	/*
-	 * Optional. Called before a pause is reported: finish or park work in flight (block requests) so that state
-	 * is complete and memory quiet. Loop thread, vCPUs stopped, lock not held.
+	 * Optional. Called before a pause is reported: finish or park work in flight (block
+	 * requests) so that state is complete and memory quiet. Loop thread, vCPUs stopped, lock
+	 * not held.
 	 */
 	void (*quiesce)(struct device *device);
 	/* Optional. Goes on after quiesce (or load). Loop thread, lock not held. */
@@ -43,7 +46,7 @@ struct device_ops {
 
 struct device {
 	const struct device_ops *ops;
-	char id[48]; /* unique in the machine: "pit", "disk0" */
+	char id[48];          /* unique in the machine: "pit", "disk0" */
 	pthread_mutex_t lock; /* recursive: a handler may reach its own regions through DMA */
 	struct log_once error_said;
 };

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Interrupt lines and messages: how a device reaches the interrupt controllers without knowing them.
+ * Interrupt lines and messages: how a device reaches the interrupt controllers without knowing
+ * them.
  *
- * Lock order: a device may raise a line or send a message with its own lock held; the controllers' locks (PIC, IOAPIC,
- * then the engine's local APICs) come after every device's lock and never call back into a device.
+ * Lock order: a device may raise a line or send a message with its own lock held; the controllers'
+ * locks (PIC, IOAPIC, then the engine's local APICs) come after every device's lock and never call
+ * back into a device.
  */
 #pragma once
 
@@ -37,8 +39,9 @@ struct msi_message {
 };
 
 /*
- * Who takes messages: the engine, through the machine. Destination IDs beyond 255 use bits 5 to 11 of the address
- * (the extended destination ID that hypervisors offer), so no structure stops at 255 vCPUs.
+ * Who takes messages: the engine, through the machine. Destination IDs beyond 255 use bits 5 to 11
+ * of the address (the extended destination ID that hypervisors offer), so no structure stops at 255
+ * vCPUs.
  */
 struct msi_sink {
 	void (*send)(void *ctx, struct msi_message message);

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Guest physical memory: RAM from one memfd, cut in two by the PCI hole, and a log of written pages.
+ * Guest physical memory: RAM from one memfd, cut in two by the PCI hole, and a log of written
+ * pages.
  *
- * A guest physical address has a type of its own and cannot be dereferenced. The accessors below are the only way to
- * guest bytes: each checks that the whole range is RAM. Addresses and lengths come from the guest and are hostile.
+ * A guest physical address has a type of its own and cannot be dereferenced. The accessors below
+ * are the only way to guest bytes: each checks that the whole range is RAM. Addresses and lengths
+ * come from the guest and are hostile.
  *
- * Memory is shared with running vCPUs: what was read once may differ when read again, so copy before checking.
- * All accessors: any thread.
+ * Memory is shared with running vCPUs: what was read once may differ when read again, so copy
+ * before checking. All accessors: any thread.
  */
 #pragma once
 
@@ -22,7 +24,7 @@
 #define PAGE_MASK  (PAGE_SIZE - 1)
 
 /* Where RAM stops below 4 GiB, and where it goes on. */
-#define MEMORY_LOW_MAX	 UINT64_C(0x80000000)
+#define MEMORY_LOW_MAX   UINT64_C(0x80000000)
 #define MEMORY_HIGH_BASE UINT64_C(0x100000000)
 
 struct gpa {
@@ -34,16 +36,17 @@ struct gpa {
 /* A run of RAM that is contiguous for guest and host. */
 struct memory_region {
 	struct gpa base;
-	uint64_t size;	    /* bytes, a multiple of PAGE_SIZE */
-	uint8_t *host;	    /* where it is mapped */
-	uint64_t fd_offset; /* where it is in the memfd */
+	uint64_t size;           /* bytes, a multiple of PAGE_SIZE */
+	uint8_t *host;           /* where it is mapped */
+	uint64_t fd_offset;      /* where it is in the memfd */
 	_Atomic uint64_t *dirty; /* a bit a page; all zero while no log runs */
 };
 
 struct memory_config {
-	uint64_t size;	    /* bytes, a multiple of PAGE_SIZE, at least 1 MiB */
-	uint64_t hugepages; /* page size of hugetlbfs to use in bytes, 0: ordinary pages with THP where offered */
-	bool prealloc;	    /* touch every page now */
+	uint64_t size;      /* bytes, a multiple of PAGE_SIZE, at least 1 MiB */
+	uint64_t hugepages; /* page size of hugetlbfs to use in bytes, 0: ordinary pages with THP
+			       where offered */
+	bool prealloc;      /* touch every page now */
 };
 
 #define MEMORY_REGIONS 2
@@ -51,7 +54,8 @@ struct memory_config {
 struct memory {
 	int fd;
 	uint64_t size;
-	struct memory_region regions[MEMORY_REGIONS]; /* ascending; the second may be empty (size 0) */
+	struct memory_region
+		regions[MEMORY_REGIONS]; /* ascending; the second may be empty (size 0) */
 	atomic_bool dirty_log;
 };
 
@@ -60,8 +64,9 @@ int memory_new(struct memory **ret_memory, const struct memory_config *config, s
 void memory_free(struct memory *memory);
 
 /*
- * The host address of `count` bytes at `gpa`, or NULL unless all of them lie in one region. `count` 0 asks for 1.
- * Valid as long as the memory. Whoever writes through it calls memory_dirty() afterwards.
+ * The host address of `count` bytes at `gpa`, or NULL unless all of them lie in one region. `count`
+ * 0 asks for 1. Valid as long as the memory. Whoever writes through it calls memory_dirty()
+ * afterwards.
  */
 void *memory_map(const struct memory *memory, struct gpa gpa, uint64_t count);
 
@@ -73,7 +78,8 @@ int memory_fill(struct memory *memory, struct gpa gpa, uint8_t byte, uint64_t co
 /* Marks pages as written, if a log runs. Ranges outside RAM are ignored. */
 void memory_dirty(struct memory *memory, struct gpa gpa, uint64_t count);
 
-/* Starts (all clean) or stops the log of writes by devices and by engines that log through memory_dirty(). */
+/* Starts (all clean) or stops the log of writes by devices and by engines that log through
+ * memory_dirty(). */
 void memory_dirty_log_set(struct memory *memory, bool on);
 
 /* Moves the log of a region into `bitmap` ((pages + 63) / 64 words, OR-ed in) and clears it. */

@@ -9,27 +9,29 @@
 
 struct processors;
 
-/* Called on a vCPU's thread when its engine gave up (shutdown or error); the thread then parks as if paused. */
+/* Called on a vCPU's thread when its engine gave up (shutdown or error); the thread then parks as
+ * if paused. */
 struct processors_listener {
 	void (*stopped)(void *ctx, unsigned vcpu, enum vcpu_exit reason);
 	void *ctx;
 };
 
-/* Creates `count` vCPUs and their threads, all paused. `engine` is borrowed; the listener is copied. */
+/* Creates `count` vCPUs and their threads, all paused. `engine` is borrowed; the listener is
+ * copied. */
 int processors_new(struct processors **ret, struct engine *engine, unsigned count,
 		   struct processors_listener listener, struct err *err);
 
 /* Stops and joins all threads, frees the vCPUs. Accepts NULL. Not on a vCPU thread. */
-void processors_free(struct processors *p);
+void processors_free(struct processors *all);
 
 /* Lets all vCPUs run. Loop thread. */
-void processors_resume(struct processors *p);
+void processors_resume(struct processors *all);
 
 /* Returns when no vCPU runs any more; their state may be read and set until resume. Loop thread. */
-void processors_pause(struct processors *p);
+void processors_pause(struct processors *all);
 
-unsigned processors_count(const struct processors *p);
-struct vcpu *processors_vcpu(struct processors *p, unsigned index);
+unsigned processors_count(const struct processors *all);
+struct vcpu *processors_vcpu(struct processors *all, unsigned index);
 
 /* Kernel thread ids, for pinning and statistics. */
-int processors_tid(const struct processors *p, unsigned index);
+int processors_tid(const struct processors *all, unsigned index);

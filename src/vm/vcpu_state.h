@@ -2,8 +2,8 @@
 /*
  * Everything the architecture defines about one processor, independent of the engine that runs it.
  *
- * What KVM saved the software engine loads, and the other way round; nothing here is an engine's shortcut.
- * Spec: Intel SDM volumes 1 and 3; AMD APM volume 2.
+ * What KVM saved the software engine loads, and the other way round; nothing here is an engine's
+ * shortcut. Spec: Intel SDM volumes 1 and 3; AMD APM volume 2.
  */
 #pragma once
 
@@ -13,17 +13,32 @@
 #include "state/fields.h"
 
 enum vcpu_gpr {
-	GPR_RAX, GPR_RCX, GPR_RDX, GPR_RBX, GPR_RSP, GPR_RBP, GPR_RSI, GPR_RDI,
-	GPR_R8, GPR_R9, GPR_R10, GPR_R11, GPR_R12, GPR_R13, GPR_R14, GPR_R15, GPR_COUNT
+	GPR_RAX,
+	GPR_RCX,
+	GPR_RDX,
+	GPR_RBX,
+	GPR_RSP,
+	GPR_RBP,
+	GPR_RSI,
+	GPR_RDI,
+	GPR_R8,
+	GPR_R9,
+	GPR_R10,
+	GPR_R11,
+	GPR_R12,
+	GPR_R13,
+	GPR_R14,
+	GPR_R15,
+	GPR_COUNT
 };
 
 /* In the order of the instruction encoding. */
 enum vcpu_segment_index { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_COUNT };
 
 /*
- * A segment register with its hidden part. `attributes` are bits 8 to 23 of the descriptor's high word without the limit:
- * 0-3 type, 4 S, 5-6 DPL, 7 P, 12 AVL, 13 L, 14 D/B, 15 G (see x86/segment.h). P clear: the segment is not usable.
- * `limit` is in bytes, scaled.
+ * A segment register with its hidden part. `attributes` are bits 8 to 23 of the descriptor's high
+ * word without the limit: 0-3 type, 4 S, 5-6 DPL, 7 P, 12 AVL, 13 L, 14 D/B, 15 G (see
+ * x86/segment.h). P clear: the segment is not usable. `limit` is in bytes, scaled.
  */
 struct vcpu_segment {
 	uint64_t base;
@@ -51,10 +66,10 @@ enum vcpu_activity {
 	VCPU_SHUTDOWN_STATE /* after a triple fault */
 };
 
-#define VCPU_MSRS_MAX	 192
-#define VCPU_XSAVE_MAX	 11264 /* standard form with AMX tiles */
+#define VCPU_MSRS_MAX    192
+#define VCPU_XSAVE_MAX   11264 /* standard form with AMX tiles */
 #define VCPU_LAPIC_BYTES 1024
-#define VCPU_NO_VECTOR	 0xff
+#define VCPU_NO_VECTOR   0xff
 
 struct vcpu_state {
 	uint64_t gpr[GPR_COUNT];
@@ -71,7 +86,8 @@ struct vcpu_state {
 	uint64_t dr[4], dr6, dr7;
 	uint64_t xcr0;
 
-	/* Standard (not compacted) XSAVE image: legacy region, header, then the components at their CPUID offsets. */
+	/* Standard (not compacted) XSAVE image: legacy region, header, then the components at their
+	 * CPUID offsets. */
 	uint32_t xsave_size;
 	uint8_t xsave[VCPU_XSAVE_MAX];
 
@@ -92,7 +108,8 @@ struct vcpu_state {
 	uint8_t sipi_vector;
 	uint8_t activity; /* enum vcpu_activity */
 
-	/* Local APIC register page (offset n of the page at byte n; x2APIC ids in KVM's layout), and what is not in it. */
+	/* Local APIC register page (offset n of the page at byte n; x2APIC ids in KVM's layout),
+	 * and what is not in it. */
 	uint64_t apic_base; /* IA32_APIC_BASE */
 	uint8_t lapic[VCPU_LAPIC_BYTES];
 	uint64_t tsc_deadline;
@@ -103,8 +120,9 @@ struct vcpu_state {
 extern const struct state_desc vcpu_state_desc;
 
 /*
- * The processor after RESET. Spec: SDM volume 3, table "IA-32 and Intel 64 Processor States Following Power-up, Reset,
- * or INIT". `apic_id` 0 becomes the bootstrap processor and runs, others wait. MSRs come from the x86/msr.h table.
+ * The processor after RESET. Spec: SDM volume 3, table "IA-32 and Intel 64 Processor States
+ * Following Power-up, Reset, or INIT". `apic_id` 0 becomes the bootstrap processor and runs, others
+ * wait. MSRs come from the x86/msr.h table.
  */
 void vcpu_state_reset(struct vcpu_state *state, uint32_t apic_id, uint32_t family_model_stepping,
 		      uint32_t xsave_size);

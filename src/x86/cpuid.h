@@ -28,8 +28,8 @@ const struct cpuid_entry *cpuid_find(const struct cpuid_table *table, uint32_t l
 				     uint32_t subleaf);
 
 /*
- * What a processor answers, with the rules for leaves that are out of range: beyond the highest basic leaf the answer
- * is that of AMD processors, all zeros.
+ * What a processor answers, with the rules for leaves that are out of range: beyond the highest
+ * basic leaf the answer is that of AMD processors, all zeros.
  */
 struct cpuid_regs cpuid_query(const struct cpuid_table *table, uint32_t leaf, uint32_t subleaf);
 
