@@ -8,10 +8,15 @@
 
 void device_init(struct device *device, const struct device_ops *ops, const char *id)
 {
+	pthread_mutexattr_t recursive;
+
 	check(ops->reset && ops->free);
 	*device = (struct device){ .ops = ops };
 	snprintf(device->id, sizeof(device->id), "%s", id);
-	pthread_mutex_init(&device->lock, NULL);
+	pthread_mutexattr_init(&recursive);
+	pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE);
+	pthread_mutex_init(&device->lock, &recursive);
+	pthread_mutexattr_destroy(&recursive);
 }
 
 void device_fini(struct device *device)
@@ -90,4 +95,12 @@ json_t *device_stats(struct device *device)
 		return NULL;
 	LOCK_SCOPE(&device->lock);
 	return device->ops->stats(device);
+}
+
+bool device_ok(struct device *device)
+{
+	if (!device->ops->ok)
+		return true;
+	LOCK_SCOPE(&device->lock);
+	return device->ops->ok(device);
 }

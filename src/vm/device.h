@@ -9,6 +9,7 @@
 #pragma once
 
 #include <pthread.h>
+#include <stdbool.h>
 
 #include "base/log.h"
 #include "state/fields.h"
@@ -42,6 +43,8 @@ struct device_ops {
 	void (*resume)(struct device *device);
 	/* Optional. Counters for `stats` (new reference). Lock held. */
 	json_t *(*stats)(struct device *device);
+	/* Optional. Whether the model's invariants hold, whatever the guest did; tests ask after each step. Lock held. */
+	bool (*ok)(const struct device *device);
 };
 
 struct device {
@@ -61,3 +64,4 @@ int device_save(struct device *device, struct state_stream *stream);
 int device_load(struct device *device, struct state_stream *stream, struct err *err);
 json_t *device_dump(struct device *device);
 json_t *device_stats(struct device *device);
+bool device_ok(struct device *device);

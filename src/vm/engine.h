@@ -26,7 +26,10 @@ struct engine;
 struct vcpu;
 struct engine_ops;
 
-/* What the machine does for the engine. Any vCPU thread; must not call back into the engine. */
+/*
+ * What the machine does for the engine. Any vCPU thread. The engine holds none of its locks around these calls: before
+ * they return, the controllers may use its pic_line and msi (the PIC's output falls, a level is still asserted).
+ */
 struct engine_platform {
 	struct bus *ports;
 	struct bus *mmio;
