@@ -172,6 +172,8 @@ void memory_dirty(struct memory *memory, struct gpa gpa, uint64_t count)
 	const struct memory_region *region;
 	uint64_t first, last;
 
+	if (memory->watch.written && count)
+		memory->watch.written(memory->watch.ctx, gpa, count);
 	if (!atomic_load_explicit(&memory->dirty_log, memory_order_relaxed) || !count)
 		return;
 	region = find(memory, gpa, count);

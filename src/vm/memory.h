@@ -51,12 +51,22 @@ struct memory_config {
 
 #define MEMORY_REGIONS 2
 
+/*
+ * Told of every memory_dirty(), whether a log runs or not, on the writer's thread: how an engine sees devices write to
+ * code that it has decoded. Must not block.
+ */
+struct memory_watch {
+	void (*written)(void *ctx, struct gpa gpa, uint64_t count);
+	void *ctx;
+};
+
 struct memory {
 	int fd;
 	uint64_t size;
 	struct memory_region
 		regions[MEMORY_REGIONS]; /* ascending; the second may be empty (size 0) */
 	atomic_bool dirty_log;
+	struct memory_watch watch; /* set and cleared by the engine, while nothing runs */
 };
 
 /* Errors: -ENOMEM and what memfd_create, fallocate and mmap say, explained in `err`. */
@@ -75,7 +85,7 @@ int memory_read(const struct memory *memory, struct gpa gpa, void *buffer, size_
 int memory_write(struct memory *memory, struct gpa gpa, const void *buffer, size_t count);
 int memory_fill(struct memory *memory, struct gpa gpa, uint8_t byte, uint64_t count);
 
-/* Marks pages as written, if a log runs. Ranges outside RAM are ignored. */
+/* Marks pages as written, if a log runs, and tells the watch. Ranges outside RAM are ignored. */
 void memory_dirty(struct memory *memory, struct gpa gpa, uint64_t count);
 
 /* Starts (all clean) or stops the log of writes by devices and by engines that log through
