@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "api/config.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/macros.h"
+
+#define ID_MAX 32
+
+static int check_id(const char *text, struct err *err)
+{
+	static const char allowed[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
+
+	if (text[strspn(text, allowed)])
+		return err_set(err, EINVAL, "must be made of letters, digits, '-', '_' and '.'");
+	return 0;
+}
+
+static int check_mac(const char *text, struct err *err)
+{
+	uint8_t mac[6];
+
+	return config_parse_mac(text, mac, err);
+}
+
+static int check_address(const char *text, struct err *err)
+{
+	struct in_addr address;
+
+	if (*text && inet_pton(AF_INET, text, &address) != 1)
+		return err_set(err, EINVAL, "must be an IPv4 address such as 127.0.0.1");
+	return 0;
+}
+
+static const char *const engine_names[] = { "auto", "kvm", "soft", NULL };
+static const char *const chardev_kinds[] = { "stdio", "pty", "none", "file", "unix", NULL };
+static const char *const net_kinds[] = { "none", "user", "tap", NULL };
+static const char *const cache_modes[] = { "writeback", "none", "unsafe", NULL };
+static const char *const protocols[] = { "tcp", "udp", NULL };
+static const char *const device_names[] = { "isa-debug-exit", "pc-testdev", NULL };
+static const char *const log_levels[] = { "error", "warn", "info", "debug", "trace", NULL };
+
+static const struct schema_field engine_fields[] = {
+	{ .name = "name",
+	  .type = SCHEMA_STRING,
+	  .choices = engine_names,
+	  .preset = "\"auto\"",
+	  .help = "CPU engine; auto: KVM where it works, else soft" },
+	{ .name = "options", .type = SCHEMA_STRING, .help = "key=value words for the engine" },
+	{ 0 },
+};
+
+static const struct schema_field cpu_fields[] = {
+	{ .name = "count",
+	  .type = SCHEMA_INTEGER,
+	  .min = 1,
+	  .max = CONFIG_CPUS_MAX,
+	  .preset = "1",
+	  .help = "number of processors" },
+	{ .name = "model",
+	  .type = SCHEMA_STRING,
+	  .min = 1,
+	  .max = 64,
+	  .preset = "\"host\"",
+	  .help = "CPU model" },
+	{ 0 },
+};
+
+static const struct schema_field memory_fields[] = {
+	{ .name = "size",
+	  .type = SCHEMA_SIZE,
+	  .min = MIB,
+	  .max = 4096 * TIB,
+	  .multiple = 4 * KIB,
+	  .preset = "536870912",
+	  .help = "bytes of RAM" },
+	{ .name = "hugepages",
+	  .type = SCHEMA_SIZE,
+	  .max = GIB,
+	  .preset = "0",
+	  .help = "page size of hugetlbfs to use; 0: ordinary pages" },
+	{ .name = "prealloc",
+	  .type = SCHEMA_BOOLEAN,
+	  .preset = "false",
+	  .help = "touch all pages at start" },
+	{ 0 },
+};
+
+static const struct schema_field disk_fields[] = {
+	{ .name = "path",
+	  .type = SCHEMA_STRING,
+	  .required = true,
+	  .min = 1,
+	  .help = "raw file or block device" },
+	{ .name = "readonly",
+	  .type = SCHEMA_BOOLEAN,
+	  .preset = "false",
+	  .help = "refuse the guest's writes" },
+	{ .name = "snapshot",
+	  .type = SCHEMA_BOOLEAN,
+	  .preset = "false",
+	  .help = "keep writes apart and drop them at the end" },
+	{ .name = "cache",
+	  .type = SCHEMA_STRING,
+	  .choices = cache_modes,
+	  .preset = "\"writeback\"",
+	  .help = "host page cache" },
+	{ .name = "id",
+	  .type = SCHEMA_STRING,
+	  .min = 1,
+	  .max = ID_MAX,
+	  .check = check_id,
+	  .help = "name of the device" },
+	{ .name = "serial",
+	  .type = SCHEMA_STRING,
+	  .max = 20,
+	  .help = "serial number shown to the guest" },
+	{ 0 },
+};
+
+static const struct schema_field hostfwd_fields[] = {
+	{ .name = "protocol",
+	  .type = SCHEMA_STRING,
+	  .choices = protocols,
+	  .required = true,
+	  .help = "tcp or udp" },
+	{ .name = "address",
+	  .type = SCHEMA_STRING,
+	  .check = check_address,
+	  .preset = "\"127.0.0.1\"",
+	  .help = "host address to listen on" },
+	{ .name = "port",
+	  .type = SCHEMA_INTEGER,
+	  .min = 1,
+	  .max = 65535,
+	  .required = true,
+	  .help = "host port" },
+	{ .name = "guest-address",
+	  .type = SCHEMA_STRING,
+	  .check = check_address,
+	  .preset = "\"\"",
+	  .help = "guest address; empty: the one that DHCP gave" },
+	{ .name = "guest-port",
+	  .type = SCHEMA_INTEGER,
+	  .min = 1,
+	  .max = 65535,
+	  .required = true,
+	  .help = "guest port" },
+	{ 0 },
+};
+
+static const struct schema_field net_fields[] = {
+	{ .name = "kind",
+	  .type = SCHEMA_STRING,
+	  .choices = net_kinds,
+	  .required = true,
+	  .help = "back-end" },
+	{ .name = "ifname",
+	  .type = SCHEMA_STRING,
+	  .min = 1,
+	  .max = IFNAMSIZ - 1,
+	  .help = "name of the tap interface" },
+	{ .name = "hostfwd",
+	  .type = SCHEMA_OBJECT,
+	  .list = true,
+	  .fields = hostfwd_fields,
+	  .preset = "[]",
+	  .help = "ports of the host that lead to the guest" },
+	{ .name = "mac", .type = SCHEMA_STRING, .check = check_mac, .help = "hardware address" },
+	{ .name = "id",
+	  .type = SCHEMA_STRING,
+	  .min = 1,
+	  .max = ID_MAX,
+	  .check = check_id,
+	  .help = "name of the device" },
+	{ 0 },
+};
+
+static const struct schema_field chardev_fields[] = {
+	{ .name = "kind",
+	  .type = SCHEMA_STRING,
+	  .choices = chardev_kinds,
+	  .required = true,
+	  .help = "back-end" },
+	{ .name = "path", .type = SCHEMA_STRING, .min = 1, .help = "of a file or socket" },
+	{ 0 },
+};
+
+const struct schema_field config_fields[] = {
+	{ .name = "name",
+	  .type = SCHEMA_STRING,
+	  .min = 1,
+	  .max = 64,
+	  .preset = "\"cella\"",
+	  .check = check_id,
+	  .help = "name of the machine" },
+	{ .name = "engine", .type = SCHEMA_OBJECT, .fields = engine_fields, .preset = "{}" },
+	{ .name = "cpu", .type = SCHEMA_OBJECT, .fields = cpu_fields, .preset = "{}" },
+	{ .name = "memory", .type = SCHEMA_OBJECT, .fields = memory_fields, .preset = "{}" },
+	{ .name = "kernel", .type = SCHEMA_STRING, .min = 1, .help = "kernel to boot" },
+	{ .name = "initrd", .type = SCHEMA_STRING, .min = 1, .help = "initial RAM disk" },
+	{ .name = "append", .type = SCHEMA_STRING, .max = 65536, .help = "kernel command line" },
+	{ .name = "disks",
+	  .type = SCHEMA_OBJECT,
+	  .list = true,
+	  .fields = disk_fields,
+	  .preset = "[]" },
+	{ .name = "nets",
+	  .type = SCHEMA_OBJECT,
+	  .list = true,
+	  .fields = net_fields,
+	  .preset = "[]" },
+	{ .name = "serials",
+	  .type = SCHEMA_OBJECT,
+	  .list = true,
+	  .fields = chardev_fields,
+	  .max_items = CONFIG_SERIALS_MAX },
+	{ .name = "consoles",
+	  .type = SCHEMA_OBJECT,
+	  .list = true,
+	  .fields = chardev_fields,
+	  .preset = "[]" },
+	{ .name = "devices",
+	  .type = SCHEMA_STRING,
+	  .list = true,
+	  .choices = device_names,
+	  .preset = "[]" },
+	{ .name = "control",
+	  .type = SCHEMA_STRING,
+	  .min = 1,
+	  .max = 107,
+	  .help = "path of the control socket" },
+	{ .name = "reboot",
+	  .type = SCHEMA_BOOLEAN,
+	  .preset = "true",
+	  .help = "false: a reset ends the machine" },
+	{ .name = "log",
+	  .type = SCHEMA_STRING,
+	  .choices = log_levels,
+	  .preset = "\"info\"",
+	  .help = "least level to log" },
+	{ 0 },
+};
+
+int config_parse_mac(const char *text, uint8_t ret_mac[6], struct err *err)
+{
+	uint8_t mac[6];
+	int used = 0;
+
+	if (strlen(text) != 17 ||
+	    sscanf(text, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx%n", &mac[0], &mac[1], &mac[2],
+		   &mac[3], &mac[4], &mac[5], &used) != 6 ||
+	    used != 17)
+		return err_set(err, EINVAL, "must be a MAC address such as 52:54:00:12:34:56");
+	if (mac[0] & 1)
+		return err_set(err, EINVAL, "must not be a multicast address (first byte is odd)");
+	memcpy(ret_mac, mac, sizeof(mac));
+	return 0;
+}
+
+static int set_text(json_t *object, const char *key, const char *text, struct err *err)
+{
+	if (json_object_set_new(object, key, json_string(text)))
+		return err_errno(err, ENOMEM, "configuration");
+	return 0;
+}
+
+/* The same name and index always give the same locally administered address (FNV-1a over both). */
+static int invent_mac(json_t *net, const char *name, size_t index, struct err *err)
+{
+	uint64_t hash = UINT64_C(0xcbf29ce484222325);
+	char text[18];
+
+	for (; *name; name++)
+		hash = (hash ^ (uint8_t)*name) * UINT64_C(0x100000001b3);
+	hash = (hash ^ index) * UINT64_C(0x100000001b3);
+	snprintf(text, sizeof(text), "52:54:00:%02x:%02x:%02x", (unsigned)(hash >> 40) & 0xff,
+		 (unsigned)(hash >> 24) & 0xff, (unsigned)(hash >> 8) & 0xff);
+	return set_text(net, "mac", text, err);
+}
+
+/* Gives the items of a list the ids "<prefix>0" … where they have none, and refuses the same one
+ * twice. */
+static int complete_ids(const json_t *list, const char *prefix, struct err *err)
+{
+	size_t index;
+	json_t *item;
+
+	json_array_foreach(list, index, item)
+	{
+		char id[ID_MAX];
+
+		snprintf(id, sizeof(id), "%s%zu", prefix, index);
+		if (!schema_string(item, "id") && set_text(item, "id", id, err))
+			return err->code;
+		for (size_t other = 0; other < index; other++) {
+			if (strcmp(schema_string(json_array_get(list, other), "id"),
+				   schema_string(item, "id")))
+				continue;
+			err_set(err, EEXIST, "id '%s' is used twice", schema_string(item, "id"));
+			return err_hint(err, "give every device an id of its own");
+		}
+	}
+	return 0;
+}
+
+static int check_net(json_t *net, struct err *err)
+{
+	const char *kind = schema_string(net, "kind");
+
+	if (!strcmp(kind, "tap") && !schema_string(net, "ifname"))
+		return err_set(err, EINVAL, "tap network '%s' needs the name of an interface",
+			       schema_string(net, "id"));
+	if (strcmp(kind, "tap") && schema_string(net, "ifname"))
+		return err_set(err, EINVAL, "network '%s' is no tap and takes no interface name",
+			       schema_string(net, "id"));
+	if (strcmp(kind, "user") && json_array_size(json_object_get(net, "hostfwd")))
+		return err_set(err, EINVAL,
+			       "network '%s' cannot forward ports: only user networks do",
+			       schema_string(net, "id"));
+	return 0;
+}
+
+static int resolve_nets(json_t *config, struct err *err)
+{
+	json_t *nets = json_object_get(config, "nets");
+	size_t index;
+	json_t *net;
+	int rc;
+
+	/* "none" is what a command line says to have no network; it is no device. */
+	for (index = json_array_size(nets); index-- > 0;) {
+		if (!strcmp(schema_string(json_array_get(nets, index), "kind"), "none"))
+			json_array_remove(nets, index);
+	}
+	rc = complete_ids(nets, "net", err);
+	json_array_foreach(nets, index, net)
+	{
+		if (!rc)
+			rc = check_net(net, err);
+		if (!rc && !schema_string(net, "mac"))
+			rc = invent_mac(net, schema_string(config, "name"), index, err);
+	}
+	return rc;
+}
+
+static int check_chardevs(const json_t *list, const char *what, unsigned *stdio_users,
+			  struct err *err)
+{
+	size_t index;
+	json_t *item;
+
+	json_array_foreach(list, index, item)
+	{
+		const char *kind = schema_string(item, "kind");
+		bool wants_path = !strcmp(kind, "file") || !strcmp(kind, "unix");
+
+		if (wants_path != !!schema_string(item, "path"))
+			return err_set(err, EINVAL, "%s %zu: '%s' %s", what, index, kind,
+				       wants_path ? "needs a path" : "takes no path");
+		*stdio_users += !strcmp(kind, "stdio");
+	}
+	if (*stdio_users > 1) {
+		err_set(err, EINVAL, "%s: 'stdio' can serve only one serial port or console", what);
+		return err_hint(err, "give the others 'pty', 'file=PATH', 'unix=PATH' or 'none'");
+	}
+	return 0;
+}
+
+/* Without a word about serial ports the first one is the terminal, unless a console already is. */
+static int resolve_chardevs(json_t *config, struct err *err)
+{
+	json_t *consoles = json_object_get(config, "consoles");
+	unsigned stdio_users = 0;
+	int rc = check_chardevs(consoles, "virtio console", &stdio_users, err);
+
+	if (rc)
+		return rc;
+	if (!json_object_get(config, "serials") &&
+	    json_object_set_new(config, "serials",
+				stdio_users ? json_array() : json_pack("[{s:s}]", "kind", "stdio")))
+		return err_errno(err, ENOMEM, "configuration");
+	return check_chardevs(json_object_get(config, "serials"), "serial port", &stdio_users, err);
+}
+
+int config_resolve(json_t *config, struct err *err)
+{
+	int rc = schema_check(config_fields, config, "configuration", err);
+
+	if (!rc)
+		rc = complete_ids(json_object_get(config, "disks"), "disk", err);
+	if (!rc)
+		rc = resolve_nets(config, err);
+	if (!rc)
+		rc = resolve_chardevs(config, err);
+	if (!rc && schema_string(config, "initrd") && !schema_string(config, "kernel")) {
+		rc = err_set(err, EINVAL, "initial RAM disk '%s' has no kernel",
+			     schema_string(config, "initrd"));
+		err_hint(err, "add --kernel FILE");
+	}
+	return rc;
+}

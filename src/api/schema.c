@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "api/schema.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "base/suggest.h"
+
+/* Where in the value the check is, outermost first; lives on the stack of the walk. */
+struct place {
+	const struct place *outer;
+	const char *name;
+	size_t index; /* of a list's item, counted from 1; 0: not in a list */
+};
+
+static void place_print(struct str *text, const struct place *place)
+{
+	if (place->outer) {
+		place_print(text, place->outer);
+		str_add(text, ".");
+	}
+	str_add(text, place->name);
+	if (place->index)
+		str_printf(text, "[%zu]", place->index - 1);
+}
+
+/* "<what>: '<place>'" in front of what is already in `err`. */
+static int refuse(struct err *err, const char *what, const struct place *place)
+{
+	struct str text = { 0 };
+
+	place_print(&text, place);
+	err_wrap(err, "%s: '%s'", what, text.failed ? "?" : text.text);
+	str_fini(&text);
+	return -EINVAL;
+}
+
+static void print_number(struct str *text, const struct schema_field *field, uint64_t number)
+{
+	static const char units[] = "KMGT";
+	int unit = -1;
+
+	while (field->type == SCHEMA_SIZE && number && !(number & 1023) && unit < 3) {
+		number >>= 10;
+		unit++;
+	}
+	str_printf(text, "%llu", (unsigned long long)number);
+	if (unit >= 0)
+		str_add_bytes(text, &units[unit], 1);
+}
+
+static uint64_t field_max(const struct schema_field *field)
+{
+	if (field->max)
+		return field->max;
+	return field->type == SCHEMA_STRING ? SCHEMA_STRING_MAX : INT64_MAX;
+}
+
+static int check_number(const struct schema_field *field, bool in_range, uint64_t number,
+			struct err *err)
+{
+	struct str text = { 0 };
+
+	if (in_range && number >= field->min && number <= field_max(field) &&
+	    (!field->multiple || number % field->multiple == 0))
+		return 0;
+	str_add(&text, "must be ");
+	print_number(&text, field, field->min);
+	str_add(&text, " to ");
+	print_number(&text, field, field_max(field));
+	if (field->multiple) {
+		str_add(&text, ", in steps of ");
+		print_number(&text, field, field->multiple);
+	}
+	err_set(err, EINVAL, "%s", text.failed ? "is out of range" : text.text);
+	str_fini(&text);
+	return -EINVAL;
+}
+
+static int check_choice(const struct schema_field *field, const char *value, struct err *err)
+{
+	struct suggestion suggestion = suggestion_for(value);
+	struct str text = { 0 };
+
+	for (unsigned i = 0; field->choices[i]; i++) {
+		if (!strcmp(field->choices[i], value))
+			return 0;
+		suggestion_offer(&suggestion, field->choices[i]);
+		str_printf(&text, "%s%s", i ? ", " : "must be one of ", field->choices[i]);
+	}
+	err_set(err, EINVAL, "%s", text.failed ? "is not a known word" : text.text);
+	if (suggestion.best)
+		err_hint(err, "did you mean '%s'?", suggestion.best);
+	str_fini(&text);
+	return -EINVAL;
+}
+
+static int check_string(const struct schema_field *field, const char *value, struct err *err)
+{
+	size_t length = strlen(value); /* jansson refuses strings with a NUL inside */
+
+	if (field->choices)
+		return check_choice(field, value, err);
+	if (length < field->min || length > field_max(field))
+		return err_set(err, EINVAL, "must have %llu to %llu characters",
+			       (unsigned long long)field->min,
+			       (unsigned long long)field_max(field));
+	return field->check ? field->check(value, err) : 0;
+}
+
+static int check_object(const struct schema_field *fields, json_t *object, const char *what,
+			const struct place *place, struct err *err);
+
+/* One value, not a list. Objects report with their own, longer place. */
+static int check_value(const struct schema_field *field, json_t *value, const char *what,
+		       const struct place *place, struct err *err)
+{
+	int rc = 0;
+
+	switch (field->type) {
+	case SCHEMA_STRING:
+		rc = json_is_string(value) ? check_string(field, json_string_value(value), err)
+					   : err_set(err, EINVAL, "must be a string");
+		break;
+	case SCHEMA_INTEGER:
+	case SCHEMA_SIZE:
+		rc = json_is_integer(value) ? check_number(field, json_integer_value(value) >= 0,
+							   (uint64_t)json_integer_value(value), err)
+					    : err_set(err, EINVAL, "must be a whole number");
+		break;
+	case SCHEMA_BOOLEAN:
+		if (!json_is_boolean(value))
+			rc = err_set(err, EINVAL, "must be true or false");
+		break;
+	case SCHEMA_OBJECT:
+		if (json_is_object(value))
+			return check_object(field->fields, value, what, place, err);
+		rc = err_set(err, EINVAL, "must be an object");
+		break;
+	case SCHEMA_END:
+		break;
+	}
+	return rc ? refuse(err, what, place) : 0;
+}
+
+static int check_list(const struct schema_field *field, json_t *list, const char *what,
+		      struct place *place, struct err *err)
+{
+	size_t max = field->max_items ? field->max_items : SCHEMA_ITEMS_MAX;
+	size_t index;
+	json_t *item;
+
+	if (!json_is_array(list)) {
+		err_set(err, EINVAL, "must be a list");
+		return refuse(err, what, place);
+	}
+	if (json_array_size(list) > max) {
+		err_set(err, EINVAL, "must have at most %zu items, not %zu", max,
+			json_array_size(list));
+		return refuse(err, what, place);
+	}
+	json_array_foreach(list, index, item)
+	{
+		int rc;
+
+		place->index = index + 1;
+		rc = check_value(field, item, what, place, err);
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+static int check_field(const struct schema_field *field, json_t *object, const char *what,
+		       struct place *place, struct err *err)
+{
+	json_t *value = json_object_get(object, field->name);
+
+	if (!value && field->preset) {
+		value = json_loads(field->preset, JSON_DECODE_ANY, NULL);
+		if (json_object_set_new(object, field->name, value))
+			return err_errno(err, ENOMEM, "%s", what);
+	}
+	if (!value && field->required) {
+		err_set(err, EINVAL, "is missing");
+		return refuse(err, what, place);
+	}
+	if (!value)
+		return 0;
+	return field->list ? check_list(field, value, what, place, err)
+			   : check_value(field, value, what, place, err);
+}
+
+static int check_object(const struct schema_field *fields, json_t *object, const char *what,
+			const struct place *outer, struct err *err)
+{
+	const char *key;
+	json_t *value;
+
+	json_object_foreach(object, key, value)
+	{
+		struct place place = { .outer = outer, .name = key };
+
+		if (schema_find(fields, key) && !strchr(key, '.'))
+			continue;
+		schema_unknown(fields, "key", key, err);
+		return refuse(err, what, &place);
+	}
+	for (const struct schema_field *field = fields; field->name; field++) {
+		struct place place = { .outer = outer, .name = field->name };
+		int rc = check_field(field, object, what, &place, err);
+
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+int schema_check(const struct schema_field *fields, json_t *object, const char *what,
+		 struct err *err)
+{
+	if (!json_is_object(object))
+		return err_set(err, EINVAL, "%s: must be an object", what);
+	return check_object(fields, object, what, NULL, err);
+}
+
+const struct schema_field *schema_find(const struct schema_field *fields, const char *name)
+{
+	size_t length = strcspn(name, ".");
+
+	for (const struct schema_field *field = fields; field->name; field++) {
+		if (strncmp(field->name, name, length) || field->name[length])
+			continue;
+		if (!name[length])
+			return field;
+		return field->fields ? schema_find(field->fields, name + length + 1) : NULL;
+	}
+	return NULL;
+}
+
+int schema_unknown(const struct schema_field *fields, const char *what, const char *name,
+		   struct err *err)
+{
+	struct suggestion suggestion = suggestion_for(name);
+
+	for (const struct schema_field *field = fields; field->name; field++)
+		suggestion_offer(&suggestion, field->name);
+	err_set(err, EINVAL, "unknown %s '%.64s'", what, name);
+	if (suggestion.best)
+		err_hint(err, "did you mean '%s'?", suggestion.best);
+	return -EINVAL;
+}
+
+static int parse_number(const struct schema_field *field, const char *text, json_t **ret_value,
+			struct err *err)
+{
+	uint64_t number = 0;
+	int rc = field->type == SCHEMA_SIZE ? parse_size(text, &number)
+					    : parse_u64(text, 0, UINT64_MAX, &number);
+
+	if (rc == -EINVAL)
+		return err_set(err, EINVAL, "must be %s",
+			       field->type == SCHEMA_SIZE ? "a size such as 512M or 4G"
+							  : "a whole number");
+	rc = check_number(field, !rc && number <= INT64_MAX, number, err);
+	if (!rc)
+		*ret_value = json_integer((json_int_t)number);
+	return rc;
+}
+
+int schema_parse(const struct schema_field *field, const char *text, json_t **ret_value,
+		 struct err *err)
+{
+	json_t *value = NULL;
+	bool on;
+	int rc = 0;
+
+	switch (field->type) {
+	case SCHEMA_STRING:
+		rc = check_string(field, text, err);
+		value = rc ? NULL : json_string(text);
+		/* jansson takes UTF-8 only. */
+		if (!rc && !value)
+			rc = err_set(err, EINVAL, "must be UTF-8 text");
+		break;
+	case SCHEMA_INTEGER:
+	case SCHEMA_SIZE:
+		rc = parse_number(field, text, &value, err);
+		break;
+	case SCHEMA_BOOLEAN:
+		rc = parse_bool(text, &on);
+		value = rc ? NULL : json_boolean(on);
+		if (rc)
+			err_set(err, EINVAL, "must be on or off");
+		break;
+	default:
+		rc = err_set(err, EINVAL, "cannot be written as one word");
+		break;
+	}
+	if (!rc && !value)
+		rc = err_errno(err, ENOMEM, "cannot keep the value");
+	if (!rc)
+		*ret_value = value;
+	return rc;
+}
+
+const char *schema_string(const json_t *object, const char *name)
+{
+	return json_string_value(json_object_get(object, name));
+}
+
+uint64_t schema_integer(const json_t *object, const char *name)
+{
+	return (uint64_t)json_integer_value(json_object_get(object, name));
+}
+
+bool schema_boolean(const json_t *object, const char *name)
+{
+	return json_is_true(json_object_get(object, name));
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The commands of `cella`, and what they share. */
+#pragma once
+
+#include "base/err.h"
+
+#define EXIT_WRONG 1 /* wrong use or failed start */
+
+struct command {
+	const char *name;
+	const char *summary;
+	/* `argv[0]` is the command's name. Returns the exit status, EXIT_WRONG with `err` set for a
+	 * message. */
+	int (*run)(int argc, char **argv, struct err *err);
+};
+
+int run_command(int argc, char **argv, struct err *err);
+
+/* Becomes the program `name` that belongs to this one: beside it, or in libexec. Returns only on
+ * failure. */
+int helper_exec(const char *name, char *const *argv, struct err *err);

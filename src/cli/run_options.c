@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The options of `cella run`; docs/man/cella-run.1 and docs/cella.bash-completion are tested
+ * against this table. */
+#include <errno.h>
+#include <string.h>
+
+#include "api/config.h"
+#include "base/cleanup.h"
+#include "base/macros.h"
+#include "base/str.h"
+#include "cli/options.h"
+
+static int set_dry_run(struct request *request, const struct option *option, const char *text,
+		       struct err *err)
+{
+	(void)option;
+	(void)text;
+	(void)err;
+	request->dry_run = true;
+	return 0;
+}
+
+static int set_help(struct request *request, const struct option *option, const char *text,
+		    struct err *err)
+{
+	(void)option;
+	(void)text;
+	(void)err;
+	request->help = true;
+	return 0;
+}
+
+static int set_no_reboot(struct request *request, const struct option *option, const char *text,
+			 struct err *err)
+{
+	(void)text;
+	if (json_object_set_new(request->config, option->key, json_false()))
+		return err_errno(err, ENOMEM, "cannot keep the value");
+	return 0;
+}
+
+/* What is said in several options makes one command line. */
+static int add_append(struct request *request, const struct option *option, const char *text,
+		      struct err *err)
+{
+	const char *before = schema_string(request->config, option->key);
+	struct str whole = { 0 };
+	int rc = 0;
+
+	str_printf(&whole, "%s%s%s", before ? before : "", before ? " " : "", text);
+	if (whole.failed)
+		rc = err_errno(err, ENOMEM, "cannot keep the value");
+	else
+		rc = option_set_value(request, option, whole.text, err);
+	str_fini(&whole);
+	return rc;
+}
+
+/* NAME[,options for the engine itself] */
+static int set_engine(struct request *request, const struct option *option, const char *text,
+		      struct err *err)
+{
+	const struct schema_field *fields = schema_find(config_fields, option->key)->fields;
+	const char *comma = strchr(text, ',');
+	AUTO_FREE char *name = strndup(text, comma ? (size_t)(comma - text) : strlen(text));
+	json_t *value = NULL, *engine;
+	int rc;
+
+	if (!name)
+		return err_errno(err, ENOMEM, "cannot keep the value");
+	rc = schema_parse(schema_find(fields, "name"), name, &value, err);
+	if (rc)
+		return rc;
+	engine = json_pack("{s:o, s:s*}", "name", value, "options", comma ? comma + 1 : NULL);
+	if (!engine || json_object_set_new(request->config, option->key, engine))
+		return err_set(err, EINVAL, "must be UTF-8 text");
+	return 0;
+}
+
+/* A part of a port forward, checked by its row. */
+static int set_forward(json_t *forward, const char *key, const char *text, struct err *err)
+{
+	const struct schema_field *fields = schema_find(config_fields, "nets.hostfwd")->fields;
+	json_t *value;
+	int rc = schema_parse(schema_find(fields, key), text, &value, err);
+
+	if (rc) {
+		err_wrap(err, "'hostfwd': %s '%s'", key, text);
+		return rc;
+	}
+	if (json_object_set_new(forward, key, value))
+		return err_errno(err, ENOMEM, "cannot keep the value");
+	return 0;
+}
+
+/* Copies what is before `separator` and moves `*text` behind it; false if it is not there or does
+ * not fit. */
+static bool cut_field(const char **text, char separator, char *field, size_t size)
+{
+	const char *end = strchrnul(*text, separator);
+	size_t length = (size_t)(end - *text);
+
+	if (*end != separator || length >= size)
+		return false;
+	memcpy(field, *text, length);
+	field[length] = '\0';
+	*text = end + !!separator;
+	return true;
+}
+
+/* PROTOCOL:[ADDR]:PORT-[ADDR]:PORT; an empty host address listens on loopback only. */
+static int add_hostfwd(json_t *object, const char *text, struct err *err)
+{
+	char protocol[8] = "", address[64] = "", port[16] = "", guest_address[64] = "",
+	     guest_port[16] = "";
+	const struct {
+		const char *key, *text;
+	} parts[] = {
+		{ "protocol", protocol },           { "address", address },       { "port", port },
+		{ "guest-address", guest_address }, { "guest-port", guest_port },
+	};
+	json_t *list = json_object_get(object, "hostfwd");
+	json_t *forward = json_object();
+	int rc = 0;
+
+	if (!list) {
+		list = json_array();
+		json_object_set_new(object, "hostfwd", list);
+	}
+	if (json_array_append_new(list, forward))
+		return err_errno(err, ENOMEM, "cannot keep the value");
+	if (!cut_field(&text, ':', protocol, sizeof(protocol)) ||
+	    !cut_field(&text, ':', address, sizeof(address)) ||
+	    !cut_field(&text, '-', port, sizeof(port)) ||
+	    !cut_field(&text, ':', guest_address, sizeof(guest_address)) ||
+	    !cut_field(&text, '\0', guest_port, sizeof(guest_port)))
+		return err_set(err, EINVAL,
+			       "'hostfwd': must be tcp:ADDR:PORT-:PORT or udp:ADDR:PORT-:PORT");
+	for (unsigned i = 0; i < ARRAY_SIZE(parts) && !rc; i++) {
+		/* What is left out is preset: loopback, and the address that DHCP gave. */
+		if (*parts[i].text)
+			rc = set_forward(forward, parts[i].key, parts[i].text, err);
+	}
+	return rc;
+}
+
+static const struct option_word net_words[] = {
+	{ .word = "tap", .key = "ifname" },
+	{ .word = "hostfwd", .set = add_hostfwd },
+	{ 0 },
+};
+
+static const struct option_word chardev_words[] = {
+	{ .word = "file", .key = "path" },
+	{ .word = "unix", .key = "path" },
+	{ 0 },
+};
+
+#define CHARDEV_ARGUMENT "stdio|pty|none|file=PATH|unix=PATH"
+
+const struct option run_options[] = {
+	{ .name = "name",
+	  .argument = "NAME",
+	  .help = "name of the machine (cella)",
+	  .set = option_set_value,
+	  .key = "name" },
+	{ .name = "engine",
+	  .argument = "auto|kvm|soft[,KEY=VALUE]...",
+	  .help = "what runs the processors; auto takes KVM where it works, else the software engine",
+	  .set = set_engine,
+	  .key = "engine" },
+	{ .name = "cpu",
+	  .argument = "MODEL",
+	  .help = "CPU model: host (as much as engine and host offer) or x86-64-v1 to x86-64-v4",
+	  .set = option_set_value,
+	  .key = "cpu.model" },
+	{ .name = "cpus",
+	  .argument = "N",
+	  .help = "number of processors (1)",
+	  .set = option_set_value,
+	  .key = "cpu.count" },
+	{ .name = "memory",
+	  .argument = "SIZE[,hugepages=SIZE][,prealloc=on]",
+	  .help = "RAM, with K, M, G or T (512M); on huge pages of the given size, all touched at start",
+	  .set = option_set_words,
+	  .key = "memory",
+	  .first = "size" },
+	{ .name = "kernel",
+	  .argument = "FILE",
+	  .help = "kernel to boot: Linux bzImage, ELF (PVH or 64-bit) or Multiboot",
+	  .set = option_set_value,
+	  .key = "kernel" },
+	{ .name = "initrd",
+	  .argument = "FILE",
+	  .help = "initial RAM disk for the kernel",
+	  .set = option_set_value,
+	  .key = "initrd" },
+	{ .name = "append",
+	  .argument = "STRING",
+	  .help = "kernel command line; said more than once, the parts are joined by spaces",
+	  .set = add_append,
+	  .key = "append" },
+	{ .name = "disk",
+	  .argument = "PATH[,KEY=VALUE]...",
+	  .help = "raw disk image or block device; readonly=on, snapshot=on (drop all writes at the end), "
+		  "cache=writeback|none|unsafe, id=ID, serial=TEXT; a comma in a path is doubled",
+	  .set = option_set_words,
+	  .key = "disks",
+	  .first = "path" },
+	{ .name = "net",
+	  .argument = "none|user|tap=IFNAME[,KEY=VALUE]...",
+	  .help = "network device: user is NAT without privileges, with hostfwd=tcp:ADDR:PORT-:PORT for ports of "
+		  "the host (ADDR empty: loopback); tap an interface; mac=MAC, id=ID; without the option there "
+		  "is none",
+	  .set = option_set_words,
+	  .key = "nets",
+	  .first = "kind",
+	  .words = net_words },
+	{ .name = "serial",
+	  .argument = CHARDEV_ARGUMENT,
+	  .help = "what the next serial port is connected to; without the option the first is stdio",
+	  .set = option_set_words,
+	  .key = "serials",
+	  .first = "kind",
+	  .words = chardev_words },
+	{ .name = "virtio-console",
+	  .argument = CHARDEV_ARGUMENT,
+	  .help = "a virtio console and what it is connected to",
+	  .set = option_set_words,
+	  .key = "consoles",
+	  .first = "kind",
+	  .words = chardev_words },
+	{ .name = "device",
+	  .argument = "isa-debug-exit|pc-testdev",
+	  .help = "a further device",
+	  .set = option_set_value,
+	  .key = "devices" },
+	{ .name = "control",
+	  .argument = "SOCKET",
+	  .help = "accept JSON-RPC on this Unix socket, see 'cella control --help'",
+	  .set = option_set_value,
+	  .key = "control" },
+	{ .name = "no-reboot",
+	  .help = "end when the guest resets itself",
+	  .set = set_no_reboot,
+	  .key = "reboot" },
+	{ .name = "log",
+	  .argument = "error|warn|info|debug|trace",
+	  .help = "what to write to stderr (info)",
+	  .set = option_set_value,
+	  .key = "log" },
+	{ .name = "dry-run",
+	  .help = "print the resolved configuration as JSON and end",
+	  .set = set_dry_run },
+	{ .name = "help", .help = "print this help and end", .set = set_help },
+	{ 0 },
+};
