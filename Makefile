@@ -1,31 +1,72 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # What people type; Meson and Ninja do the work.
-BUILD ?= build
-BUILD_SANITIZED ?= build-sanitized
-PREFIX ?= /usr/local
-DESTDIR ?=
-MESON_FLAGS ?= -Dwerror=true
+#
+#   make          builds into build/                make check    installs what is missing, builds, runs every test
+#   make run      boots Debian to a root shell      make bench    measures against the peers
+#   make install  DESTDIR and PREFIX are honoured   make fuzz     fuzzes every entry, FUZZ_SECONDS each (60)
+#   make format   clang-format on every source      make clean    removes the build trees
 
-.PHONY: all
+BUILD	      := build
+BUILD_SAN     := build-sanitized
+BUILD_FUZZ    := build-fuzz
+PREFIX	      ?= /usr/local
+DESTDIR	      ?=
+FUZZ_SECONDS  ?= 60
+MESON_FLAGS   := -Dwerror=true --prefix=$(PREFIX)
+SAN_FLAGS     := -Dwerror=true -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=1
+
+.PHONY: all run check unit guest system house install bench fuzz format clean
+
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
 
 $(BUILD)/build.ninja:
-	@meson setup $(BUILD) --prefix=$(PREFIX) $(MESON_FLAGS)
+	@tools/deps build
+	@meson setup $(BUILD) $(MESON_FLAGS)
 
-$(BUILD_SANITIZED)/build.ninja:
-	@meson setup $(BUILD_SANITIZED) $(MESON_FLAGS) -Db_sanitize=address,undefined -Db_lundef=false \
-		-Doptimization=1
+$(BUILD_SAN)/build.ninja:
+	@meson setup $(BUILD_SAN) $(SAN_FLAGS)
 
-.PHONY: unit
-unit: $(BUILD_SANITIZED)/build.ninja
-	@ninja -C $(BUILD_SANITIZED)
-	@meson test -C $(BUILD_SANITIZED) --no-rebuild --print-errorlogs --suite unit
+$(BUILD_FUZZ)/build.ninja:
+	@CC=clang meson setup $(BUILD_FUZZ) -Dfuzz=true -Db_lundef=false -Doptimization=1
 
-.PHONY: format
+run:
+	@tools/deps build run
+	@$(MAKE) --no-print-directory all >&2
+	@tools/guest run
+
+check:
+	@tools/deps build check
+	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory house unit guest system
+
+house: all
+	@tools/check-house --build $(BUILD)
+	@git ls-files '*.c' '*.h' | xargs clang-format --dry-run --Werror
+
+unit: $(BUILD_SAN)/build.ninja
+	@ninja -C $(BUILD_SAN)
+	@meson test -C $(BUILD_SAN) --no-rebuild --print-errorlogs
+
+guest: all
+	@/usr/bin/python3 -m pytest -q tests/guest
+
+system: all
+	@/usr/bin/python3 -m pytest -q tests/system
+
+install: all
+	@DESTDIR=$(DESTDIR) meson install -C $(BUILD) --no-rebuild
+
+bench: all
+	@tools/deps build bench
+	@bench/run
+
+fuzz: $(BUILD_FUZZ)/build.ninja
+	@ninja -C $(BUILD_FUZZ)
+	@tools/fuzz $(BUILD_FUZZ) $(FUZZ_SECONDS)
+
 format:
 	@git ls-files '*.c' '*.h' | xargs clang-format -i
 
-.PHONY: clean
 clean:
-	@rm -rf $(BUILD) $(BUILD_SANITIZED)
+	@rm -rf $(BUILD) $(BUILD_SAN) $(BUILD_FUZZ)
