@@ -33,14 +33,13 @@ struct pci_bar {
 };
 
 struct pci_function_ops {
+	/* Optional. The guest is about to read: brings `config` up to date. Device lock held. */
+	void (*config_read)(struct pci_function *function, unsigned offset, unsigned size);
 	/*
 	 * Optional. A config write that the generic rules have already applied (writable bits,
 	 * command, BARs, MSI-X). Device lock held.
 	 */
 	void (*config_written)(struct pci_function *function, unsigned offset, unsigned size);
-	/* Optional. A vector was masked or unmasked, or all changed (vector PCI_MSIX_MAX). Device
-	 * lock held. */
-	void (*msix_changed)(struct pci_function *function, unsigned vector);
 };
 
 /* Embedded in the device model. */
@@ -50,13 +49,12 @@ struct pci_function {
 	struct pci_bus *bus;
 	uint8_t devfn;
 	uint8_t config[PCI_CONFIG_BYTES];
-	uint8_t writable[PCI_CONFIG_BYTES]; /* bits a guest write changes */
-	uint8_t write_1_to_clear[PCI_CONFIG_BYTES];
+	uint8_t writable[PCI_CONFIG_BYTES];     /* bits a guest write changes */
 	uint8_t reset_config[PCI_CONFIG_BYTES]; /* values after reset, recorded by pci_attach() */
 	struct pci_bar bars[PCI_BARS];
 	unsigned next_capability;
 	struct pci_msix *msix;
-	struct irq_line intx; /* set by pci_attach() if `interrupt_pin` in config is set */
+	struct irq_line intx; /* connected by pci_attach() if `interrupt_pin` in config is set */
 };
 
 struct pci_identity {
@@ -74,8 +72,7 @@ struct pci_host_services {
 	struct engine *engine; /* for irqfd and ioeventfd; NULL: none */
 };
 
-/* Prepares config space; the function is attached with pci_attach() when its BARs and capabilities
- * are there. */
+/* Prepares config space; BARs and capabilities come next, pci_attach() last. */
 void pci_function_init(struct pci_function *function, const struct pci_function_ops *ops,
 		       struct device *device, const struct pci_identity *identity);
 
@@ -83,33 +80,38 @@ void pci_function_init(struct pci_function *function, const struct pci_function_
 void pci_bar_init(struct pci_function *function, unsigned index, enum pci_bar_kind kind,
 		  bool prefetchable, uint64_t size, const struct bus_ops *ops, void *ctx);
 
-/* Appends a capability of `bytes` (header included) and returns its offset; body is zero and
- * read-only. */
+/* Appends a capability of `bytes`, its header included, and returns its offset; its body is zero
+ * and read-only. */
 unsigned pci_capability_add(struct pci_function *function, uint8_t id, unsigned bytes);
 
-/* Gives the function `vectors` (1 to 2048) MSI-X vectors, table and PBA in BAR `bar` of their own.
- */
+/* Gives the function `vectors` (1 to 2048) MSI-X vectors; BAR `bar` holds table and PBA. */
 int pci_msix_init(struct pci_function *function, unsigned vectors, unsigned bar, struct err *err);
 
-/* Sends the vector's message, or sets it pending while masked. Any thread that holds the device
- * lock. */
+/* Sends the vector's message, or sets it pending while masked. Device lock held. */
 void pci_msix_notify(struct pci_function *function, unsigned vector);
 bool pci_msix_enabled(const struct pci_function *function);
 
+/* The level of the function's INTx# pin, as far as the command register lets it out. Device lock
+ * held. */
+void pci_intx_set(struct pci_function *function, bool level);
+
 bool pci_bus_master(const struct pci_function *function);
 
-/* Device lock held: config space back to reset values, BARs unmapped, MSI-X masked. */
+/*
+ * Config space and BARs go back to what pci_attach() or pci_assign_resources() left, MSI-X is off
+ * and masked. Device lock held.
+ */
 void pci_function_reset(struct pci_function *function);
 void pci_function_fini(struct pci_function *function);
 
-/* The described state of the config space, BARs and MSI-X table; part 0, 1 …, NULL after the last.
- */
+/* The described state of config space and MSI-X table: part 0, 1 …, NULL after the last. */
 const struct state_desc *pci_state_part(struct pci_function *function, unsigned index,
 					void **ret_object);
 
 /*
  * The bus (bus 0 of the segment). Config access through ports 0xcf8/0xcfc and ECAM is the host
- * bridge's (pci/host.h). `devfn` -1: the first free slot. -EEXIST, -ENOSPC.
+ * bridge's (pci/host.h). Every function is function 0 of a slot: `devfn` is a multiple of 8, or -1
+ * for the first free slot. -EEXIST, -ENOSPC.
  */
 int pci_attach(struct pci_bus *bus, struct pci_function *function, int devfn, struct err *err);
 const struct pci_host_services *pci_services(const struct pci_bus *bus);
