@@ -36,5 +36,25 @@ struct cpuid_regs cpuid_query(const struct cpuid_table *table, uint32_t leaf, ui
 /* Replaces or appends a row; -ENOSPC when the table is full. */
 int cpuid_set(struct cpuid_table *table, const struct cpuid_entry *entry);
 
+/* What of the answers depends on the processor that asks and on the state it is in. */
+struct cpuid_vcpu {
+	uint32_t apic_id;
+	uint64_t cr4;
+	uint64_t xcr0, xss; /* xcr0 0 counts as x87 alone */
+};
+
+/*
+ * As cpuid_query(), with the fields of that processor: APIC ids in leaves 1, 0xb, 0x1f and
+ * 0x8000001e, OSXSAVE and OSPKE, and the sizes of leaf 0xd for what XCR0 and XSS enable.
+ */
+struct cpuid_regs cpuid_for_vcpu(const struct cpuid_table *table, uint32_t leaf, uint32_t subleaf,
+				 const struct cpuid_vcpu *vcpu);
+
+/* Bytes of a standard XSAVE image with these components, by the table's leaf 0xd. */
+uint32_t cpuid_xsave_size(const struct cpuid_table *table, uint64_t xcr0);
+
+/* The components that the table lets a guest enable in XCR0; x87 and SSE when it has no XSAVE. */
+uint64_t cpuid_xcr0_mask(const struct cpuid_table *table);
+
 /* The host's own instruction. */
 struct cpuid_regs cpuid_host(uint32_t leaf, uint32_t subleaf);
