@@ -75,9 +75,11 @@ struct machine_event {
 	uint32_t code;        /* with MACHINE_END_DEBUG_EXIT */
 };
 
-/* Called on the loop's thread; may call every machine function but machine_free(). */
 struct machine_listener {
+	/* Called on the loop's thread; may call every machine function but machine_free(). */
 	void (*event)(void *ctx, const struct machine_event *event);
+	/* Optional. On a vCPU's thread, once, before it first runs: the place to give up rights. */
+	void (*vcpu_starting)(void *ctx, unsigned vcpu);
 	void *ctx;
 };
 

@@ -53,11 +53,16 @@ static void *processor_main(void *ctx)
 {
 	struct processor *p = ctx;
 	struct processors *all = p->all;
+	bool started = false;
 
 	p->tid = gettid();
 	while (wait_for_permission(p)) {
-		enum vcpu_exit reason = all->engine->ops->vcpu_run(p->vcpu);
+		enum vcpu_exit reason;
 
+		if (!started && all->listener.starting)
+			all->listener.starting(all->listener.ctx, p->vcpu->index);
+		started = true;
+		reason = all->engine->ops->vcpu_run(p->vcpu);
 		if (reason == VCPU_EXIT_KICKED)
 			continue;
 		pthread_mutex_lock(&all->lock);

@@ -9,10 +9,12 @@
 
 struct processors;
 
-/* Called on a vCPU's thread when its engine gave up (shutdown or error); the thread then parks as
- * if paused. */
+/* Called on a vCPU's thread. */
 struct processors_listener {
+	/* Required. Its engine gave up (shutdown or error); the thread then parks as if paused. */
 	void (*stopped)(void *ctx, unsigned vcpu, enum vcpu_exit reason);
+	/* Optional. Once, before the vCPU first runs: the place to give up rights of the thread. */
+	void (*starting)(void *ctx, unsigned vcpu);
 	void *ctx;
 };
 
