@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Guest instructions that this processor executes itself: x87, MMX, SSE to AVX-512, and the integer
+ * extensions.
+ *
+ * Every distinct form of such an instruction (opcode, registers, immediate, but not the memory
+ * address) becomes once a thunk, a small host function: it loads the guest registers that the
+ * instruction reads from `struct soft_cpu`, executes the instruction itself, and stores what it
+ * wrote. All vector and mask registers belong to the caller in the host's ABI and keep their
+ * numbers; general registers that the ABI preserves, and RSP, are replaced by others. A memory
+ * operand becomes `(M)`, where M holds a host address that the caller has checked.
+ *
+ * Spec: Intel SDM volume 2; System V ABI for x86-64, section 3.2.
+ */
+#pragma once
+
+#include <Zydis/Zydis.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct native;
+struct soft_cpu;
+
+/* What an instruction needs to be switched on, and so what it raises when it is not. */
+enum native_unit {
+	UNIT_INTEGER, /* nothing */
+	UNIT_X87,
+	UNIT_WAIT, /* FWAIT */
+	UNIT_MMX,
+	UNIT_SSE,
+	UNIT_AVX,
+	UNIT_AVX512,
+	UNIT_COUNT
+};
+
+/*
+ * A thunk: 0, or the vector of the exception that the instruction raised here; then no guest
+ * register has changed but the status flags in MXCSR.
+ */
+typedef unsigned native_thunk(struct soft_cpu *cpu, void *memory);
+
+/* Where the parts of the guest's extended state are, in bytes from the start of its XSAVE image. */
+struct native_layout {
+	uint32_t opmask, zmm_high, zmm_16; /* 0: the host has no AVX-512 */
+	uint32_t pkru;                     /* 0: none */
+	uint32_t size;                     /* of the image with all that the host has */
+	bool avx;
+};
+
+#define XSAVE_MXCSR    24u
+#define XSAVE_XMM      160u
+#define XSAVE_HEADER   512u
+#define XSAVE_YMM_HIGH 576u
+
+/* The layout that this host's CPUID tells. */
+struct native_layout native_layout_host(void);
+
+/*
+ * The thunks of one vCPU; its thread only. -ENOMEM, or what memfd_create() and mmap() say.
+ */
+int native_new(struct native **ret_native);
+void native_free(struct native *native);
+
+/* Drops all thunks. No decoded instruction may refer to one any more. */
+void native_flush(struct native *native);
+
+const struct native_layout *native_layout(const struct native *native);
+
+/*
+ * The thunk of a decoded instruction. `ret_thunk` is good until native_flush(). -ENOSPC: the store
+ * is full, and native_flush() is due. -ENOENT: no instruction for a thunk.
+ */
+int native_thunk_get(struct native *native, const ZydisDecodedInstruction *z,
+		     const ZydisDecodedOperand *operands, native_thunk **ret_thunk);
+
+/*
+ * Installs the process's handler for SIGFPE, SIGILL, SIGSEGV and SIGBUS that turns a fault inside a
+ * thunk into the thunk's result. Any other such fault ends the process as ever. Again is harmless.
+ */
+int native_traps_install(void);

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Faults of the host inside thunks: the guest's own instruction raised them.
+ *
+ * The expected one is SIGFPE: a SIMD exception that the guest has unmasked. SIGILL means that this
+ * processor does not know an instruction that the decoder knows; SIGSEGV and SIGBUS are the general
+ * protection fault of a misaligned operand. The handler needs no state of its own: a mark in
+ * front of the instruction tells a thunk from all other code and says where it goes on.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdint.h>
+#include <string.h>
+#include <ucontext.h>
+
+#include "base/macros.h"
+#include "cpu/soft/native_thunk_priv.h"
+
+static void trap_handler(int number, siginfo_t *info, void *context)
+{
+	ucontext_t *uc = context;
+	greg_t *regs = uc->uc_mcontext.gregs;
+	uint32_t mark;
+
+	/* Only what an instruction itself raised; not what another process sent. */
+	if (info->si_code > 0) {
+		memcpy(&mark, (const void *)(uintptr_t)(regs[REG_RIP] - (greg_t)sizeof(mark)),
+		       sizeof(mark));
+		if ((mark & 0xffff) == THUNK_MARK) {
+			regs[REG_RIP] += mark >> 16;
+			regs[REG_RAX] = regs[REG_TRAPNO];
+			return;
+		}
+	}
+	/* Not ours: without a handler it ends the process. */
+	signal(number, SIG_DFL);
+	if (info->si_code <= 0)
+		raise(number);
+}
+
+int native_traps_install(void)
+{
+	static const int signals[] = { SIGFPE, SIGILL, SIGSEGV, SIGBUS };
+	struct sigaction action = { .sa_sigaction = trap_handler,
+				    .sa_flags = SA_SIGINFO | SA_ONSTACK };
+
+	sigemptyset(&action.sa_mask);
+	for (unsigned i = 0; i < ARRAY_SIZE(signals); i++)
+		if (sigaction(signals[i], &action, NULL) < 0)
+			return -errno;
+	return 0;
+}
