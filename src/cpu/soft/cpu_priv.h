@@ -15,6 +15,7 @@
 
 #include "base/macros.h"
 #include "cpu/soft/insn_priv.h"
+#include "cpu/soft/native_priv.h"
 #include "vm/engine.h"
 #include "x86/exception.h"
 #include "x86/paging.h"
@@ -90,6 +91,9 @@ struct soft_cpu {
 	struct soft_engine *engine;
 	struct memory *memory;
 	struct block_cache *blocks;
+	struct native *native; /* made with the vCPU, native_new() */
+	/* What an instruction of this unit raises; 0: it runs. native_units_update() keeps it. */
+	uint8_t unit_fault[UNIT_COUNT];
 	struct lapic *lapic;
 	jmp_buf unwind; /* back to the run loop, out of a handler */
 

@@ -74,6 +74,12 @@ int native_thunk_get(struct native *native, const ZydisDecodedInstruction *z,
 		     const ZydisDecodedOperand *operands, native_thunk **ret_thunk);
 
 /*
+ * After any change of CR0, CR4, XCR0, RFLAGS.VM, and after the whole state was set: which units the
+ * guest has switched on.
+ */
+void native_units_update(struct soft_cpu *cpu);
+
+/*
  * Installs the process's handler for SIGFPE, SIGILL, SIGSEGV and SIGBUS that turns a fault inside a
  * thunk into the thunk's result. Any other such fault ends the process as ever. Again is harmless.
  */
