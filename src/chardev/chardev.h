@@ -16,7 +16,8 @@
 
 struct chardev;
 
-/* The device's side. Called on the back-end's loop thread, without back-end locks. */
+/* The device's side. Called on the back-end's loop thread, without back-end locks; an empty one
+ * detaches. */
 struct chardev_receiver {
 	/* Bytes from outside; returns how many were taken. For the rest the back-end waits for
 	 * chardev_receive_ready(). */
@@ -38,6 +39,8 @@ struct chardev_ops {
 	void (*receive_ready)(struct chardev *chardev);
 	/* Required. Flushes what it can without blocking and closes. Loop thread. */
 	void (*close)(struct chardev *chardev);
+	/* Optional. Where the other end is: the pty's or socket's path. */
+	const char *(*path)(struct chardev *chardev);
 };
 
 struct chardev {
@@ -46,9 +49,32 @@ struct chardev {
 	struct chardev_receiver receiver;
 };
 
+/*
+ * Opens what `spec` names; bytes flow once the loop runs. "none" gives a NULL chardev.
+ *
+ *	stdio		the terminal, in raw mode; Ctrl-] three times within a second calls the
+ *escape function pty		a new pseudo-terminal, see chardev_path() file=PATH	output only;
+ *the file is emptied first unix=PATH	a listening socket for one client at a time
+ *
+ * A pty and a socket keep the latest 64 KiB for whoever connects later. The process must ignore
+ *SIGPIPE. Errors: -EINVAL for a bad specification, -EBUSY when stdio is in use already, and the
+ *system's, explained. Loop thread.
+ */
+int chardev_open(const char *spec, struct loop *loop, struct chardev **ret_chardev,
+		 struct err *err);
+
+/* Calls `escape` on the loop's thread when the user wants to leave; does nothing unless `chardev`
+ * is stdio. */
+void chardev_set_escape(struct chardev *chardev, void (*escape)(void *ctx), void *ctx);
+
+/* Gives the terminal back as it was found, if stdio made it raw. Any thread, also from a signal
+ * handler; exit(3) calls it. */
+void chardev_restore_terminal(void);
+
 /* Wrappers: the only callers of the slots. chardev_attach comes before the loop runs; NULL chardevs
  * swallow and give nothing. */
 void chardev_attach(struct chardev *chardev, struct chardev_receiver receiver);
 size_t chardev_write(struct chardev *chardev, const uint8_t *bytes, size_t count);
 void chardev_receive_ready(struct chardev *chardev);
+const char *chardev_path(struct chardev *chardev); /* NULL: it has none */
 void chardev_close(struct chardev *chardev);
