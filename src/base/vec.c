@@ -6,7 +6,7 @@
 
 int vec_grow(void **items, size_t count, size_t *capacity, size_t more, size_t item_size)
 {
-	size_t wanted, grown = *capacity ? *capacity : 8;
+	size_t wanted, bytes, grown = *capacity ? *capacity : 8;
 	void *moved;
 
 	if (__builtin_add_overflow(count, more, &wanted))
@@ -17,7 +17,9 @@ int vec_grow(void **items, size_t count, size_t *capacity, size_t more, size_t i
 		if (__builtin_mul_overflow(grown, 2, &grown))
 			return -ENOMEM;
 	}
-	moved = reallocarray(*items, grown, item_size);
+	if (__builtin_mul_overflow(grown, item_size, &bytes) || bytes > PTRDIFF_MAX)
+		return -ENOMEM;
+	moved = realloc(*items, bytes);
 	if (!moved)
 		return -ENOMEM;
 	*items = moved;
