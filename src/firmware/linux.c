@@ -134,7 +134,7 @@ static int linux_load(const struct boot_files *files, const struct boot_config *
 	struct boot_area area = boot_area(config);
 	struct linux_params params = { 0 };
 	struct linux_initrd initrd;
-	struct bzimage bz;
+	struct bzimage bz = { 0 };
 	int rc = read_header(&files->kernel, &params, err);
 
 	if (!rc)
