@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Starting machines with the built program, for the system tests."""
+import os
+import pathlib
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+CELLA = ROOT / "build" / "cella"
+# Generous: the software engine on a busy machine. A test waits for what happens, never for time to pass.
+TIMEOUT = 240
+
+
+def tool(name, *arguments):
+    """What a tool of the project prints on its last line."""
+    done = subprocess.run([str(ROOT / "tools" / name), *arguments], check=True, capture_output=True, text=True)
+    return done.stdout.strip().splitlines()[-1]
+
+
+def kernel():
+    return tool("guest", "kernel")
+
+
+def initrd():
+    return tool("guest", "initrd")
+
+
+def run_command(guest_command, *options, memory="512M", append=""):
+    """`cella run` of the stock kernel and the small initrd, in which the command runs before it powers off."""
+    words = f'console=ttyS0 quiet panic=-1 {append} guest.run="{guest_command}"'
+    return ["run", "--memory", memory, "--net", "none", "--kernel", kernel(), "--initrd", initrd(),
+            "--append", words, *options]
+
+
+class Machine:
+    """A running `cella run`, its terminal (stdin and stdout) and its log (stderr)."""
+
+    def __init__(self, arguments, **options):
+        self.log = tempfile.TemporaryFile()
+        self.process = subprocess.Popen([str(CELLA), *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                        stderr=self.log, **options)
+        self.output = b""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+        self.log.close()
+
+    def read_until(self, text):
+        """Reads the guest's output until `text` is in it."""
+        deadline = time.monotonic() + TIMEOUT
+        os.set_blocking(self.process.stdout.fileno(), False)
+        while text.encode() not in self.output:
+            data = self.process.stdout.read(65536)
+            if data == b"":
+                raise AssertionError(f"the machine ended before it said '{text}':\n{self.text()}")
+            if time.monotonic() > deadline:
+                raise AssertionError(f"the machine did not say '{text}' in {TIMEOUT} s:\n{self.text()}")
+            if data is None:
+                time.sleep(0.02)
+            else:
+                self.output += data
+
+    def wait(self):
+        """The exit status, with all output read."""
+        os.set_blocking(self.process.stdout.fileno(), True)
+        try:
+            rest, _ = self.process.communicate(timeout=TIMEOUT)
+        except subprocess.TimeoutExpired as error:
+            raise AssertionError(f"the machine did not end in {TIMEOUT} s:\n{self.text()}") from error
+        self.output += rest or b""
+        return self.process.returncode
+
+    def text(self):
+        self.log.seek(0)
+        return self.output.decode(errors="replace") + "\n--- log ---\n" + self.log.read().decode(errors="replace")
+
+
+def soft(arguments):
+    """Runs to the end on the software engine here: (status, output and log)."""
+    with Machine([arguments[0], "--engine", "soft", *arguments[1:]]) as machine:
+        return machine.wait(), machine.text()
+
+
+def in_kvm_box(arguments, files=()):
+    """Runs to the end on KVM in the KVM box, with the host files that the arguments name: (status, output and log)."""
+    box = [sys.executable, str(ROOT / "tools" / "kvmbox"), "--timeout", str(TIMEOUT)]
+    renamed = {}
+    for file in {kernel(), initrd(), *files}:
+        renamed[file] = f"/guest/{pathlib.Path(file).name}"
+        box += ["--file", f"{file}:{renamed[file]}"]
+    words = [renamed.get(word, word) for word in arguments]
+    command = ["/cella/cella", words[0], "--engine", "kvm", *words[1:]]
+    done = subprocess.run([*box, "--", *command], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    return done.returncode, f"{shlex.join(command)}\n{done.stdout}\n--- log ---\n{done.stderr}"
+
+
+ENGINES = {"soft": soft, "kvm": in_kvm_box}

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Disks and networks of a running guest, checked from the other side."""
+import contextlib
+import hashlib
+import http.client
+import http.server
+import os
+import random
+import socket
+import threading
+
+import pytest
+
+from machine import ENGINES, TIMEOUT, Machine, run_command, soft
+
+PATTERN_BYTES = 8 << 20
+
+
+@contextlib.contextmanager
+def web_server(body):
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):  # noqa: N802, the library's name
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def test_disk_written_and_synced_reads_back_by_hash(tmp_path):
+    source, target = tmp_path / "source.img", tmp_path / "target.img"
+    data = random.Random(1).randbytes(PATTERN_BYTES)
+    source.write_bytes(data)
+    target.write_bytes(bytes(PATTERN_BYTES))
+    status, text = soft(run_command(
+        "dd if=/dev/vda of=/dev/vdb bs=64k conv=fsync; sha256sum /dev/vdb; cat /sys/block/vda/ro /sys/block/vdb/serial",
+        "--disk", f"path={source},readonly=on", "--disk", f"path={target},serial=S-123", "--cpus", "2"))
+    assert status == 0, text
+    assert hashlib.sha256(data).hexdigest() in text, text
+    assert target.read_bytes() == data
+    assert "S-123" in text, text
+
+
+def test_snapshot_disk_forgets_its_writes(tmp_path):
+    disk = tmp_path / "disk.img"
+    disk.write_bytes(b"\x55" * PATTERN_BYTES)
+    status, text = soft(run_command(
+        "dd if=/dev/zero of=/dev/vda bs=1M count=4 conv=fsync; echo 3 > /proc/sys/vm/drop_caches;"
+        " dd if=/dev/vda bs=1M count=4 | sha256sum", "--disk", f"path={disk},snapshot=on"))
+    assert status == 0, text
+    assert hashlib.sha256(bytes(4 << 20)).hexdigest() in text, text
+    assert disk.read_bytes() == b"\x55" * PATTERN_BYTES
+
+
+def test_readonly_disk_refuses_writes(tmp_path):
+    disk = tmp_path / "disk.img"
+    disk.write_bytes(bytes(1 << 20))
+    status, text = soft(run_command("echo x > /dev/vda && echo wrote || echo refused",
+                                    "--disk", f"path={disk},readonly=on"))
+    assert status == 0 and "refused" in text and "wrote" not in text, text
+
+
+def test_filesystem_survives_in_guest(tmp_path):
+    disk = tmp_path / "disk.img"
+    with open(disk, "wb") as file:
+        file.truncate(64 << 20)
+    os.system(f"mke2fs -q -t ext4 {disk}")
+    write = "mount -t ext4 /dev/vda /mnt; cp /bin/busybox /mnt/a; cp /mnt/a /mnt/b; umount /mnt"
+    read = "mount -t ext4 /dev/vda /mnt; cmp /bin/busybox /mnt/b && echo same"
+    for command in (write, read):
+        status, text = soft(run_command(command, "--disk", str(disk)))
+        assert status == 0, text
+    assert "same" in text, text
+    assert os.system(f"e2fsck -fn {disk} > /dev/null 2>&1") == 0
+
+
+def test_network_out_through_nat_to_loopback():
+    body = random.Random(2).randbytes(1 << 20)
+    with web_server(body) as port:
+        status, text = soft(run_command(
+            "udhcpc -q -i eth0 -s /bin/true > /dev/null; ip addr add 10.0.2.15/24 dev eth0; ip link set eth0 up;"
+            f" wget -q -O - http://10.0.2.2:{port}/ | sha256sum", "--net", "user"))
+    assert status == 0, text
+    assert hashlib.sha256(body).hexdigest() in text, text
+
+
+def test_network_in_by_hostfwd():
+    port = free_port()
+    command = ("ip addr add 10.0.2.15/24 dev eth0; ip link set eth0 up; ip route add default via 10.0.2.2;"
+               " mkdir /www; cp /bin/busybox /www/b; httpd -p 80 -h /www; echo listening; nc -l -p 81")
+    arguments = run_command(command, "--net", f"user,hostfwd=tcp:127.0.0.1:{port}-:80,hostfwd=tcp:127.0.0.1:{port + 1}-:81")
+    with Machine([arguments[0], "--engine", "soft", *arguments[1:]]) as machine:
+        machine.read_until("listening")
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)
+        connection.request("GET", "/b")
+        response = connection.getresponse()
+        body = response.read()
+        assert response.status == 200 and body[:4] == b"\x7fELF" and len(body) > 500_000
+        with socket.create_connection(("127.0.0.1", port + 1), timeout=TIMEOUT) as end:
+            end.sendall(b"goodbye\n")
+        assert machine.wait() == 0, machine.text()
+        assert "goodbye" in machine.text()
+
+
+@pytest.mark.parametrize("engine", ["kvm"])
+def test_disk_and_random_on_kvm(engine, tmp_path):
+    disk = tmp_path / "disk.img"
+    data = random.Random(3).randbytes(1 << 20)
+    disk.write_bytes(data)
+    arguments = run_command("sha256sum /dev/vda; cat /sys/class/misc/hw_random/rng_current; head -c 16 /dev/hwrng | wc -c",
+                            "--disk", str(disk))
+    status, text = ENGINES[engine](arguments, files=(str(disk),))
+    assert status == 0, text
+    assert hashlib.sha256(data).hexdigest() in text, text
+    assert "virtio_rng" in text and "16\n" in text.replace("\r", ""), text
