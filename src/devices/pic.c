@@ -6,10 +6,10 @@
  * so that a pulse is enough. The master's input 2 simply follows the slave's output. ICW1's LTIM
  * and SNGL are ignored: PC chipsets wire both.
  *
- * Invariants: a level-triggered input is requested exactly while its line is high; the output line
- * equals "the master has something to deliver". Threads: any; everything is guarded by the device's
- * lock, the output is driven with it held. Spec: Intel 8259A data sheet (231468-003); ICH9 data
- * sheet 13.4 (ELCR).
+ * Invariants: a level-triggered input is requested exactly while its line is high; the output
+ * line equals "the master has something to deliver".
+ * Threads: any; the device's lock guards everything, the output is driven with it held.
+ * Spec: Intel 8259A data sheet (231468-003); ICH9 data sheet 13.4 (ELCR).
  */
 #include "devices/pic.h"
 
