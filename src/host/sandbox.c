@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Filters are compiled from rows by libseccomp and kept as BPF programs, so that a thread enters
+ * its own with a single system call. The process-wide filter is the union of all kinds; the filters
+ * of threads stack on it.
+ *
+ * Spec: Linux Documentation/userspace-api/seccomp_filter.rst.
+ */
+#include "host/sandbox.h"
+
+#include <asm/ioctls.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/fs.h>
+#include <linux/if_tun.h>
+#include <linux/seccomp.h>
+#include <seccomp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/macros.h"
+#include "host/fd.h"
+
+enum {
+	LOOP = 1u << SANDBOX_LOOP,
+	KVM = 1u << SANDBOX_VCPU_KVM,
+	SOFT = 1u << SANDBOX_VCPU_SOFT,
+	WORKER = 1u << SANDBOX_WORKER,
+	VCPU = KVM | SOFT,
+	ALL = LOOP | VCPU | WORKER,
+	ENTRY = 1u << SANDBOX_THREADS, /* only until the thread has entered its own filter */
+};
+
+struct rule {
+	int call;
+	unsigned threads;
+	const char *reason;
+	/* Only calls whose argument `argument`, masked, is `value`; mask 0: all. */
+	unsigned argument;
+	uint64_t mask, value;
+};
+
+/* Where a value is compared whole. */
+#define WHOLE UINT64_MAX
+/* ioctl requests are 32 bits; the kernel ignores what is above. */
+#define REQUEST UINT32_MAX
+
+static const struct rule rules[] = {
+	{ SCMP_SYS(read), ALL, "eventfds, terminals, sockets, taps" },
+	{ SCMP_SYS(write), ALL, "eventfds, terminals, taps, the log" },
+	{ SCMP_SYS(readv), ALL, "back-ends" },
+	{ SCMP_SYS(writev), ALL, "back-ends" },
+	{ SCMP_SYS(pread64), LOOP | WORKER, "images, kernels at reset" },
+	{ SCMP_SYS(pwrite64), LOOP | WORKER, "images" },
+	{ SCMP_SYS(preadv), LOOP | WORKER, "images" },
+	{ SCMP_SYS(pwritev), LOOP | WORKER, "images" },
+	{ SCMP_SYS(preadv2), LOOP | WORKER, "images" },
+	{ SCMP_SYS(pwritev2), LOOP | WORKER, "images" },
+	{ SCMP_SYS(fsync), LOOP | WORKER, "flush of an image" },
+	{ SCMP_SYS(fdatasync), LOOP | WORKER, "flush of an image" },
+	{ SCMP_SYS(fallocate), ALL, "discard, write zeroes; holes in guest memory" },
+	{ SCMP_SYS(lseek), LOOP | WORKER, "size of an image, of a file read again" },
+	{ SCMP_SYS(io_uring_enter), LOOP | VCPU,
+	  "disk requests, queued by the thread that was kicked" },
+	{ SCMP_SYS(close), ALL, "back-ends, queues that are reset" },
+	{ SCMP_SYS(fstat), LOOP | WORKER, "files that are read again" },
+	{ SCMP_SYS(newfstatat), LOOP | WORKER, "files that are read again" },
+	{ SCMP_SYS(statx), LOOP | WORKER, "files that are read again" },
+	{ SCMP_SYS(openat), LOOP, "kernel at reset, name servers of the host: for reading only", 2,
+	  O_ACCMODE | O_CREAT | O_TRUNC, O_RDONLY },
+	{ SCMP_SYS(unlink), LOOP, "sockets of the process at its end" },
+	{ SCMP_SYS(unlinkat), LOOP, "sockets of the process at its end" },
+
+	{ SCMP_SYS(mmap), ALL, "allocations; never executable", 2, PROT_EXEC, 0 },
+	{ SCMP_SYS(mprotect), ALL, "allocations, guards; never executable", 2, PROT_EXEC, 0 },
+	{ SCMP_SYS(munmap), ALL, "allocations" },
+	{ SCMP_SYS(mremap), ALL, "allocations" },
+	{ SCMP_SYS(madvise), ALL, "allocations, balloon" },
+	{ SCMP_SYS(brk), ALL, "allocations" },
+	{ SCMP_SYS(getrandom), ALL, "random numbers for guests" },
+
+	{ SCMP_SYS(futex), ALL, "locks" },
+	{ SCMP_SYS(sched_yield), ALL, "locks" },
+	{ SCMP_SYS(membarrier), ALL, "code caches" },
+	{ SCMP_SYS(sched_getaffinity), ALL, "the allocator counts processors" },
+	{ SCMP_SYS(set_robust_list), ALL, "start of a thread" },
+	{ SCMP_SYS(rseq), ALL, "start of a thread" },
+	{ SCMP_SYS(exit), ALL, "end of a thread" },
+	{ SCMP_SYS(exit_group), ALL, "end of the process" },
+	{ SCMP_SYS(getpid), ALL, "abort" },
+	{ SCMP_SYS(gettid), ALL, "abort" },
+	{ SCMP_SYS(rt_sigaction), ALL, "abort, fatal signals" },
+	{ SCMP_SYS(rt_sigprocmask), ALL, "abort, kicks" },
+	{ SCMP_SYS(rt_sigreturn), ALL, "signal handlers" },
+	{ SCMP_SYS(rt_sigtimedwait), VCPU, "kicks" },
+	{ SCMP_SYS(sigaltstack), ALL, "signal handlers" },
+	{ SCMP_SYS(restart_syscall), ALL, "calls that a signal interrupted" },
+
+	{ SCMP_SYS(clock_gettime), ALL, "time, where the vDSO has none" },
+	{ SCMP_SYS(clock_getres), ALL, "time" },
+	{ SCMP_SYS(clock_nanosleep), ALL, "time" },
+	{ SCMP_SYS(nanosleep), ALL, "time" },
+	{ SCMP_SYS(gettimeofday), ALL, "time, where the vDSO has none" },
+	{ SCMP_SYS(timerfd_settime), ALL, "timers, armed by any thread" },
+	{ SCMP_SYS(eventfd2), LOOP | VCPU, "queues that the guest sets up" },
+	{ SCMP_SYS(epoll_ctl), LOOP | VCPU, "event loop" },
+	{ SCMP_SYS(epoll_wait), LOOP, "event loop" },
+	{ SCMP_SYS(epoll_pwait), LOOP, "event loop" },
+	{ SCMP_SYS(poll), LOOP | VCPU, "back-ends" },
+	{ SCMP_SYS(ppoll), LOOP | VCPU, "back-ends" },
+	{ SCMP_SYS(fcntl), LOOP | VCPU, "flags of sockets" },
+
+	{ SCMP_SYS(socket), LOOP, "connections of the guest", 0, WHOLE, AF_INET },
+	{ SCMP_SYS(socket), LOOP, "connections of the guest", 0, WHOLE, AF_INET6 },
+	{ SCMP_SYS(connect), LOOP, "connections of the guest" },
+	{ SCMP_SYS(bind), LOOP, "connections of the guest" },
+	{ SCMP_SYS(listen), LOOP, "connections of the guest" },
+	{ SCMP_SYS(accept), LOOP, "forwarded ports" },
+	{ SCMP_SYS(accept4), LOOP, "control socket, consoles, forwarded ports" },
+	{ SCMP_SYS(shutdown), LOOP, "connections" },
+	{ SCMP_SYS(recvfrom), LOOP, "connections" },
+	{ SCMP_SYS(recvmsg), LOOP, "connections" },
+	{ SCMP_SYS(sendto), LOOP | VCPU, "connections; output of consoles" },
+	{ SCMP_SYS(sendmsg), LOOP | VCPU, "connections; output of consoles" },
+	{ SCMP_SYS(getsockname), LOOP, "connections" },
+	{ SCMP_SYS(getpeername), LOOP, "connections" },
+	{ SCMP_SYS(getsockopt), LOOP, "connections" },
+	{ SCMP_SYS(setsockopt), LOOP, "connections" },
+
+	{ SCMP_SYS(ioctl), LOOP | KVM, "KVM: all requests have the type 0xae", 1, 0xff00, 0xae00 },
+	{ SCMP_SYS(ioctl), ALL, "terminal", 1, REQUEST, TCGETS },
+	{ SCMP_SYS(ioctl), ALL, "terminal, also restored from handlers", 1, REQUEST, TCSETS },
+	{ SCMP_SYS(ioctl), ALL, "terminal, also restored from handlers", 1, REQUEST, TCSETSW },
+	{ SCMP_SYS(ioctl), ALL, "terminal, also restored from handlers", 1, REQUEST, TCSETSF },
+	{ SCMP_SYS(ioctl), LOOP, "terminal", 1, REQUEST, TIOCGWINSZ },
+	{ SCMP_SYS(ioctl), LOOP, "sockets", 1, REQUEST, FIONREAD },
+	{ SCMP_SYS(ioctl), LOOP, "sockets", 1, REQUEST, FIONBIO },
+	{ SCMP_SYS(ioctl), LOOP | VCPU, "offloads of a tap", 1, REQUEST, TUNSETOFFLOAD },
+	{ SCMP_SYS(ioctl), LOOP | VCPU, "queues of a tap", 1, REQUEST, TUNSETQUEUE },
+	{ SCMP_SYS(ioctl), LOOP | WORKER, "discard on block devices", 1, REQUEST, BLKDISCARD },
+	{ SCMP_SYS(ioctl), LOOP | WORKER, "write zeroes on block devices", 1, REQUEST, BLKZEROOUT },
+
+	{ SCMP_SYS(capset), ENTRY, "the thread's own capabilities" },
+	{ SCMP_SYS(seccomp), ENTRY, "the thread's own filter", 0, WHOLE, SECCOMP_SET_MODE_FILTER },
+};
+
+struct sandbox {
+	struct sock_fprog programs[SANDBOX_THREADS + 1]; /* the last: the whole process */
+};
+
+static int add_rule(scmp_filter_ctx filter, const struct rule *rule)
+{
+	struct scmp_arg_cmp compare = {
+		.arg = rule->argument,
+		.op = SCMP_CMP_MASKED_EQ,
+		.datum_a = rule->mask,
+		.datum_b = rule->value,
+	};
+
+	return seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, rule->call, rule->mask ? 1 : 0,
+				      &compare);
+}
+
+/* Only this process and none else may be signalled: abort() and kicks of vCPUs. */
+static int add_own_signals(scmp_filter_ctx filter)
+{
+	return seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
+				SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
+}
+
+static int export_program(scmp_filter_ctx filter, struct sock_fprog *ret_program)
+{
+	AUTO_CLOSE int fd = memfd_create("filter", MFD_CLOEXEC);
+	off_t bytes;
+	int rc;
+
+	if (fd < 0)
+		return -errno;
+	rc = seccomp_export_bpf(filter, fd);
+	if (rc)
+		return rc;
+	bytes = lseek(fd, 0, SEEK_END);
+	if (bytes <= 0)
+		return -EIO;
+	ret_program->filter = malloc((size_t)bytes);
+	if (!ret_program->filter)
+		return -ENOMEM;
+	ret_program->len = (unsigned short)((size_t)bytes / sizeof(struct sock_filter));
+	return fd_pread_all(fd, ret_program->filter, (size_t)bytes, 0);
+}
+
+static int compile(struct sock_fprog *ret_program, unsigned threads)
+{
+	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_TRAP);
+	int rc = filter ? add_own_signals(filter) : -ENOMEM;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(rules) && !rc; i++) {
+		if (rules[i].threads & threads)
+			rc = add_rule(filter, &rules[i]);
+	}
+	/* A binary tree: the answer takes as long for the last row as for the first. */
+	if (!rc)
+		rc = seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2);
+	if (!rc)
+		rc = export_program(filter, ret_program);
+	if (filter)
+		seccomp_release(filter);
+	return rc;
+}
+
+int sandbox_new(struct sandbox **ret_sandbox, struct err *err)
+{
+	struct sandbox *sandbox = calloc(1, sizeof(*sandbox));
+	int rc = sandbox ? 0 : -ENOMEM;
+
+	for (unsigned i = 0; i < SANDBOX_THREADS && !rc; i++)
+		rc = compile(&sandbox->programs[i], 1u << i);
+	if (!rc)
+		rc = compile(&sandbox->programs[SANDBOX_THREADS], ALL | ENTRY);
+	if (rc) {
+		sandbox_free(sandbox);
+		return err_errno(err, rc, "cannot prepare the sandbox");
+	}
+	*ret_sandbox = sandbox;
+	return 0;
+}
+
+void sandbox_free(struct sandbox *sandbox)
+{
+	if (!sandbox)
+		return;
+	for (unsigned i = 0; i <= SANDBOX_THREADS; i++)
+		free(sandbox->programs[i].filter);
+	free(sandbox);
+}
+
+/* All capability sets of the calling thread. */
+static int drop_capabilities(void)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = { 0 };
+
+	return syscall(SYS_capset, &header, none) ? -errno : 0;
+}
+
+static int install(const struct sock_fprog *program, unsigned flags)
+{
+	long rc = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, program);
+
+	/* With TSYNC a positive answer is the thread that could not follow. */
+	return rc < 0 ? -errno : rc ? -EBUSY : 0;
+}
+
+int sandbox_drop_privileges(struct err *err)
+{
+	struct rlimit no_core = { 0, 0 };
+	int rc = 0;
+
+	if (setrlimit(RLIMIT_CORE, &no_core) || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+		rc = -errno;
+	if (!rc)
+		rc = drop_capabilities();
+	return rc ? err_errno(err, rc, "cannot drop privileges") : 0;
+}
+
+int sandbox_enter(const struct sandbox *sandbox, struct err *err)
+{
+	int rc = sandbox_drop_privileges(err);
+
+	if (rc)
+		return rc;
+	rc = install(&sandbox->programs[SANDBOX_THREADS], SECCOMP_FILTER_FLAG_TSYNC);
+	return rc ? err_errno(err, rc, "cannot enter the sandbox") : 0;
+}
+
+int sandbox_enter_thread(const struct sandbox *sandbox, enum sandbox_thread thread)
+{
+	int rc = drop_capabilities();
+
+	return rc ? rc : install(&sandbox->programs[thread], 0);
+}
+
+void sandbox_describe(const siginfo_t *info, char *buffer, unsigned size)
+{
+	/*
+	 * This allocates, inside a signal handler: allowed, because the signal is raised by a
+	 * forbidden call and the allocator makes none of those.
+	 */
+	char *name = seccomp_syscall_resolve_num_arch(info->si_arch, info->si_syscall);
+
+	snprintf(buffer, size, "forbidden system call '%s' (%d)", name ? name : "?",
+		 info->si_syscall);
+	free(name);
+}
+
+void sandbox_close_inherited(int keep)
+{
+	if (keep > 3)
+		close_range(3, (unsigned)keep - 1, 0);
+	close_range((unsigned)(keep < 3 ? 3 : keep + 1), ~0u, 0);
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What a process gives up before it touches a guest: privileges, capabilities, and all system calls
+ *that its threads have no reason for.
+ *
+ *	rc = sandbox_new(&sandbox, err);		// while everything is still allowed
+ *	... open, map, start threads ...
+ *	rc = sandbox_enter(sandbox, err);		// the whole process
+ *	rc = sandbox_enter_thread(sandbox, SANDBOX_LOOP); // and narrower, each thread for itself
+ *
+ * A thread that makes a forbidden call gets SIGSYS; sandbox_describe() names the call.
+ */
+#pragma once
+
+#include <signal.h>
+
+#include "base/err.h"
+
+enum sandbox_thread {
+	SANDBOX_LOOP,      /* the main thread: event loop, back-ends, control socket */
+	SANDBOX_VCPU_KVM,  /* runs a vCPU and the devices it touches */
+	SANDBOX_VCPU_SOFT, /* the same in software */
+	SANDBOX_WORKER,    /* blocking file operations */
+	SANDBOX_THREADS
+};
+
+struct sandbox;
+
+/* Compiles the filters. Errors: -ENOMEM, and -ENOSYS where the kernel has no seccomp. */
+int sandbox_new(struct sandbox **ret_sandbox, struct err *err);
+void sandbox_free(struct sandbox *sandbox);
+
+/* For good: no new privileges, no core dumps, and no capabilities of the calling thread. */
+int sandbox_drop_privileges(struct err *err);
+
+/*
+ * Drops privileges, and puts on all threads the filter that allows what any kind of thread needs.
+ * No thread may have a filter of its own yet.
+ */
+int sandbox_enter(const struct sandbox *sandbox, struct err *err);
+
+/* The calling thread keeps only what its kind needs, and no capabilities. After sandbox_enter();
+ * allocates nothing. 0 or negative errno. */
+int sandbox_enter_thread(const struct sandbox *sandbox, enum sandbox_thread thread);
+
+/* What a SIGSYS says, in a static form for its handler: "forbidden system call 'execve'". */
+void sandbox_describe(const siginfo_t *info, char *buffer, unsigned size);
+
+/* Closes all descriptors above 2 but `keep` (-1: none): nothing of the starter's leaks in. */
+void sandbox_close_inherited(int keep);

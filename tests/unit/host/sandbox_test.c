@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Every filter is entered in a child of its own, which then makes one system call: it lives, or it
+ * dies of SIGSYS. */
+#include "host/sandbox.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/kvm.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/macros.h"
+
+#define WHOLE_PROCESS SANDBOX_THREADS
+
+static void call_execve(void)
+{
+	char *argv[] = { NULL };
+
+	execv("/bin/true", argv);
+}
+
+static void call_open_to_read(void)
+{
+	close(open("/dev/null", O_RDONLY));
+}
+
+static void call_open_to_write(void)
+{
+	close(open("/dev/null", O_WRONLY));
+}
+
+static void call_inet_socket(void)
+{
+	close(socket(AF_INET, SOCK_DGRAM, 0));
+}
+
+static void call_packet_socket(void)
+{
+	close(socket(AF_PACKET, SOCK_RAW, 0));
+}
+
+static void call_map(void)
+{
+	mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+}
+
+static void call_map_executable(void)
+{
+	mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+}
+
+static void call_kvm_run(void)
+{
+	ioctl(-1, KVM_RUN, 0);
+}
+
+static void call_push_terminal_input(void)
+{
+	ioctl(-1, TIOCSTI, "x");
+}
+
+static void call_kill_other(void)
+{
+	syscall(SYS_tgkill, 1, 1, 0);
+}
+
+static void call_kill_self(void)
+{
+	syscall(SYS_tgkill, getpid(), gettid(), 0);
+}
+
+static void call_ptrace(void)
+{
+	syscall(SYS_ptrace, 0, 0, 0, 0);
+}
+
+static void call_fork(void)
+{
+	if (fork() == 0)
+		_exit(0);
+}
+
+static void call_write(void)
+{
+	(void)!write(-1, "", 0);
+}
+
+static void call_fdatasync(void)
+{
+	fdatasync(-1);
+}
+
+static void call_io_uring_enter(void)
+{
+	syscall(SYS_io_uring_enter, -1, 0, 0, 0, NULL, 0);
+}
+
+static const struct {
+	const char *name;
+	enum sandbox_thread thread;
+	void (*call)(void);
+	bool allowed;
+} cases[] = {
+	{ "process: execve", WHOLE_PROCESS, call_execve, false },
+	{ "process: fork", WHOLE_PROCESS, call_fork, false },
+	{ "process: ptrace", WHOLE_PROCESS, call_ptrace, false },
+	{ "process: open to write", WHOLE_PROCESS, call_open_to_write, false },
+	{ "process: packet socket", WHOLE_PROCESS, call_packet_socket, false },
+	{ "process: executable memory", WHOLE_PROCESS, call_map_executable, false },
+	{ "process: push terminal input", WHOLE_PROCESS, call_push_terminal_input, false },
+	{ "process: kill other", WHOLE_PROCESS, call_kill_other, false },
+	{ "process: kill self", WHOLE_PROCESS, call_kill_self, true },
+	{ "process: kvm", WHOLE_PROCESS, call_kvm_run, true },
+	{ "process: write", WHOLE_PROCESS, call_write, true },
+	{ "loop: execve", SANDBOX_LOOP, call_execve, false },
+	{ "loop: open to read", SANDBOX_LOOP, call_open_to_read, true },
+	{ "loop: open to write", SANDBOX_LOOP, call_open_to_write, false },
+	{ "loop: internet socket", SANDBOX_LOOP, call_inet_socket, true },
+	{ "loop: packet socket", SANDBOX_LOOP, call_packet_socket, false },
+	{ "loop: map", SANDBOX_LOOP, call_map, true },
+	{ "loop: executable memory", SANDBOX_LOOP, call_map_executable, false },
+	{ "vcpu kvm: run", SANDBOX_VCPU_KVM, call_kvm_run, true },
+	{ "vcpu kvm: submit disk request", SANDBOX_VCPU_KVM, call_io_uring_enter, true },
+	{ "vcpu kvm: open to read", SANDBOX_VCPU_KVM, call_open_to_read, false },
+	{ "vcpu kvm: internet socket", SANDBOX_VCPU_KVM, call_inet_socket, false },
+	{ "vcpu soft: kvm", SANDBOX_VCPU_SOFT, call_kvm_run, false },
+	{ "vcpu soft: map", SANDBOX_VCPU_SOFT, call_map, true },
+	{ "vcpu soft: open to read", SANDBOX_VCPU_SOFT, call_open_to_read, false },
+	{ "worker: flush", SANDBOX_WORKER, call_fdatasync, true },
+	{ "worker: internet socket", SANDBOX_WORKER, call_inet_socket, false },
+	{ "worker: kvm", SANDBOX_WORKER, call_kvm_run, false },
+};
+
+/* The signal that ended the child; 0: it lived. */
+static int signal_of_child(void (*body)(void *ctx), void *ctx)
+{
+	pid_t pid = fork();
+	int status;
+
+	assert_true(pid >= 0);
+	if (!pid) {
+		signal(SIGSYS, SIG_DFL);
+		body(ctx);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	if (WIFSIGNALED(status))
+		return WTERMSIG(status);
+	assert_int_equal(WEXITSTATUS(status), 0);
+	return 0;
+}
+
+static void enter(enum sandbox_thread thread)
+{
+	struct sandbox *sandbox;
+	struct err err = ERR_INIT;
+
+	/* The filter of tgkill knows its own process, so it is made in the child. */
+	if (sandbox_new(&sandbox, &err) || sandbox_enter(sandbox, &err))
+		_exit(1);
+	if (thread != WHOLE_PROCESS && sandbox_enter_thread(sandbox, thread))
+		_exit(1);
+}
+
+static void run_case(void *ctx)
+{
+	size_t index = *(size_t *)ctx;
+
+	enter(cases[index].thread);
+	cases[index].call();
+}
+
+static void sandbox_entered_only_listed_calls_pass(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		int signal_number = signal_of_child(run_case, &i);
+
+		if (signal_number != (cases[i].allowed ? 0 : SIGSYS))
+			fail_msg("%s: ended by signal %d", cases[i].name, signal_number);
+	}
+}
+
+static void *forbidden_on_other_thread(void *ctx)
+{
+	int *go = ctx;
+
+	while (!__atomic_load_n(go, __ATOMIC_ACQUIRE))
+		sched_yield();
+	call_execve();
+	return NULL;
+}
+
+static void run_other_thread(void *ctx)
+{
+	pthread_t thread;
+	int go = 0;
+
+	(void)ctx;
+	if (pthread_create(&thread, NULL, forbidden_on_other_thread, &go))
+		_exit(1);
+	enter(WHOLE_PROCESS);
+	__atomic_store_n(&go, 1, __ATOMIC_RELEASE);
+	pthread_join(thread, NULL);
+}
+
+static void sandbox_entered_with_running_thread_holds_it_too(void **state)
+{
+	(void)state;
+	assert_int_equal(signal_of_child(run_other_thread, NULL), SIGSYS);
+}
+
+static void on_sigsys(int number, siginfo_t *info, void *context)
+{
+	char text[128];
+
+	(void)number;
+	(void)context;
+	sandbox_describe(info, text, sizeof(text));
+	_exit(strcmp(text, "forbidden system call 'ptrace' (101)") ? 1 : 0);
+}
+
+static void run_described(void *ctx)
+{
+	struct sigaction action = { .sa_sigaction = on_sigsys, .sa_flags = SA_SIGINFO };
+
+	(void)ctx;
+	sigaction(SIGSYS, &action, NULL);
+	enter(SANDBOX_LOOP);
+	call_ptrace();
+	_exit(1);
+}
+
+static void sandbox_describe_after_forbidden_call_names_it(void **state)
+{
+	(void)state;
+	assert_int_equal(signal_of_child(run_described, NULL), 0);
+}
+
+static void run_privileges(void *ctx)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3] = { { ~0u, ~0u, ~0u },
+									 { ~0u, ~0u, ~0u } };
+	struct rlimit core;
+
+	(void)ctx;
+	if (sandbox_drop_privileges(NULL))
+		_exit(1);
+	getrlimit(RLIMIT_CORE, &core);
+	syscall(SYS_capget, &header, sets);
+	if (core.rlim_max || prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1 || sets[0].effective ||
+	    sets[0].permitted || sets[0].inheritable || sets[1].effective || sets[1].permitted)
+		_exit(1);
+}
+
+static void sandbox_drop_privileges_leaves_none(void **state)
+{
+	(void)state;
+	assert_int_equal(signal_of_child(run_privileges, NULL), 0);
+}
+
+static void sandbox_close_inherited_keeps_only_the_one(void **state)
+{
+	int kept = open("/dev/null", O_RDONLY);
+	int before, after;
+	pid_t pid = fork();
+	int status;
+
+	(void)state;
+	if (!pid) {
+		kept = dup2(kept, 50);
+		before = dup2(kept, 49);
+		after = dup2(kept, 51);
+		sandbox_close_inherited(kept);
+		_exit(fcntl(kept, F_GETFD) >= 0 && fcntl(before, F_GETFD) < 0 &&
+				      fcntl(after, F_GETFD) < 0 && fcntl(2, F_GETFD) >= 0
+			      ? 0
+			      : 1);
+	}
+	close(kept);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(sandbox_entered_only_listed_calls_pass),
+		cmocka_unit_test(sandbox_entered_with_running_thread_holds_it_too),
+		cmocka_unit_test(sandbox_describe_after_forbidden_call_names_it),
+		cmocka_unit_test(sandbox_drop_privileges_leaves_none),
+		cmocka_unit_test(sandbox_close_inherited_keeps_only_the_one),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
