@@ -121,7 +121,7 @@ static int listen_at(struct server *server, const char *path, struct err *err)
 		return err_set(err, ENAMETOOLONG, "cannot listen on '%s': longer than %zu bytes",
 			       path, sizeof(address->sun_path) - 1);
 	address->sun_family = AF_UNIX;
-	strcpy(address->sun_path, path);
+	memcpy(address->sun_path, path, strlen(path) + 1);
 	remove_stale(address);
 	server->listener.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (server->listener.fd < 0)
