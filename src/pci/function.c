@@ -206,6 +206,11 @@ static const struct state_desc config_state = {
 	.post_load = config_post_load,
 };
 
+unsigned pci_state_parts(const struct pci_function *function)
+{
+	return 1 + (function->msix ? function->msix->vectors : 0);
+}
+
 const struct state_desc *pci_state_part(struct pci_function *function, unsigned index,
 					void **ret_object)
 {
@@ -213,7 +218,7 @@ const struct state_desc *pci_state_part(struct pci_function *function, unsigned 
 		*ret_object = function;
 		return &config_state;
 	}
-	if (!function->msix || index > function->msix->vectors)
+	if (index >= pci_state_parts(function))
 		return NULL;
 	*ret_object = &function->msix->entries[index - 1];
 	return &pci_msix_entry_state;

@@ -105,6 +105,7 @@ void pci_function_reset(struct pci_function *function);
 void pci_function_fini(struct pci_function *function);
 
 /* The described state of config space and MSI-X table: part 0, 1 …, NULL after the last. */
+unsigned pci_state_parts(const struct pci_function *function);
 const struct state_desc *pci_state_part(struct pci_function *function, unsigned index,
 					void **ret_object);
 

@@ -19,6 +19,7 @@
 
 #include <linux/virtio_config.h>
 #include <linux/virtio_ids.h>
+#include <linux/virtio_ring.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -57,7 +58,11 @@ struct virtio_ops {
 	void (*config_write)(struct virtio_device *virtio, unsigned offset, const void *bytes,
 			     unsigned size);
 
-	/* Optional. DRIVER_OK was set; queue_notify for every ready queue follows. */
+	/*
+	 * Optional. DRIVER_OK was set; queue_notify for every ready queue follows. Like
+	 * features_set, it is also called when state of that kind was loaded, before the queues are
+	 * there.
+	 */
 	void (*activate)(struct virtio_device *virtio);
 
 	/* Optional. A queue was enabled after DRIVER_OK (a reset one comes back). */
@@ -84,6 +89,7 @@ struct virtio_device {
 	struct virtqueue *queues;
 	unsigned queue_count;
 	struct virtqueue_segment *scratch; /* VIRTQUEUE_CHAIN_MAX of them, for virtqueue_pop() */
+	bool dma_blocked;                  /* by the transport: queues rest */
 
 	uint64_t features; /* the driver's, valid from FEATURES_OK on */
 	uint8_t status;    /* VIRTIO_CONFIG_S_* */
@@ -111,8 +117,12 @@ int virtio_device_init(struct virtio_device *virtio, const struct device_ops *de
 /* For the type's free slot: takes the transport with it. Accepts a zeroed or half-built one. */
 void virtio_device_fini(struct virtio_device *virtio);
 
-/* For the slots `reset` and `state_part` of the type's `struct device_ops`. */
+/*
+ * For the slots `reset`, `state_part` and `resume` of the type's `struct device_ops`. Resume looks
+ * at all queues again, since a kick may have been lost in a snapshot.
+ */
 void virtio_device_reset(struct device *device);
+void virtio_device_resume(struct device *device);
 const struct state_desc *virtio_device_state_part(struct device *device, unsigned index,
 						  void **ret_object);
 

@@ -37,11 +37,11 @@
 struct virtio_device;
 struct virtqueue_layout;
 
-/* A part of guest memory that the device may write, for the log of written pages. */
+/* One piece of guest memory of a chain. */
 struct virtqueue_segment {
 	struct gpa gpa;
 	uint32_t bytes;
-	bool writable;
+	void *host;
 };
 
 struct virtqueue {
@@ -62,15 +62,16 @@ struct virtqueue {
 	uint16_t avail_next;
 	uint16_t used_next; /* behind the last pushed chain, published or not */
 	bool avail_wrap, used_wrap;
-	uint16_t unpublished; /* pushed, not shown yet: entries (split), slots (packed) */
-	uint16_t signalled;   /* used_next at the last look at the driver's used event */
-	bool signalled_valid;
+	uint16_t unpublished;       /* pushed, not shown yet: entries (split), slots (packed) */
+	uint16_t first_unpublished; /* packed: the slot whose flags show the others, too */
+	uint16_t first_flags;
 
 	/* Derived when the queue is enabled. */
 	bool event_idx, indirect;
-	uint8_t *desc, *driver, *device_area; /* where the three areas are mapped */
-	unsigned in_flight;                   /* chains popped and not yet pushed, at most `size` */
-	bool kicks_disabled;
+	uint8_t *desc, *driver, *used; /* where descriptor, driver and device area are mapped */
+	unsigned in_flight;            /* chains popped and not yet pushed, at most `size` */
+	bool turn;                     /* the device is being notified ... */
+	uint16_t turn_left;            /* ... and may pop as many chains as this */
 };
 
 /* Buffers the driver offered together; made by virtqueue_pop(), ended by virtqueue_push() or
@@ -84,12 +85,13 @@ struct virtqueue_chain {
 	/* For the queue. */
 	uint16_t id;    /* head's index (split) or buffer id (packed) */
 	uint16_t slots; /* ring descriptors it takes */
-	unsigned segment_count;
-	struct virtqueue_segment *segments; /* the writable ones */
+	uint64_t writable_bytes;
+	struct virtqueue_segment *segments; /* the writable ones, for the log of written pages */
 };
 
 /*
- * The next chain the driver made available, or NULL: none, queue not ready, or broken. The chain
+ * The next chain the driver made available, or NULL: none, queue not ready, broken, or enough for
+ * this turn (the device is notified again). The chain
  * may be kept across callbacks and is valid until it is pushed or unpopped; at most `size` of them
  * are out at a time.
  */
