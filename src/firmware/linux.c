@@ -81,7 +81,7 @@ static int check_header(const struct image *kernel, const struct linux_params *p
 		return bad(kernel, "it loads below 1 MiB", err);
 	bz->payload_offset = (sectors + 1) * SECTOR_BYTES;
 	bz->payload_bytes = UINT64_C(16) * le32_get(page + LINUX_SYSSIZE);
-	if (!bz->payload_bytes)
+	if (bz->payload_bytes <= ENTRY_64_OFFSET)
 		return bad(kernel, "it has no protected-mode part", err);
 	/* The size is in paragraphs, and nothing pads the file to a whole one. */
 	if (kernel->size < bz->payload_offset ||
