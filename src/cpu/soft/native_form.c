@@ -174,6 +174,7 @@ static bool form_mxcsr(const ZydisDecodedInstruction *z)
 		break;
 	}
 	switch (z->mnemonic) {
+	case ZYDIS_MNEMONIC_CVTPI2PS:
 	/* No exceptions, but what they do with denormals may depend on DAZ. */
 	case ZYDIS_MNEMONIC_RCPPS:
 	case ZYDIS_MNEMONIC_RCPSS:

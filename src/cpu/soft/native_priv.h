@@ -64,7 +64,11 @@ void native_free(struct native *native);
 /* Drops all thunks. No decoded instruction may refer to one any more. */
 void native_flush(struct native *native);
 
-const struct native_layout *native_layout(const struct native *native);
+/* The layout is the first thing in `struct native`. */
+static inline const struct native_layout *native_layout(const struct native *native)
+{
+	return (const struct native_layout *)native;
+}
 
 /*
  * The thunk of a decoded instruction. `ret_thunk` is good until native_flush(). -ENOSPC: the store
@@ -78,6 +82,13 @@ int native_thunk_get(struct native *native, const ZydisDecodedInstruction *z,
  * guest has switched on.
  */
 void native_units_update(struct soft_cpu *cpu);
+
+/*
+ * Before the XSAVE image is given away: completes its header. After one was put in: gives
+ * components that it lacks their initial values; -EINVAL: MXCSR or the header is not valid.
+ */
+void native_state_save(struct soft_cpu *cpu);
+int native_state_load(struct soft_cpu *cpu);
 
 /*
  * Installs the process's handler for SIGFPE, SIGILL, SIGSEGV and SIGBUS that turns a fault inside a

@@ -34,8 +34,8 @@ struct slot {
 };
 
 struct native {
-	struct native_layout layout;
-	uint8_t *write, *run; /* two views of the same memory */
+	struct native_layout layout; /* first: native_layout() */
+	uint8_t *write, *run;        /* two views of the same memory */
 	uint32_t used;
 	uint32_t slots_used;
 	struct slot slots[TABLE_SLOTS];
@@ -115,11 +115,6 @@ void native_flush(struct native *native)
 	/* The host's own MXCSR lies in front of the thunks that load it. */
 	memcpy(native->write, &mxcsr, sizeof(mxcsr));
 	native->used = CODE_ALIGN;
-}
-
-const struct native_layout *native_layout(const struct native *native)
-{
-	return &native->layout;
 }
 
 static struct form_key key_of(const struct native_form *form)

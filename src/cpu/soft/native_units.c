@@ -5,7 +5,10 @@
  * Spec: Intel SDM volume 3, section 2.5 (CR0.EM, CR0.MP, CR0.TS, CR4.OSFXSR, CR4.OSXSAVE), section
  * 13.1 (tables 13-1 and 13-3); volume 1, section 14.8.
  */
-#include "cpu/soft/cpu_priv.h"
+#include <errno.h>
+
+#include "cpu/soft/native_exec_priv.h"
+#include "x86/cpuid.h"
 
 static bool avx_enabled(const struct soft_cpu *cpu, uint64_t components)
 {
@@ -27,4 +30,128 @@ void native_units_update(struct soft_cpu *cpu)
 	fault[UNIT_SSE] = emulated || !(cpu->cr4 & CR4_OSFXSR) ? EXCEPTION_UD : switched;
 	fault[UNIT_AVX] = avx_enabled(cpu, avx) ? switched : EXCEPTION_UD;
 	fault[UNIT_AVX512] = avx_enabled(cpu, avx | XCR0_AVX512) ? switched : EXCEPTION_UD;
+}
+
+/* An instruction set: where its feature bit is, and the unit that its instructions need. */
+struct isa_row {
+	uint16_t isa; /* ZydisISASet */
+	uint8_t unit; /* enum native_unit */
+	uint8_t reg;  /* of the leaf: 0 EAX … 3 EDX */
+	uint8_t bit;
+	uint32_t leaf;
+};
+
+enum { EAX, EBX, ECX, EDX };
+
+#define EXTENDED 0x80000001u
+
+#define ROW(name, isa_unit, cpuid_leaf, cpuid_reg, cpuid_bit)                                      \
+	{                                                                                          \
+		.isa = ZYDIS_ISA_SET_##name, .unit = UNIT_##isa_unit, .leaf = (cpuid_leaf),        \
+		.reg = (cpuid_reg), .bit = (cpuid_bit)                                             \
+	}
+#define ROWS_EVEX(name, leaf, reg, bit)                                                            \
+	ROW(AVX512##name##_128, AVX512, leaf, reg, bit),                                           \
+		ROW(AVX512##name##_256, AVX512, leaf, reg, bit),                                   \
+		ROW(AVX512##name##_512, AVX512, leaf, reg, bit)
+
+static const struct isa_row isa_rows[] = {
+	ROW(X87, X87, 1, EDX, 0),
+	ROW(FCMOV, X87, 1, EDX, 15),
+	ROW(PPRO, X87, 1, EDX, 15), /* FCOMI; the others are the core's */
+	ROW(SSE3X87, X87, 1, ECX, 0),
+	ROW(PENTIUMMMX, MMX, 1, EDX, 23),
+	ROW(SSE, SSE, 1, EDX, 25),
+	ROW(SSEMXCSR, SSE, 1, EDX, 25),
+	ROW(SSE2, SSE, 1, EDX, 26),
+	ROW(SSE2MMX, MMX, 1, EDX, 26),
+	ROW(SSE3, SSE, 1, ECX, 0),
+	ROW(PCLMULQDQ, SSE, 1, ECX, 1),
+	ROW(SSSE3, SSE, 1, ECX, 9),
+	ROW(SSSE3MMX, MMX, 1, ECX, 9),
+	ROW(SSE4, SSE, 1, ECX, 19),
+	ROW(SSE42, SSE, 1, ECX, 20),
+	ROW(SSE4A, SSE, EXTENDED, ECX, 6),
+	ROW(AES, SSE, 1, ECX, 25),
+	ROW(SHA, SSE, 7, EBX, 29),
+	ROW(GFNI, SSE, 7, ECX, 8),
+	ROW(AVX, AVX, 1, ECX, 28),
+	ROW(AVXAES, AVX, 1, ECX, 25),
+	ROW(F16C, AVX, 1, ECX, 29),
+	ROW(FMA, AVX, 1, ECX, 12),
+	ROW(AVX2, AVX, 7, EBX, 5),
+	ROW(AVX2GATHER, AVX, 7, EBX, 5),
+	ROW(AVX_GFNI, AVX, 7, ECX, 8),
+	ROW(VAES, AVX, 7, ECX, 9),
+	ROW(VPCLMULQDQ, AVX, 7, ECX, 10),
+	ROWS_EVEX(F, 7, EBX, 16),
+	ROW(AVX512F_128N, AVX512, 7, EBX, 16),
+	ROW(AVX512F_SCALAR, AVX512, 7, EBX, 16),
+	ROW(AVX512F_KOP, AVX512, 7, EBX, 16),
+	ROWS_EVEX(DQ, 7, EBX, 17),
+	ROW(AVX512DQ_128N, AVX512, 7, EBX, 17),
+	ROW(AVX512DQ_SCALAR, AVX512, 7, EBX, 17),
+	ROW(AVX512DQ_KOP, AVX512, 7, EBX, 17),
+	ROWS_EVEX(_IFMA, 7, EBX, 21),
+	ROWS_EVEX(CD, 7, EBX, 28),
+	ROWS_EVEX(BW, 7, EBX, 30),
+	ROW(AVX512BW_128N, AVX512, 7, EBX, 30),
+	ROW(AVX512BW_KOP, AVX512, 7, EBX, 30),
+	ROWS_EVEX(_VBMI, 7, ECX, 1),
+	ROWS_EVEX(_VBMI2, 7, ECX, 6),
+	ROWS_EVEX(_GFNI, 7, ECX, 8),
+	ROWS_EVEX(_VAES, 7, ECX, 9),
+	ROWS_EVEX(_VPCLMULQDQ, 7, ECX, 10),
+	ROWS_EVEX(_VNNI, 7, ECX, 11),
+	ROWS_EVEX(_BITALG, 7, ECX, 12),
+	ROWS_EVEX(_VPOPCNTDQ, 7, ECX, 14),
+	ROWS_EVEX(_VP2INTERSECT, 7, EDX, 8),
+	ROW(FXSAVE, SSE, 1, EDX, 24), /* FXSAVE, XSAVE and their kin check for themselves */
+	ROW(FXSAVE64, SSE, 1, EDX, 24),
+	ROW(XSAVE, SSE, 1, ECX, 26),
+	ROW(XSAVEOPT, SSE, 1, ECX, 26),
+	ROW(XSAVEC, SSE, 1, ECX, 26),
+	ROW(XSAVES, SSE, 1, ECX, 26),
+	ROW(BMI1, INTEGER, 7, EBX, 3),
+	ROW(BMI2, INTEGER, 7, EBX, 8),
+	ROW(ADOX_ADCX, INTEGER, 7, EBX, 19),
+	ROW(POPCNT, INTEGER, 1, ECX, 23),
+	ROW(LZCNT, INTEGER, EXTENDED, ECX, 5),
+};
+
+#undef ROWS_EVEX
+#undef ROW
+
+int native_unit(const ZydisDecodedInstruction *z, const ZydisDecodedOperand *operands)
+{
+	const struct isa_row *row = NULL;
+	struct cpuid_regs regs;
+	bool mmx = false, xmm = false;
+
+	for (size_t i = 0; i < ARRAY_SIZE(isa_rows) && !row; i++)
+		if (isa_rows[i].isa == z->meta.isa_set)
+			row = &isa_rows[i];
+	if (!row)
+		return -ENOENT;
+	regs = cpuid_host(row->leaf, 0);
+	if (!((const uint32_t[]){ regs.eax, regs.ebx, regs.ecx, regs.edx }[row->reg] >> row->bit &
+	      1))
+		return -ENOENT;
+	if (z->mnemonic == ZYDIS_MNEMONIC_FWAIT)
+		return UNIT_WAIT;
+	if (z->mnemonic == ZYDIS_MNEMONIC_CRC32)
+		return UNIT_INTEGER;
+	if (row->unit != UNIT_SSE)
+		return row->unit;
+	/* Zydis files MMX forms of later instructions under their SSE. */
+	for (unsigned i = 0; i < z->operand_count; i++) {
+		ZydisRegisterClass class;
+
+		if (operands[i].type != ZYDIS_OPERAND_TYPE_REGISTER)
+			continue;
+		class = ZydisRegisterGetClass(operands[i].reg.value);
+		mmx |= class == ZYDIS_REGCLASS_MMX;
+		xmm |= class == ZYDIS_REGCLASS_XMM;
+	}
+	return mmx && !xmm ? UNIT_MMX : UNIT_SSE;
 }
