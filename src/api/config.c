@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "api/config.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <net/if.h>
 #include <stdio.h>
@@ -28,20 +27,26 @@ static int check_mac(const char *text, struct err *err)
 	return config_parse_mac(text, mac, err);
 }
 
-static int check_address(const char *text, struct err *err)
+/* "stdio", "pty", "none", "file=PATH" or "unix=PATH". */
+static int check_chardev(const char *text, struct err *err)
 {
-	struct in_addr address;
+	static const char *const words[] = { "stdio", "pty", "none" };
+	static const char *const paths[] = { "file=", "unix=" };
 
-	if (*text && inet_pton(AF_INET, text, &address) != 1)
-		return err_set(err, EINVAL, "must be an IPv4 address such as 127.0.0.1");
-	return 0;
+	for (unsigned i = 0; i < ARRAY_SIZE(words); i++) {
+		if (!strcmp(text, words[i]))
+			return 0;
+	}
+	for (unsigned i = 0; i < ARRAY_SIZE(paths); i++) {
+		if (!strncmp(text, paths[i], strlen(paths[i])) && text[strlen(paths[i])])
+			return 0;
+	}
+	return err_set(err, EINVAL, "must be stdio, pty, none, file=PATH or unix=PATH");
 }
 
 static const char *const engine_names[] = { "auto", "kvm", "soft", NULL };
-static const char *const chardev_kinds[] = { "stdio", "pty", "none", "file", "unix", NULL };
 static const char *const net_kinds[] = { "none", "user", "tap", NULL };
 static const char *const cache_modes[] = { "writeback", "none", "unsafe", NULL };
-static const char *const protocols[] = { "tcp", "udp", NULL };
 static const char *const device_names[] = { "isa-debug-exit", "pc-testdev", NULL };
 static const char *const log_levels[] = { "error", "warn", "info", "debug", "trace", NULL };
 
@@ -65,7 +70,7 @@ static const struct schema_field cpu_fields[] = {
 	{ .name = "model",
 	  .type = SCHEMA_STRING,
 	  .min = 1,
-	  .max = 64,
+	  .max = 1024,
 	  .preset = "\"host\"",
 	  .help = "CPU model" },
 	{ 0 },
@@ -123,37 +128,6 @@ static const struct schema_field disk_fields[] = {
 	{ 0 },
 };
 
-static const struct schema_field hostfwd_fields[] = {
-	{ .name = "protocol",
-	  .type = SCHEMA_STRING,
-	  .choices = protocols,
-	  .required = true,
-	  .help = "tcp or udp" },
-	{ .name = "address",
-	  .type = SCHEMA_STRING,
-	  .check = check_address,
-	  .preset = "\"127.0.0.1\"",
-	  .help = "host address to listen on" },
-	{ .name = "port",
-	  .type = SCHEMA_INTEGER,
-	  .min = 1,
-	  .max = 65535,
-	  .required = true,
-	  .help = "host port" },
-	{ .name = "guest-address",
-	  .type = SCHEMA_STRING,
-	  .check = check_address,
-	  .preset = "\"\"",
-	  .help = "guest address; empty: the one that DHCP gave" },
-	{ .name = "guest-port",
-	  .type = SCHEMA_INTEGER,
-	  .min = 1,
-	  .max = 65535,
-	  .required = true,
-	  .help = "guest port" },
-	{ 0 },
-};
-
 static const struct schema_field net_fields[] = {
 	{ .name = "kind",
 	  .type = SCHEMA_STRING,
@@ -166,11 +140,10 @@ static const struct schema_field net_fields[] = {
 	  .max = IFNAMSIZ - 1,
 	  .help = "name of the tap interface" },
 	{ .name = "hostfwd",
-	  .type = SCHEMA_OBJECT,
+	  .type = SCHEMA_STRING,
 	  .list = true,
-	  .fields = hostfwd_fields,
 	  .preset = "[]",
-	  .help = "ports of the host that lead to the guest" },
+	  .help = "ports of the host that lead to the guest: tcp:ADDR:PORT-ADDR:PORT" },
 	{ .name = "mac", .type = SCHEMA_STRING, .check = check_mac, .help = "hardware address" },
 	{ .name = "id",
 	  .type = SCHEMA_STRING,
@@ -178,16 +151,6 @@ static const struct schema_field net_fields[] = {
 	  .max = ID_MAX,
 	  .check = check_id,
 	  .help = "name of the device" },
-	{ 0 },
-};
-
-static const struct schema_field chardev_fields[] = {
-	{ .name = "kind",
-	  .type = SCHEMA_STRING,
-	  .choices = chardev_kinds,
-	  .required = true,
-	  .help = "back-end" },
-	{ .name = "path", .type = SCHEMA_STRING, .min = 1, .help = "of a file or socket" },
 	{ 0 },
 };
 
@@ -216,15 +179,17 @@ const struct schema_field config_fields[] = {
 	  .fields = net_fields,
 	  .preset = "[]" },
 	{ .name = "serials",
-	  .type = SCHEMA_OBJECT,
+	  .type = SCHEMA_STRING,
 	  .list = true,
-	  .fields = chardev_fields,
-	  .max_items = CONFIG_SERIALS_MAX },
+	  .max_items = CONFIG_SERIALS_MAX,
+	  .check = check_chardev,
+	  .help = "what the serial ports are connected to" },
 	{ .name = "consoles",
-	  .type = SCHEMA_OBJECT,
+	  .type = SCHEMA_STRING,
 	  .list = true,
-	  .fields = chardev_fields,
-	  .preset = "[]" },
+	  .check = check_chardev,
+	  .preset = "[]",
+	  .help = "virtio consoles, and what they are connected to" },
 	{ .name = "devices",
 	  .type = SCHEMA_STRING,
 	  .list = true,
@@ -349,43 +314,31 @@ static int resolve_nets(json_t *config, struct err *err)
 	return rc;
 }
 
-static int check_chardevs(const json_t *list, const char *what, unsigned *stdio_users,
-			  struct err *err)
+static unsigned count_stdio(const json_t *list)
 {
+	unsigned count = 0;
 	size_t index;
 	json_t *item;
 
-	json_array_foreach(list, index, item)
-	{
-		const char *kind = schema_string(item, "kind");
-		bool wants_path = !strcmp(kind, "file") || !strcmp(kind, "unix");
-
-		if (wants_path != !!schema_string(item, "path"))
-			return err_set(err, EINVAL, "%s %zu: '%s' %s", what, index, kind,
-				       wants_path ? "needs a path" : "takes no path");
-		*stdio_users += !strcmp(kind, "stdio");
-	}
-	if (*stdio_users > 1) {
-		err_set(err, EINVAL, "%s: 'stdio' can serve only one serial port or console", what);
-		return err_hint(err, "give the others 'pty', 'file=PATH', 'unix=PATH' or 'none'");
-	}
-	return 0;
+	json_array_foreach(list, index, item) count += !strcmp(json_string_value(item), "stdio");
+	return count;
 }
 
 /* Without a word about serial ports the first one is the terminal, unless a console already is. */
 static int resolve_chardevs(json_t *config, struct err *err)
 {
-	json_t *consoles = json_object_get(config, "consoles");
-	unsigned stdio_users = 0;
-	int rc = check_chardevs(consoles, "virtio console", &stdio_users, err);
+	unsigned users = count_stdio(json_object_get(config, "consoles"));
 
-	if (rc)
-		return rc;
 	if (!json_object_get(config, "serials") &&
 	    json_object_set_new(config, "serials",
-				stdio_users ? json_array() : json_pack("[{s:s}]", "kind", "stdio")))
+				users ? json_array() : json_pack("[s]", "stdio")))
 		return err_errno(err, ENOMEM, "configuration");
-	return check_chardevs(json_object_get(config, "serials"), "serial port", &stdio_users, err);
+	users += count_stdio(json_object_get(config, "serials"));
+	if (users > 1) {
+		err_set(err, EINVAL, "'stdio' can serve only one serial port or console");
+		return err_hint(err, "give the others 'pty', 'file=PATH', 'unix=PATH' or 'none'");
+	}
+	return 0;
 }
 
 int config_resolve(json_t *config, struct err *err)

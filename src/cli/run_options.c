@@ -6,7 +6,6 @@
 
 #include "api/config.h"
 #include "base/cleanup.h"
-#include "base/macros.h"
 #include "base/str.h"
 #include "cli/options.h"
 
@@ -77,82 +76,22 @@ static int set_engine(struct request *request, const struct option *option, cons
 	return 0;
 }
 
-/* A part of a port forward, checked by its row. */
-static int set_forward(json_t *forward, const char *key, const char *text, struct err *err)
-{
-	const struct schema_field *fields = schema_find(config_fields, "nets.hostfwd")->fields;
-	json_t *value;
-	int rc = schema_parse(schema_find(fields, key), text, &value, err);
-
-	if (rc) {
-		err_wrap(err, "'hostfwd': %s '%s'", key, text);
-		return rc;
-	}
-	if (json_object_set_new(forward, key, value))
-		return err_errno(err, ENOMEM, "cannot keep the value");
-	return 0;
-}
-
-/* Copies what is before `separator` and moves `*text` behind it; false if it is not there or does
- * not fit. */
-static bool cut_field(const char **text, char separator, char *field, size_t size)
-{
-	const char *end = strchrnul(*text, separator);
-	size_t length = (size_t)(end - *text);
-
-	if (*end != separator || length >= size)
-		return false;
-	memcpy(field, *text, length);
-	field[length] = '\0';
-	*text = end + !!separator;
-	return true;
-}
-
-/* PROTOCOL:[ADDR]:PORT-[ADDR]:PORT; an empty host address listens on loopback only. */
 static int add_hostfwd(json_t *object, const char *text, struct err *err)
 {
-	char protocol[8] = "", address[64] = "", port[16] = "", guest_address[64] = "",
-	     guest_port[16] = "";
-	const struct {
-		const char *key, *text;
-	} parts[] = {
-		{ "protocol", protocol },           { "address", address },       { "port", port },
-		{ "guest-address", guest_address }, { "guest-port", guest_port },
-	};
 	json_t *list = json_object_get(object, "hostfwd");
-	json_t *forward = json_object();
-	int rc = 0;
 
 	if (!list) {
 		list = json_array();
 		json_object_set_new(object, "hostfwd", list);
 	}
-	if (json_array_append_new(list, forward))
+	if (json_array_append_new(list, json_string(text)))
 		return err_errno(err, ENOMEM, "cannot keep the value");
-	if (!cut_field(&text, ':', protocol, sizeof(protocol)) ||
-	    !cut_field(&text, ':', address, sizeof(address)) ||
-	    !cut_field(&text, '-', port, sizeof(port)) ||
-	    !cut_field(&text, ':', guest_address, sizeof(guest_address)) ||
-	    !cut_field(&text, '\0', guest_port, sizeof(guest_port)))
-		return err_set(err, EINVAL,
-			       "'hostfwd': must be tcp:ADDR:PORT-:PORT or udp:ADDR:PORT-:PORT");
-	for (unsigned i = 0; i < ARRAY_SIZE(parts) && !rc; i++) {
-		/* What is left out is preset: loopback, and the address that DHCP gave. */
-		if (*parts[i].text)
-			rc = set_forward(forward, parts[i].key, parts[i].text, err);
-	}
-	return rc;
+	return 0;
 }
 
 static const struct option_word net_words[] = {
 	{ .word = "tap", .key = "ifname" },
 	{ .word = "hostfwd", .set = add_hostfwd },
-	{ 0 },
-};
-
-static const struct option_word chardev_words[] = {
-	{ .word = "file", .key = "path" },
-	{ .word = "unix", .key = "path" },
 	{ 0 },
 };
 
@@ -219,17 +158,13 @@ const struct option run_options[] = {
 	{ .name = "serial",
 	  .argument = CHARDEV_ARGUMENT,
 	  .help = "what the next serial port is connected to; without the option the first is stdio",
-	  .set = option_set_words,
-	  .key = "serials",
-	  .first = "kind",
-	  .words = chardev_words },
+	  .set = option_set_value,
+	  .key = "serials" },
 	{ .name = "virtio-console",
 	  .argument = CHARDEV_ARGUMENT,
 	  .help = "a virtio console and what it is connected to",
-	  .set = option_set_words,
-	  .key = "consoles",
-	  .first = "kind",
-	  .words = chardev_words },
+	  .set = option_set_value,
+	  .key = "consoles" },
 	{ .name = "device",
 	  .argument = "isa-debug-exit|pc-testdev",
 	  .help = "a further device",
