@@ -76,3 +76,8 @@ int err_hint(struct err *err, const char *format, ...)
 	va_end(args);
 	return err->code;
 }
+
+void err_print(const struct err *err, FILE *out)
+{
+	fprintf(out, "cella: %s%s%s\n", err->text, *err->hint ? "; " : "", err->hint);
+}

@@ -21,6 +21,8 @@
  */
 #pragma once
 
+#include <stdio.h>
+
 #include "base/macros.h"
 
 #define ERR_TEXT_MAX 512
@@ -45,3 +47,6 @@ int err_wrap(struct err *err, const char *format, ...) PRINTF_LIKE(2, 3);
 
 /* Sets what the reader can do about it. Returns the code that was set. */
 int err_hint(struct err *err, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/* "cella: <message>; <hint>" as one line, for the mains. */
+void err_print(const struct err *err, FILE *out);

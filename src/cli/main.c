@@ -83,7 +83,7 @@ int main(int argc, char **argv)
 		status = run_named(argc - 1, argv + 1, &err);
 	}
 	if (err.code)
-		fprintf(stderr, "cella: %s%s%s\n", err.text, *err.hint ? "; " : "", err.hint);
+		err_print(&err, stderr);
 	if (fflush(stdout) && !status)
 		status = EXIT_WRONG;
 	return status;

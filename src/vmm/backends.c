@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "vmm/backends.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/config.h"
+#include "base/log.h"
+#include "base/vec.h"
+#include "net/tap.h"
+#include "net/user.h"
+
+/* An array of one item for each of the list's; NULL also for an empty list. */
+static void *items_for(const json_t *list, size_t item_size, struct err *err)
+{
+	size_t count = json_array_size(list);
+	void *items = count ? calloc(count, item_size) : NULL;
+
+	if (count && !items)
+		err_errno(err, ENOMEM, "cannot open back-ends");
+	return items;
+}
+
+static int open_disk(struct machine_disk *disk, const json_t *config, struct loop *loop,
+		     struct err *err)
+{
+	struct block_open_options options = {
+		.path = schema_string(config, "path"),
+		.read_only = schema_boolean(config, "readonly"),
+		.snapshot = schema_boolean(config, "snapshot"),
+	};
+
+	disk->id = schema_string(config, "id");
+	disk->serial = schema_string(config, "serial");
+	if (block_cache_parse(schema_string(config, "cache"), &options.cache))
+		return err_set(err, EINVAL, "disk '%s': unknown cache mode '%s'", disk->id,
+			       schema_string(config, "cache"));
+	return block_open(&options, loop, &disk->node, err);
+}
+
+static int open_disks(struct backends *backends, const json_t *list, struct loop *loop,
+		      struct err *err)
+{
+	size_t index;
+	json_t *item;
+	int rc = 0;
+
+	backends->disks = items_for(list, sizeof(backends->disks[0]), err);
+	json_array_foreach(list, index, item)
+	{
+		if (!backends->disks)
+			return err->code;
+		rc = open_disk(&backends->disks[index], item, loop, err);
+		if (rc)
+			break;
+		backends->disk_count++;
+	}
+	return rc;
+}
+
+static int open_user_net(struct machine_nic *nic, const json_t *config, const char *hostname,
+			 struct loop *loop, struct err *err)
+{
+	VEC(struct net_hostfwd) forwards = { 0 };
+	struct net_user_options options = { .hostname = hostname };
+	size_t index;
+	json_t *text;
+	int rc = 0;
+
+	json_array_foreach(json_object_get(config, "hostfwd"), index, text)
+	{
+		struct net_hostfwd forward;
+
+		rc = net_hostfwd_parse(json_string_value(text), &forward, err);
+		if (!rc && vec_push(&forwards, forward))
+			rc = err_errno(err, ENOMEM, "cannot forward ports");
+		if (rc)
+			break;
+	}
+	if (!rc) {
+		options.forwards = forwards.items;
+		options.forward_count = (unsigned)forwards.count;
+		rc = net_user_open(&options, loop, &nic->net, err);
+	}
+	vec_fini(&forwards);
+	return rc;
+}
+
+static int open_nic(struct machine_nic *nic, const json_t *net, const json_t *config,
+		    struct loop *loop, struct err *err)
+{
+	int rc;
+
+	nic->id = schema_string(net, "id");
+	rc = config_parse_mac(schema_string(net, "mac"), nic->mac, err);
+	if (rc)
+		return rc;
+	if (!strcmp(schema_string(net, "kind"), "user"))
+		return open_user_net(nic, net, schema_string(config, "name"), loop, err);
+	return net_tap_open(schema_string(net, "ifname"),
+			    (unsigned)MIN(schema_integer(json_object_get(config, "cpu"), "count"),
+					  (uint64_t)NET_TAP_QUEUES_MAX),
+			    loop, &nic->net, err);
+}
+
+static int open_nics(struct backends *backends, const json_t *config, struct loop *loop,
+		     struct err *err)
+{
+	const json_t *list = json_object_get(config, "nets");
+	size_t index;
+	json_t *item;
+	int rc = 0;
+
+	backends->nics = items_for(list, sizeof(backends->nics[0]), err);
+	json_array_foreach(list, index, item)
+	{
+		if (!backends->nics)
+			return err->code;
+		rc = open_nic(&backends->nics[index], item, config, loop, err);
+		if (rc) {
+			err_wrap(err, "network '%s'", schema_string(item, "id"));
+			break;
+		}
+		backends->nic_count++;
+	}
+	return rc;
+}
+
+/* The back-end of a port, with the control socket's console in between. "none" is a port that only
+ * the socket reaches. */
+static int open_port(struct backends *backends, const char *kind, size_t index, const char *spec,
+		     struct loop *loop, void (*escape)(void *ctx), void *ctx,
+		     struct console **ret_console, struct err *err)
+{
+	struct chardev *chardev = NULL;
+	char id[CONSOLE_ID_MAX];
+	int rc;
+
+	snprintf(id, sizeof(id), "%s%zu", kind, index);
+	rc = chardev_open(spec, loop, &chardev, err);
+	if (rc) {
+		err_wrap(err, "%s", id);
+		return rc;
+	}
+	if (chardev)
+		chardev_set_escape(chardev, escape, ctx);
+	if (chardev && chardev_path(chardev))
+		log_info("%s is at %s", id, chardev_path(chardev));
+	rc = console_new(ret_console, id, chardev, loop, err);
+	if (rc)
+		chardev_close(chardev);
+	else
+		list_append(&backends->attachable.list, &(*ret_console)->node);
+	return rc;
+}
+
+int backends_open(struct backends *backends, const json_t *config, struct loop *loop,
+		  void (*escape)(void *ctx), void *ctx, struct err *err)
+{
+	const json_t *consoles = json_object_get(config, "consoles");
+	struct console *console;
+	size_t index;
+	json_t *spec;
+	int rc;
+
+	*backends = (struct backends){ 0 };
+	list_init(&backends->attachable.list);
+	rc = open_disks(backends, json_object_get(config, "disks"), loop, err);
+	if (!rc)
+		rc = open_nics(backends, config, loop, err);
+	if (rc)
+		return rc;
+	json_array_foreach(json_object_get(config, "serials"), index, spec)
+	{
+		rc = open_port(backends, "serial", index, json_string_value(spec), loop, escape,
+			       ctx, &console, err);
+		if (rc)
+			return rc;
+		backends->serials[index] = &console->chardev;
+	}
+	backends->consoles = items_for(consoles, sizeof(backends->consoles[0]), err);
+	if (json_array_size(consoles) && !backends->consoles)
+		return err->code;
+	json_array_foreach(consoles, index, spec)
+	{
+		rc = open_port(backends, "console", index, json_string_value(spec), loop, escape,
+			       ctx, &console, err);
+		if (rc)
+			return rc;
+		backends->consoles[index] =
+			(struct machine_console){ console->id, &console->chardev };
+		backends->console_count++;
+	}
+	return 0;
+}
+
+void backends_describe(const struct backends *backends, struct machine_config *config)
+{
+	config->disks = backends->disks;
+	config->disk_count = backends->disk_count;
+	config->nics = backends->nics;
+	config->nic_count = backends->nic_count;
+	config->consoles = backends->consoles;
+	config->console_count = backends->console_count;
+	memcpy(config->serials, backends->serials, sizeof(config->serials));
+}
+
+void backends_close(struct backends *backends)
+{
+	struct console *console, *next;
+
+	list_for_each_safe (console, next, &backends->attachable.list, node)
+		chardev_close(&console->chardev);
+	for (size_t i = 0; i < backends->nic_count; i++)
+		net_close(backends->nics[i].net);
+	for (size_t i = 0; i < backends->disk_count; i++)
+		block_close(backends->disks[i].node);
+	free(backends->consoles);
+	free(backends->nics);
+	free(backends->disks);
+	*backends = (struct backends){ 0 };
+	list_init(&backends->attachable.list);
+}

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "vmm/console.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/macros.h"
+#include "host/thread.h"
+
+static struct console *console_of(struct chardev *chardev)
+{
+	return container_of(chardev, struct console, chardev);
+}
+
+static void ring_put_locked(struct console *console, const uint8_t *bytes, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		console->ring[console->written++ % CONSOLE_RING_BYTES] = bytes[i];
+}
+
+/* The guest's bytes: as many as back-end and ring both take. */
+static size_t console_write(struct chardev *chardev, const uint8_t *bytes, size_t count)
+{
+	struct console *console = console_of(chardev);
+
+	LOCK_SCOPE(&console->lock);
+	if (console->viewed) {
+		size_t room = CONSOLE_RING_BYTES - (size_t)(console->written - console->read);
+
+		if (room < count) {
+			console->refused = true;
+			count = room;
+		}
+	}
+	if (console->inner)
+		count = chardev_write(console->inner, bytes, count);
+	if (console->viewed && count) {
+		ring_put_locked(console, bytes, count);
+		loop_post(chardev->loop, &console->task);
+	}
+	return count;
+}
+
+static void console_receive_ready(struct chardev *chardev)
+{
+	struct console *console = console_of(chardev);
+
+	if (console->inner)
+		chardev_receive_ready(console->inner);
+	LOCK_SCOPE(&console->lock);
+	if (!console->viewed)
+		return;
+	console->room_for_input = true;
+	loop_post(chardev->loop, &console->task);
+}
+
+static void console_close(struct chardev *chardev)
+{
+	struct console *console = console_of(chardev);
+
+	loop_task_cancel(chardev->loop, &console->task);
+	chardev_close(console->inner);
+	list_remove(&console->node);
+	pthread_mutex_destroy(&console->lock);
+	free(console);
+}
+
+static const char *console_path(struct chardev *chardev)
+{
+	return chardev_path(console_of(chardev)->inner);
+}
+
+static const struct chardev_ops console_ops = {
+	.name = "console",
+	.write = console_write,
+	.receive_ready = console_receive_ready,
+	.close = console_close,
+	.path = console_path,
+};
+
+/* The next stretch of output for the viewers, copied out of the ring. */
+static size_t take_output(struct console *console, uint8_t *bytes, size_t max)
+{
+	size_t count = 0;
+
+	LOCK_SCOPE(&console->lock);
+	while (count < max && console->read < console->written)
+		bytes[count++] = console->ring[console->read++ % CONSOLE_RING_BYTES];
+	return count;
+}
+
+static void tell_viewers(struct console *console)
+{
+	struct console_viewer *viewer, *next;
+	uint8_t bytes[4096];
+	size_t count;
+	bool room;
+
+	while ((count = take_output(console, bytes, sizeof(bytes)))) {
+		list_for_each_safe (viewer, next, &console->viewers, node)
+			viewer->output(viewer, bytes, count);
+	}
+	pthread_mutex_lock(&console->lock);
+	room = console->room_for_input;
+	console->room_for_input = false;
+	pthread_mutex_unlock(&console->lock);
+	if (!room)
+		return;
+	list_for_each_safe (viewer, next, &console->viewers, node)
+		viewer->input_ready(viewer);
+}
+
+static void run(struct loop_task *task)
+{
+	struct console *console = container_of(task, struct console, task);
+	const struct chardev_receiver *receiver = &console->chardev.receiver;
+	bool refused;
+
+	tell_viewers(console);
+	pthread_mutex_lock(&console->lock);
+	refused = console->refused;
+	console->refused = false;
+	pthread_mutex_unlock(&console->lock);
+	if (refused && receiver->write_ready)
+		receiver->write_ready(receiver->ctx);
+}
+
+/* The back-end's side: passed on to the device. */
+
+static size_t inner_receive(void *ctx, const uint8_t *bytes, size_t count)
+{
+	return console_input(ctx, bytes, count);
+}
+
+static void inner_write_ready(void *ctx)
+{
+	struct console *console = ctx;
+
+	if (console->chardev.receiver.write_ready)
+		console->chardev.receiver.write_ready(console->chardev.receiver.ctx);
+}
+
+static void inner_connected(void *ctx, bool connected)
+{
+	struct console *console = ctx;
+
+	if (console->chardev.receiver.connected)
+		console->chardev.receiver.connected(console->chardev.receiver.ctx, connected);
+}
+
+int console_new(struct console **ret_console, const char *id, struct chardev *inner,
+		struct loop *loop, struct err *err)
+{
+	struct console *console = calloc(1, sizeof(*console));
+
+	if (!console)
+		return err_errno(err, ENOMEM, "cannot open '%s'", id);
+	console->chardev.ops = &console_ops;
+	console->chardev.loop = loop;
+	console->inner = inner;
+	console->task.run = run;
+	snprintf(console->id, sizeof(console->id), "%s", id);
+	list_init(&console->node);
+	list_init(&console->viewers);
+	pthread_mutex_init(&console->lock, NULL);
+	if (inner)
+		chardev_attach(inner, (struct chardev_receiver){ inner_receive, inner_write_ready,
+								 inner_connected, console });
+	*ret_console = console;
+	return 0;
+}
+
+struct console *console_find(const struct consoles *consoles, const char *id)
+{
+	struct console *console;
+
+	list_for_each (console, &consoles->list, node) {
+		if (!strcmp(console->id, id))
+			return console;
+	}
+	return NULL;
+}
+
+static void set_viewed(struct console *console)
+{
+	LOCK_SCOPE(&console->lock);
+	console->viewed = !list_empty(&console->viewers);
+	if (!console->viewed)
+		console->read = console->written;
+}
+
+void console_attach(struct console *console, struct console_viewer *viewer)
+{
+	list_append(&console->viewers, &viewer->node);
+	set_viewed(console);
+}
+
+void console_detach(struct console *console, struct console_viewer *viewer)
+{
+	list_remove(&viewer->node);
+	set_viewed(console);
+	/* The device may have waited for the ring. */
+	loop_post(console->chardev.loop, &console->task);
+}
+
+size_t console_input(struct console *console, const uint8_t *bytes, size_t count)
+{
+	const struct chardev_receiver *receiver = &console->chardev.receiver;
+
+	return receiver->receive ? receiver->receive(receiver->ctx, bytes, count) : 0;
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A serial port or console of the machine that viewers on the control socket can attach to, besides
+ * the back-end that it is configured with.
+ *
+ * It is a chardev for the device and the device of the back-end: output goes to the back-end and to
+ * all viewers, input comes from all of them. Viewers belong to the loop's thread; the device writes
+ * on any thread.
+ */
+#pragma once
+
+#include <pthread.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/list.h"
+#include "chardev/chardev.h"
+
+#define CONSOLE_ID_MAX     24
+#define CONSOLE_RING_BYTES 65536
+
+struct console_viewer {
+	struct list node;
+	/* Output of the guest, copied by the viewer. Loop thread; may detach the viewer. */
+	void (*output)(struct console_viewer *viewer, const uint8_t *bytes, size_t count);
+	/* The device has room for input again. Loop thread. */
+	void (*input_ready)(struct console_viewer *viewer);
+};
+
+struct console {
+	struct chardev chardev; /* first */
+	struct chardev *inner;  /* NULL: nobody but viewers */
+	char id[CONSOLE_ID_MAX];
+	struct list node;    /* in struct consoles */
+	struct list viewers; /* loop thread */
+	struct loop_task task;
+
+	pthread_mutex_t lock;
+	uint8_t ring[CONSOLE_RING_BYTES]; /* guarded by lock: output for the viewers */
+	uint64_t written, read;           /* guarded by lock, free-running */
+	bool viewed;                      /* guarded by lock: there are viewers */
+	bool refused;                     /* guarded by lock: a write found no room */
+	bool room_for_input;              /* guarded by lock: the viewers have to be told */
+};
+
+struct consoles {
+	struct list list;
+};
+
+/* Takes `inner` (NULL: none) when it succeeds. Closed by chardev_close(). Loop thread. */
+int console_new(struct console **ret_console, const char *id, struct chardev *inner,
+		struct loop *loop, struct err *err);
+
+/* NULL if there is none. */
+struct console *console_find(const struct consoles *consoles, const char *id);
+
+/* The viewer hears what the guest writes from now on. Loop thread. */
+void console_attach(struct console *console, struct console_viewer *viewer);
+void console_detach(struct console *console, struct console_viewer *viewer);
+
+/* Input from a viewer: how many bytes the device took; for the rest the viewer waits for
+ * `input_ready`. Loop thread. */
+size_t console_input(struct console *console, const uint8_t *bytes, size_t count);

@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the methods of the control socket do. Names and parameters are rows of api/control.c. */
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/suggest.h"
+#include "codec/jsonrpc.h"
+#include "machine/machine.h"
+#include "vmm/control_priv.h"
+#include "vmm/vmm.h"
+
+/* `params` was checked. 0 with `ret_result` (new reference; stays NULL for none), or a negative
+ * errno. */
+typedef int method(struct connection *connection, const json_t *params, json_t **ret_result,
+		   struct err *err);
+
+static struct vmm *vmm_of(struct connection *connection)
+{
+	return connection->control->vmm;
+}
+
+/* The result, which is NULL only when memory ran out. */
+static int give(json_t *result, json_t **ret_result, struct err *err)
+{
+	*ret_result = result;
+	return result ? 0 : err_errno(err, ENOMEM, "cannot answer");
+}
+
+static int status(struct connection *connection, const json_t *params, json_t **ret_result,
+		  struct err *err)
+{
+	const struct vmm *vmm = vmm_of(connection);
+
+	(void)params;
+	return give(json_pack("{s:s, s:s, s:i, s:s, s:s, s:i, s:I}", "name", vmm->description.name,
+			      "version", CELLA_VERSION, "pid", (int)getpid(), "state",
+			      machine_state_name(machine_state(vmm->machine)), "engine",
+			      vmm->engine.ops->name, "cpus", (int)vmm->description.vcpus, "memory",
+			      (json_int_t)vmm->description.memory.size),
+		    ret_result, err);
+}
+
+static int pause_machine(struct connection *connection, const json_t *params, json_t **ret_result,
+			 struct err *err)
+{
+	(void)params;
+	(void)ret_result;
+	return machine_pause(vmm_of(connection)->machine, err);
+}
+
+static int resume_machine(struct connection *connection, const json_t *params, json_t **ret_result,
+			  struct err *err)
+{
+	(void)params;
+	(void)ret_result;
+	return machine_resume(vmm_of(connection)->machine, err);
+}
+
+static int power_button(struct connection *connection, const json_t *params, json_t **ret_result,
+			struct err *err)
+{
+	(void)params;
+	(void)ret_result;
+	(void)err;
+	vmm_press_power_button(vmm_of(connection));
+	return 0;
+}
+
+static int nmi(struct connection *connection, const json_t *params, json_t **ret_result,
+	       struct err *err)
+{
+	(void)params;
+	(void)ret_result;
+	return machine_nmi(vmm_of(connection)->machine, err);
+}
+
+static int reset(struct connection *connection, const json_t *params, json_t **ret_result,
+		 struct err *err)
+{
+	(void)params;
+	(void)ret_result;
+	return machine_reset(vmm_of(connection)->machine, err);
+}
+
+static int quit(struct connection *connection, const json_t *params, json_t **ret_result,
+		struct err *err)
+{
+	(void)params;
+	(void)ret_result;
+	(void)err;
+	vmm_end(vmm_of(connection), 0);
+	return 0;
+}
+
+static int console_list(struct connection *connection, const json_t *params, json_t **ret_result,
+			struct err *err)
+{
+	const struct consoles *consoles = &vmm_of(connection)->backends.attachable;
+	json_t *list = json_array();
+	struct console *console;
+
+	(void)params;
+	list_for_each (console, &consoles->list, node)
+		json_array_append_new(list, json_string(console->id));
+	return give(list, ret_result, err);
+}
+
+static int console_attach_to(struct connection *connection, const json_t *params,
+			     json_t **ret_result, struct err *err)
+{
+	const char *id = schema_string(params, "console");
+	struct console *console = console_find(&vmm_of(connection)->backends.attachable, id);
+
+	(void)ret_result;
+	if (!console) {
+		err_set(err, ENOENT, "there is no console '%s'", id);
+		return err_hint(err, "ask console.list");
+	}
+	connection->console = console;
+	return 0;
+}
+
+static int device_list(struct connection *connection, const json_t *params, json_t **ret_result,
+		       struct err *err)
+{
+	(void)params;
+	return give(machine_devices(vmm_of(connection)->machine), ret_result, err);
+}
+
+static int device_dump(struct connection *connection, const json_t *params, json_t **ret_result,
+		       struct err *err)
+{
+	return machine_dump(vmm_of(connection)->machine, schema_string(params, "id"), ret_result,
+			    err);
+}
+
+static int stats(struct connection *connection, const json_t *params, json_t **ret_result,
+		 struct err *err)
+{
+	(void)params;
+	return give(machine_stats(vmm_of(connection)->machine), ret_result, err);
+}
+
+static int subscribe(struct connection *connection, const json_t *params, json_t **ret_result,
+		     struct err *err)
+{
+	(void)params;
+	(void)ret_result;
+	(void)err;
+	connection->subscribed = true;
+	return 0;
+}
+
+static method *const methods[CONTROL_METHODS] = {
+	[CONTROL_STATUS] = status,
+	[CONTROL_PAUSE] = pause_machine,
+	[CONTROL_RESUME] = resume_machine,
+	[CONTROL_POWER_BUTTON] = power_button,
+	[CONTROL_NMI] = nmi,
+	[CONTROL_RESET] = reset,
+	[CONTROL_QUIT] = quit,
+	[CONTROL_CONSOLE_LIST] = console_list,
+	[CONTROL_CONSOLE_ATTACH] = console_attach_to,
+	[CONTROL_DEVICE_LIST] = device_list,
+	[CONTROL_DEVICE_DUMP] = device_dump,
+	[CONTROL_STATS] = stats,
+	[CONTROL_SUBSCRIBE] = subscribe,
+};
+
+static json_t *fail(const struct jsonrpc_call *call, enum jsonrpc_code code, const struct err *err)
+{
+	char text[2 * ERR_TEXT_MAX + 8];
+
+	snprintf(text, sizeof(text), "%s%s%s", err->text, *err->hint ? "; " : "", err->hint);
+	return jsonrpc_error(call->id, code, text);
+}
+
+static int find_method(const char *name, struct err *err)
+{
+	struct suggestion suggestion = suggestion_for(name);
+	int found = control_find_method(name);
+
+	if (found >= 0)
+		return found;
+	for (unsigned i = 0; i < CONTROL_METHODS; i++)
+		suggestion_offer(&suggestion, control_methods[i].name);
+	err_set(err, ENOENT, "unknown method '%.64s'", name);
+	if (suggestion.best)
+		err_hint(err, "did you mean '%s'?", suggestion.best);
+	return -ENOENT;
+}
+
+/* `params` by the method's rows; new reference. */
+static json_t *check_params(int method_index, json_t *given, struct err *err)
+{
+	static const struct schema_field none[] = { { 0 } };
+	const struct schema_field *rows = control_methods[method_index].params;
+	json_t *params = given ? json_copy(given) : json_object();
+
+	if (!schema_check(rows ? rows : none, params, "parameters", err))
+		return params;
+	json_decref(params);
+	return NULL;
+}
+
+static json_t *answer_call(struct connection *connection, const struct jsonrpc_call *call)
+{
+	struct err err = ERR_INIT;
+	int index = find_method(call->method, &err);
+	json_t *params, *result = NULL;
+	int rc;
+
+	if (index < 0)
+		return fail(call, JSONRPC_METHOD_NOT_FOUND, &err);
+	params = check_params(index, call->params, &err);
+	if (!params)
+		return fail(call, JSONRPC_INVALID_PARAMS, &err);
+	rc = methods[index](connection, params, &result, &err);
+	json_decref(params);
+	if (rc)
+		return fail(call, JSONRPC_FAILED, &err);
+	return jsonrpc_result(call->id, result ? result : json_null());
+}
+
+static json_t *answer_request(struct connection *connection, json_t *request)
+{
+	struct jsonrpc_call call;
+	json_t *reply;
+
+	if (jsonrpc_parse(request, &call, &reply))
+		return reply;
+	reply = answer_call(connection, &call);
+	if (call.id)
+		return reply;
+	json_decref(reply);
+	return NULL;
+}
+
+json_t *control_answer(struct connection *connection, const char *text, size_t length)
+{
+	json_t *reply = NULL, *replies, *request;
+	json_t *message = jsonrpc_load(text, length, &reply);
+	size_t index;
+
+	if (!message)
+		return reply;
+	if (json_is_object(message)) {
+		reply = answer_request(connection, message);
+		json_decref(message);
+		return reply;
+	}
+	replies = json_array();
+	json_array_foreach(message, index, request)
+	{
+		reply = answer_request(connection, request);
+		if (reply)
+			json_array_append_new(replies, reply);
+	}
+	json_decref(message);
+	if (json_array_size(replies))
+		return replies;
+	json_decref(replies);
+	return NULL;
+}

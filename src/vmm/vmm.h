@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One virtual machine and the process around it: from a resolved configuration to an exit status.
+ *
+ * Everything here runs on the main thread, which is the loop's.
+ */
+#pragma once
+
+#include <jansson.h>
+
+#include "base/err.h"
+#include "host/loop.h"
+#include "host/sandbox.h"
+#include "machine/config.h"
+#include "machine/machine.h"
+#include "vmm/backends.h"
+#include "vmm/engines.h"
+
+#define VMM_STATUS_FAILED  1 /* wrong use or failed start */
+#define VMM_STATUS_CRASHED 2 /* triple fault, panic, internal engine error */
+
+struct control;
+
+struct vmm {
+	json_t *config; /* resolved; borrowed */
+	struct engine_choice engine;
+	struct loop *loop;
+	struct backends backends;
+	struct machine_config description;
+	struct machine *machine;
+	struct control *control; /* NULL: no socket */
+	struct sandbox *sandbox;
+
+	struct loop_fd signals;
+	struct loop_timer patience; /* armed since somebody asked the guest to power off */
+	int ending_signal;          /* the one that asked; 0: none */
+	int status;
+};
+
+/* Builds the machine of `config` (resolved, borrowed). vmm_fini() is due also after a failure. */
+int vmm_init(struct vmm *vmm, json_t *config, const struct engine_choice *engine, struct err *err);
+
+/* Enters the sandbox, runs the machine to its end, and returns in `vmm->status` what the process
+ * shall exit with. */
+int vmm_run(struct vmm *vmm, struct err *err);
+void vmm_fini(struct vmm *vmm);
+
+/* Asks the guest to power off. */
+void vmm_press_power_button(struct vmm *vmm);
+
+/* Ends the process with `status` after the callback in progress. */
+void vmm_end(struct vmm *vmm, int status);
