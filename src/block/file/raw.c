@@ -11,7 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
-#include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -180,6 +180,8 @@ static void raw_close(struct block_node *node)
 	workers_free(raw->workers);
 	if (raw->fd >= 0)
 		close(raw->fd);
+	if (raw->lock_fd >= 0)
+		close(raw->lock_fd);
 	pthread_mutex_destroy(&raw->bounce_lock);
 	pthread_mutex_destroy(&raw->gate_lock);
 	block_node_fini(node);
@@ -262,8 +264,11 @@ static int lock_file(struct raw *raw, struct err *err)
 		.l_type = raw->read_only ? F_RDLCK : F_WRLCK,
 		.l_whence = SEEK_SET,
 	};
+	char path[32];
 
-	if (!fcntl(raw->fd, F_OFD_SETLK, &lock))
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", raw->fd);
+	raw->lock_fd = open(path, O_CLOEXEC | O_NONBLOCK | (raw->read_only ? O_RDONLY : O_RDWR));
+	if (raw->lock_fd >= 0 && !fcntl(raw->lock_fd, F_OFD_SETLK, &lock))
 		return 0;
 	if (errno != EAGAIN && errno != EACCES) {
 		log_warn("cannot lock disk '%s': %s", raw->path, strerrordesc_np(errno));
@@ -333,7 +338,7 @@ static int raw_new(struct raw **ret_raw, const char *path, struct loop *loop, st
 
 	if (!raw)
 		return err_errno(err, ENOMEM, "cannot open disk '%s'", path);
-	raw->fd = -1;
+	raw->fd = raw->lock_fd = -1;
 	raw->align = 1;
 	block_node_init(&raw->node, &raw_ops, NULL, loop);
 	pthread_mutex_init(&raw->bounce_lock, NULL);

@@ -16,6 +16,8 @@ struct raw {
 	struct block_node node;
 	char *path;
 	int fd;
+	int lock_fd; /* holds the lock; a description of its own, because a ring lets go of `fd`
+			only some time after its end */
 	bool block_device;
 	bool read_only;
 	enum block_cache cache;
