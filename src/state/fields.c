@@ -160,6 +160,8 @@ int state_save(struct state_stream *stream, const struct state_desc *desc, const
 
 static bool in_range(const struct state_field *f, uint64_t value)
 {
+	if (f->is_bool && value > 1)
+		return false;
 	if (f->is_signed) {
 		int64_t v = sign_extend(value, f->size * 8);
 

@@ -41,7 +41,7 @@ enum state_kind { STATE_END, STATE_INTEGER, STATE_BYTES, STATE_NESTED };
 struct state_field {
 	const char *name;
 	enum state_kind kind;
-	bool is_signed;
+	bool is_signed, is_bool;
 	uint32_t offset;
 	uint32_t size;  /* bytes of one item */
 	uint32_t count; /* items */
@@ -76,19 +76,25 @@ struct state_desc {
 		 : true, default                                                                   \
 		 : false)
 
+/* A bool with another value than 0 and 1 would be undefined, so loaders refuse it. */
+#define STATE_IS_BOOL(type, member) _Generic(((type *)0)->member, bool : true, default : false)
+
 /* An integer, bool or enum member. */
 #define STATE_FIELD(type, member, ...)                                                             \
 	{                                                                                          \
 		.name = #member, .kind = STATE_INTEGER, .offset = offsetof(type, member),          \
 		.size = STATE_SIZEOF(type, member), .count = 1,                                    \
-		.is_signed = STATE_IS_SIGNED(type, member), __VA_ARGS__                            \
+		.is_signed = STATE_IS_SIGNED(type, member),                                        \
+		.is_bool = STATE_IS_BOOL(type, member), __VA_ARGS__                                \
 	}
 /* An array of integers or bools. */
 #define STATE_ARRAY(type, member, ...)                                                             \
 	{                                                                                          \
 		.name = #member, .kind = STATE_INTEGER, .offset = offsetof(type, member),          \
 		.size = STATE_SIZEOF(type, member[0]),                                             \
-		.count = STATE_SIZEOF(type, member) / STATE_SIZEOF(type, member[0]), __VA_ARGS__   \
+		.count = STATE_SIZEOF(type, member) / STATE_SIZEOF(type, member[0]),               \
+		.is_signed = STATE_IS_SIGNED(type, member[0]),                                     \
+		.is_bool = STATE_IS_BOOL(type, member[0]), __VA_ARGS__                             \
 	}
 /* An array of bytes or a packed image of fixed layout, saved as it is. */
 #define STATE_RAW(type, member, ...)                                                               \

@@ -30,7 +30,7 @@ struct chip {
 
 static const struct state_field channel_fields[] = {
 	STATE_FIELD(struct channel, count, .max = 1000),
-	STATE_FIELD(struct channel, gate, .max = 1),
+	STATE_FIELD(struct channel, gate),
 	{ 0 },
 };
 
@@ -161,8 +161,10 @@ static void load_of_every_truncation_is_refused(void **state)
 
 static void load_of_bad_values_names_the_field(void **state)
 {
-	struct chip bad[] = { sample, sample, sample, sample, sample };
-	const char *words[] = { "'offset'", "'offset'", "'mode'", "'channels'", "mode 4 needs" };
+	struct chip bad[] = { sample, sample, sample, sample, sample, sample };
+	const char *words[] = { "'offset'",   "'offset'",     "'mode'",
+				"'channels'", "mode 4 needs", "'gate'" };
+	const uint8_t no_bool = 2;
 
 	(void)state;
 	bad[0].offset = 6;
@@ -171,6 +173,7 @@ static void load_of_bad_values_names_the_field(void **state)
 	bad[3].channels[1].count = 1001;
 	bad[4].mode = 4;
 	bad[4].channels[0].gate = false;
+	memcpy(&bad[5].channels[0].gate, &no_bool, 1);
 	for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {
 		struct state_stream out = saved(&chip_desc, &bad[i]);
 		struct err err = ERR_INIT;
