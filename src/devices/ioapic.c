@@ -17,6 +17,7 @@
 #include <stdlib.h>
 
 #include "base/bits.h"
+#include "base/check.h"
 #include "base/macros.h"
 #include "host/thread.h"
 
@@ -49,8 +50,6 @@ struct ioapic {
 	struct device device;
 	struct bus_region region;
 	struct msi_sink msi;
-	void (*pin_changed)(void *ctx, unsigned pin, struct msi_message message, bool masked);
-	void *ctx;
 	unsigned pin_count;
 
 	uint8_t index;
@@ -107,15 +106,6 @@ void ioapic_eoi(struct ioapic *ioapic, uint8_t vector)
 	}
 }
 
-static void announce_pin(struct ioapic *ioapic, unsigned number)
-{
-	uint64_t entry = ioapic->pins[number].entry;
-
-	if (ioapic->pin_changed)
-		ioapic->pin_changed(ioapic->ctx, number, entry_message(entry),
-				    entry & ENTRY_MASKED);
-}
-
 static void write_entry(struct ioapic *ioapic, unsigned number, unsigned shift, uint32_t value)
 {
 	struct ioapic_pin *pin = &ioapic->pins[number];
@@ -125,7 +115,6 @@ static void write_entry(struct ioapic *ioapic, unsigned number, unsigned shift, 
 	/* Guests without the EOI register clear a stuck remote IRR by a turn through edge mode. */
 	if (!(pin->entry & ENTRY_LEVEL))
 		pin->entry &= ~ENTRY_REMOTE_IRR;
-	announce_pin(ioapic, number);
 	if (pin->entry & ENTRY_LEVEL)
 		pin_service_level(ioapic, pin);
 }
@@ -203,10 +192,8 @@ static void ioapic_reset(struct device *device)
 
 	ioapic->index = 0;
 	ioapic->id = 0;
-	for (unsigned i = 0; i < ioapic->pin_count; i++) {
+	for (unsigned i = 0; i < ioapic->pin_count; i++)
 		ioapic->pins[i].entry = ENTRY_MASKED;
-		announce_pin(ioapic, i);
-	}
 }
 
 static void ioapic_free(struct device *device)
@@ -259,20 +246,11 @@ static int ioapic_validate(const void *object, struct err *err)
 	return 0;
 }
 
-static void ioapic_post_load(void *object)
-{
-	struct ioapic *ioapic = object;
-
-	for (unsigned i = 0; i < ioapic->pin_count; i++)
-		announce_pin(ioapic, i);
-}
-
 const struct state_desc ioapic_state = {
 	.name = "ioapic",
 	.version = 1,
 	.fields = ioapic_fields,
 	.validate = ioapic_validate,
-	.post_load = ioapic_post_load,
 };
 
 static const struct device_ops ioapic_ops = {
@@ -290,11 +268,10 @@ int ioapic_new(struct ioapic **ret_ioapic, const struct ioapic_config *config, s
 
 	if (!ioapic)
 		return err_errno(err, ENOMEM, "cannot create I/O APIC");
+	check(config->pins >= 1 && config->pins <= IOAPIC_PINS_MAX);
 	device_init(&ioapic->device, &ioapic_ops, "ioapic");
 	ioapic->msi = config->msi;
-	ioapic->pin_changed = config->pin_changed;
-	ioapic->ctx = config->ctx;
-	ioapic->pin_count = MIN(config->pins, (unsigned)IOAPIC_PINS_MAX);
+	ioapic->pin_count = config->pins;
 	ioapic->region = (struct bus_region){
 		.name = "ioapic",
 		.ops = &ioapic_bus_ops,

@@ -17,13 +17,6 @@ struct ioapic_config {
 	uint64_t base; /* IOAPIC_BASE for the first */
 	unsigned pins; /* 1 to IOAPIC_PINS_MAX, 24 in a PC */
 	struct msi_sink msi;
-
-	/*
-	 * Optional: pin's message changed (`masked`: it sends none now). For engines that must know
-	 * beforehand which vectors are level-triggered. Device lock held; any thread.
-	 */
-	void (*pin_changed)(void *ctx, unsigned pin, struct msi_message message, bool masked);
-	void *ctx;
 };
 
 extern const struct state_desc ioapic_state;

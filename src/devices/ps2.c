@@ -76,6 +76,7 @@ void ps2_init_mouse(struct ps2 *ps2)
 
 void ps2_reset(struct ps2 *ps2)
 {
+	memset(ps2->queue, 0, sizeof(ps2->queue));
 	ps2->count = 0;
 	ps2->parameter_of = 0;
 	ps2->scan_set = 2;

@@ -391,7 +391,7 @@ static void uart_reset(struct device *device)
 	uart->mcr = MCR_OUT2;
 	uart->msr = modem_inputs(uart);
 	uart->overrun = uart->empty_pending = false;
-	uart->receive.count = uart->send.count = 0;
+	uart->receive = uart->send = (struct uart_fifo){ 0 };
 	uart_update(uart);
 	ask_for_more(uart);
 }
