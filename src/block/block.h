@@ -106,6 +106,9 @@ struct block_node {
 	pthread_cond_t changed;
 	struct list completed; /* requests to tell `done`; guarded by lock */
 	struct loop_task task;
+
+	void (*batch_done)(void *ctx); /* see block_set_batch_done() */
+	void *batch_ctx;
 };
 
 /* For kinds of nodes. Takes `next` over; after fini it is the caller's again. */
@@ -165,6 +168,13 @@ bool block_can_write(struct block_node *node);
 bool block_can_discard(struct block_node *node);
 bool block_can_write_zeroes(struct block_node *node);
 json_t *block_describe(struct block_node *node);
+
+/*
+ * Calls `batch_done` (NULL: nothing) on the loop's thread whenever a few `done` have been called
+ * one after another, so that their caller can do once what it would do for each. Loop thread,
+ * nothing in flight.
+ */
+void block_set_batch_done(struct block_node *node, void (*batch_done)(void *ctx), void *ctx);
 
 /* Waits until nothing is in flight; calls `done` of all that was. Loop thread (or no loop running).
  * Accepts NULL. */

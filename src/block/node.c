@@ -36,6 +36,8 @@ bool block_complete_now(struct block_node *node)
 		atomic_fetch_sub(&node->in_flight, 1);
 		request->done(request, request->result);
 	}
+	if (any && node->batch_done)
+		node->batch_done(node->batch_ctx);
 	return any;
 }
 
@@ -182,6 +184,12 @@ json_t *block_describe(struct block_node *node)
 }
 
 #undef FIND_SLOT
+
+void block_set_batch_done(struct block_node *node, void (*batch_done)(void *ctx), void *ctx)
+{
+	node->batch_done = batch_done;
+	node->batch_ctx = ctx;
+}
 
 static void wait_completed(struct block_node *node)
 {

@@ -145,6 +145,8 @@ static void raw_queue(struct block_node *node, struct block_request *request)
 {
 	struct raw *raw = raw_of(node);
 
+	if (raw->cache == BLOCK_CACHE_UNSAFE)
+		request->flags &= ~(unsigned)BLOCK_FUA;
 	if (request->op == BLOCK_FLUSH && raw->cache == BLOCK_CACHE_UNSAFE) {
 		block_complete(request, 0);
 	} else if (needs_gate(raw)) {
