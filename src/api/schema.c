@@ -79,14 +79,12 @@ static int check_number(const struct schema_field *field, bool in_range, uint64_
 	return -EINVAL;
 }
 
-static int check_choice(const struct schema_field *field, const char *value, struct err *err)
+static int refuse_choice(const struct schema_field *field, const char *value, struct err *err)
 {
 	struct suggestion suggestion = suggestion_for(value);
 	struct str text = { 0 };
 
 	for (unsigned i = 0; field->choices[i]; i++) {
-		if (!strcmp(field->choices[i], value))
-			return 0;
 		suggestion_offer(&suggestion, field->choices[i]);
 		str_printf(&text, "%s%s", i ? ", " : "must be one of ", field->choices[i]);
 	}
@@ -95,6 +93,15 @@ static int check_choice(const struct schema_field *field, const char *value, str
 		err_hint(err, "did you mean '%s'?", suggestion.best);
 	str_fini(&text);
 	return -EINVAL;
+}
+
+static int check_choice(const struct schema_field *field, const char *value, struct err *err)
+{
+	for (unsigned i = 0; field->choices[i]; i++) {
+		if (!strcmp(field->choices[i], value))
+			return 0;
+	}
+	return refuse_choice(field, value, err);
 }
 
 static int check_string(const struct schema_field *field, const char *value, struct err *err)

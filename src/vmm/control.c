@@ -2,6 +2,7 @@
 #include "vmm/control_priv.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -311,7 +312,7 @@ static int listen_at(struct control *control, struct err *err)
 		return err_set(err, ENAMETOOLONG,
 			       "control socket '%s': path is longer than %zu bytes", control->path,
 			       sizeof(address.sun_path) - 1);
-	strcpy(address.sun_path, control->path);
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", control->path);
 	rc = bind(fd, any, sizeof(address)) ? -errno : 0;
 	if (rc == -EADDRINUSE && is_stale(&address)) {
 		unlink(control->path);
