@@ -76,6 +76,7 @@ struct blk {
 	struct virtio_blk_config config;
 	char serial[VIRTIO_BLK_ID_BYTES];
 	bool paused;
+	struct log_once failure_said;
 	uint64_t counters[COUNTERS];
 	struct blk_queue queues[VIRTIO_BLK_QUEUES_MAX];
 };
@@ -142,7 +143,7 @@ static void request_done(struct block_request *request, int rc)
 
 	LOCK_SCOPE(&blk->virtio.device.lock);
 	if (rc)
-		log_once(&blk->virtio.device.error_said, LOG_ERROR, "disk '%s': %s at byte %llu",
+		log_once(&blk->failure_said, LOG_ERROR, "disk '%s': %s at byte %llu",
 			 blk->virtio.device.id, strerrordesc_np(-rc),
 			 (unsigned long long)request->offset);
 	if (!rc && ranges && place->chain->readable.bytes) {
@@ -199,7 +200,8 @@ static uint8_t submit_transfer(struct place *place, enum block_op op, uint64_t s
 	struct block_request *request = &place->request;
 	struct blk *blk = place->blk;
 
-	if (!range_inside(blk, sector, data->bytes, &request->offset))
+	if ((op == BLOCK_WRITE && !block_can_write(blk->node)) ||
+	    !range_inside(blk, sector, data->bytes, &request->offset))
 		return VIRTIO_BLK_S_IOERR;
 	request->op = op;
 	request->flags = op == BLOCK_WRITE ? durability(blk) : 0;
