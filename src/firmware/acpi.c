@@ -153,6 +153,9 @@ static uint32_t add_fadt(struct tables *tables, const struct acpi_platform *plat
 	le32_put(fadt + 36, facs);
 	le32_put(fadt + 40, dsdt);
 	le16_put(fadt + 46, platform->sci_irq);
+	le32_put(fadt + 48, platform->command_port);
+	fadt[52] = platform->acpi_enable;
+	fadt[53] = platform->acpi_disable;
 	le32_put(fadt + 56, platform->pm_event_port);
 	le32_put(fadt + 64, platform->pm_control_port);
 	le32_put(fadt + 76, platform->pm_timer_port);
@@ -261,9 +264,7 @@ static uint32_t add_hpet(struct tables *tables, const struct acpi_platform *plat
 	uint8_t hpet[HPET_BYTES] = { 0 };
 	size_t at = begin_table(tables, "HPET", 1);
 
-	/* Three comparators, 64-bit counter, legacy replacement, Intel: as its capabilities
-	 * register says. */
-	le32_put(hpet + 36, 0x8086a201);
+	le32_put(hpet + 36, platform->hpet_id);
 	put_gas(hpet + 40, GAS_MEMORY, 64, platform->hpet_base);
 	le16_put(hpet + 53, 100);
 	str_add_bytes(tables->bytes, hpet + HEADER_BYTES, sizeof(hpet) - HEADER_BYTES);

@@ -60,12 +60,15 @@ struct acpi_platform {
 
 	/* Power management: PM1 event block, control block, timer; ports. */
 	uint16_t pm_event_port, pm_control_port, pm_timer_port;
+	uint16_t command_port; /* where ACPI mode is switched on and off by these values */
+	uint8_t acpi_enable, acpi_disable;
 	uint8_t sci_irq;
 	uint8_t s5_type; /* SLP_TYP that powers off */
 	uint16_t reset_port;
 	uint8_t reset_value;
 
 	uint32_t hpet_base; /* 0: none */
+	uint32_t hpet_id;   /* low half of its capabilities */
 	struct acpi_range ecam;
 	struct acpi_range pci_memory[2]; /* windows for BARs; size 0: none */
 	struct acpi_intx intx;

@@ -14,6 +14,7 @@
 #include "base/bytes.h"
 #include "base/macros.h"
 #include "firmware/loader.h"
+#include "x86/msr.h"
 #include "x86/registers.h"
 #include "x86/segment.h"
 
@@ -201,6 +202,32 @@ static struct vcpu_segment loaded_segment(enum boot_mode mode, uint16_t selector
 		.selector = selector,
 		.attributes = descriptor_attributes(descriptor),
 	};
+}
+
+/* Local APIC registers and values. Spec: SDM volume 3, sections 11.4.1 and 11.5.1. */
+enum {
+	APIC_BASE_BOOTSTRAP = 1 << 8,
+	LAPIC_SVR = 0xf0,
+	LAPIC_LINT0 = 0x350,
+	LAPIC_LINT1 = 0x360,
+	LAPIC_ENABLED = 0x1ff,
+	LAPIC_EXTINT = 0x700,
+	LAPIC_NMI = 0x400,
+	MTRR_ENABLED = 1 << 11,
+	MTRR_WRITE_BACK = 6,
+};
+
+void boot_firmware_apply(struct vcpu_state *state)
+{
+	struct vcpu_msr *mtrr = vcpu_state_msr(state, MSR_MTRR_DEF_TYPE);
+
+	if (mtrr)
+		mtrr->value = MTRR_ENABLED | MTRR_WRITE_BACK;
+	if (!(state->apic_base & APIC_BASE_BOOTSTRAP))
+		return;
+	le32_put(state->lapic + LAPIC_SVR, LAPIC_ENABLED);
+	le32_put(state->lapic + LAPIC_LINT0, LAPIC_EXTINT);
+	le32_put(state->lapic + LAPIC_LINT1, LAPIC_NMI);
 }
 
 void boot_entry_apply(const struct boot_entry *entry, struct vcpu_state *state)

@@ -70,4 +70,11 @@ struct boot_entry {
 int boot_load(const struct boot_files *files, const struct boot_config *config,
 	      struct boot_entry *ret_entry, struct err *err);
 
+/*
+ * What firmware leaves in every processor, on top of vcpu_state_reset(): write-back memory by
+ * default; on the first one, the PIC pair at its local APIC (virtual wire mode). Spec:
+ * MultiProcessor Specification 1.4, section 3.6.2.2.
+ */
+void boot_firmware_apply(struct vcpu_state *state);
+
 void boot_entry_apply(const struct boot_entry *entry, struct vcpu_state *state);

@@ -64,7 +64,7 @@ enum machine_end {
 	MACHINE_END_POWER_OFF,
 	MACHINE_END_RESET, /* a reset with `no_reboot` */
 	MACHINE_END_PANIC,
-	MACHINE_END_DEBUG_EXIT,   /* `code`: the value written to isa-debug-exit */
+	MACHINE_END_DEBUG_EXIT,   /* `code`: the exit status, (value << 1) | 1 */
 	MACHINE_END_TRIPLE_FAULT, /* registers are in the log */
 	MACHINE_END_ENGINE_ERROR, /* reason and registers are in the log */
 };
@@ -106,7 +106,7 @@ struct machine_config {
 	const struct machine_console *consoles;
 	size_t console_count;
 	struct chardev *serials[MACHINE_SERIALS]; /* COM1 … COM4; NULL: nobody listens */
-	struct chardev *debug_port; /* takes the bytes written to port 0xe9; NULL: the log */
+	struct chardev *debug_port; /* takes the bytes written to port 0xe9; NULL: nobody */
 
 	unsigned extras; /* enum machine_extra */
 	bool no_reboot;  /* a reset ends the machine */

@@ -28,7 +28,7 @@ static int status_of_end(const struct machine_event *event)
 	case MACHINE_END_RESET:
 		return 0;
 	case MACHINE_END_DEBUG_EXIT:
-		return (int)((event->code << 1 | 1) & 0xff);
+		return (int)event->code;
 	default:
 		return VMM_STATUS_CRASHED;
 	}

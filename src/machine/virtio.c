@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Virtio devices of the configuration, each a function on the PCI bus (see chips.h). */
+#include "machine/chips.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/macros.h"
+#include "machine/machine_priv.h"
+#include "virtio/blk.h"
+#include "virtio/pci_transport.h"
+#include "virtio/rng.h"
+
+/* Puts a new device on the bus and into the machine, or frees it. */
+static int plug(struct machine *machine, struct virtio_device *virtio, struct err *err)
+{
+	int rc = virtio_pci_attach(virtio, machine->pci, -1, machine->loop, err);
+
+	if (rc) {
+		device_free(&virtio->device);
+		return rc;
+	}
+	return machine_add_device(machine, &virtio->device, err);
+}
+
+int add_rng(struct machine *machine, const struct board_chip *chip, struct err *err)
+{
+	struct virtio_device *virtio;
+	int rc = virtio_rng_new(&virtio, "rng", machine->memory, err);
+
+	(void)chip;
+	return rc ? rc : plug(machine, virtio, err);
+}
+
+int add_disks(struct machine *machine, const struct board_chip *chip, struct err *err)
+{
+	const struct machine_config *config = machine->config;
+	int rc = 0;
+
+	(void)chip;
+	for (size_t i = 0; i < config->disk_count && !rc; i++) {
+		const struct machine_disk *disk = &config->disks[i];
+		struct virtio_blk_options options = {
+			.node = disk->node,
+			.serial = disk->serial,
+			.queues = MIN(disk->queues ? disk->queues : config->vcpus,
+				      (unsigned)VIRTIO_BLK_QUEUES_MAX),
+			.write_through = disk->write_through,
+		};
+		struct virtio_device *virtio;
+
+		rc = virtio_blk_new(&virtio, disk->id, machine->memory, &options, err);
+		if (!rc)
+			rc = plug(machine, virtio, err);
+	}
+	return rc;
+}
