@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "api/control.h"
 
+#include <errno.h>
 #include <string.h>
+
+#include "base/suggest.h"
 
 static const struct schema_field status_result[] = {
 	{ .name = "name", .type = SCHEMA_STRING, .help = "of the machine" },
@@ -71,11 +74,17 @@ const struct control_event_row control_events[CONTROL_EVENTS] = {
 	[CONTROL_EVENT_ENDED] = { "ended", ended_params, "the machine ended; the process follows" },
 };
 
-int control_find_method(const char *name)
+int control_find_method(const char *name, struct err *err)
 {
+	struct suggestion suggestion = suggestion_for(name);
+
 	for (int i = 0; i < CONTROL_METHODS; i++) {
 		if (!strcmp(control_methods[i].name, name))
 			return i;
+		suggestion_offer(&suggestion, control_methods[i].name);
 	}
-	return -1;
+	err_set(err, ENOENT, "unknown method '%.64s'", name);
+	if (suggestion.best)
+		err_hint(err, "did you mean '%s'?", suggestion.best);
+	return -ENOENT;
 }

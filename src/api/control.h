@@ -55,5 +55,5 @@ struct control_event_row {
 extern const struct control_method_row control_methods[CONTROL_METHODS];
 extern const struct control_event_row control_events[CONTROL_EVENTS];
 
-/* The method of that name, or -1. */
-int control_find_method(const char *name);
+/* The method of that name, or -ENOENT with the closest one as the hint. */
+int control_find_method(const char *name, struct err *err);

@@ -62,7 +62,8 @@ static void connection_watch(struct connection *connection)
 		wanted |= EPOLLIN;
 	if (output)
 		wanted |= EPOLLOUT;
-	if (connection->ended && !output) {
+	/* Who only listens to a console may have closed its side. */
+	if (connection->ended && !output && !connection->console) {
 		connection_close(connection);
 		return;
 	}

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "base/suggest.h"
 #include "codec/jsonrpc.h"
 #include "machine/machine.h"
 #include "vmm/control_priv.h"
@@ -176,21 +175,6 @@ static json_t *fail(const struct jsonrpc_call *call, enum jsonrpc_code code, con
 	return jsonrpc_error(call->id, code, text);
 }
 
-static int find_method(const char *name, struct err *err)
-{
-	struct suggestion suggestion = suggestion_for(name);
-	int found = control_find_method(name);
-
-	if (found >= 0)
-		return found;
-	for (unsigned i = 0; i < CONTROL_METHODS; i++)
-		suggestion_offer(&suggestion, control_methods[i].name);
-	err_set(err, ENOENT, "unknown method '%.64s'", name);
-	if (suggestion.best)
-		err_hint(err, "did you mean '%s'?", suggestion.best);
-	return -ENOENT;
-}
-
 /* `params` by the method's rows; new reference. */
 static json_t *check_params(int method_index, json_t *given, struct err *err)
 {
@@ -207,7 +191,7 @@ static json_t *check_params(int method_index, json_t *given, struct err *err)
 static json_t *answer_call(struct connection *connection, const struct jsonrpc_call *call)
 {
 	struct err err = ERR_INIT;
-	int index = find_method(call->method, &err);
+	int index = control_find_method(call->method, &err);
 	json_t *params, *result = NULL;
 	int rc;
 
