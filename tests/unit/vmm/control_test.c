@@ -163,7 +163,7 @@ static const struct {
 	{ CALL("console.list"), "[\"serial0\"]" },
 	{ CALL_WITH("console.attach", "{\"console\": \"serial9\"}"),
 	  "there is no console 'serial9'" },
-	{ CALL("statsu"), "did you mean 'stats'?" },
+	{ CALL("devicelist"), "did you mean 'device.list'?" },
 	{ CALL("explode"), "-32601" },
 	{ "nonsense\n", "-32700" },
 	{ "{}\n", "-32600" },
