@@ -20,8 +20,9 @@ struct board_chip {
 	/* Builds the chip (or several of a kind) and adds it to the machine; NULL: the row is only
 	 * for ACPI. */
 	int (*add)(struct machine *machine, const struct board_chip *chip, struct err *err);
-	unsigned index;               /* among chips of its kind */
-	unsigned extra;               /* enum machine_extra: only when asked for; 0: always */
+	unsigned index;  /* among chips of its kind */
+	unsigned extra;  /* enum machine_extra: only when asked for; 0: always */
+	unsigned unless; /* enum machine_extra: not beside these, which take its ports */
 	struct acpi_device resources; /* without a name: not in ACPI */
 };
 

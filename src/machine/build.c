@@ -119,6 +119,11 @@ static int open_engine(struct machine *machine, struct err *err)
 	return rc ? rc : machine->engine->ops->map_memory(machine->engine, err);
 }
 
+static bool is_wanted(const struct board_chip *chip, unsigned extras)
+{
+	return chip->add && (!chip->extra || extras & chip->extra) && !(extras & chip->unless);
+}
+
 static int build_devices(struct machine *machine, struct err *err)
 {
 	const struct board *board = machine->board;
@@ -127,7 +132,7 @@ static int build_devices(struct machine *machine, struct err *err)
 	for (size_t i = 0; i < board->chip_count && !rc; i++) {
 		const struct board_chip *chip = &board->chips[i];
 
-		if (chip->add && (!chip->extra || machine->config->extras & chip->extra))
+		if (is_wanted(chip, machine->config->extras))
 			rc = chip->add(machine, chip, err);
 	}
 	if (!rc && machine->pci_host)

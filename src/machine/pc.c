@@ -44,7 +44,7 @@ static const struct board_chip chips[] = {
 	{ add_acpi_pm },
 	{ add_fw_cfg, .resources = { "FWCF", "QEMU0002", 0, { { 0x510, 12 } } } },
 	{ add_pvpanic, .resources = { "PEVT", "QEMU0001", 0, { { PVPANIC_PORT, 1 } } } },
-	{ add_debugcon },
+	{ add_debugcon, .unless = MACHINE_PC_TESTDEV },
 	{ add_debug_exit, .extra = MACHINE_ISA_DEBUG_EXIT,
 	  .resources = { .io = { { DEBUG_EXIT_PORT, DEBUG_EXIT_SIZE } } } },
 	{ add_testdev, .extra = MACHINE_PC_TESTDEV },
