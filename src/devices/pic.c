@@ -19,6 +19,10 @@
 #include "base/macros.h"
 #include "host/thread.h"
 
+#define MASTER_PORT 0x20
+#define SLAVE_PORT  0xa0
+#define ELCR_PORT   0x4d0 /* the master's, then the slave's */
+
 #define CHIP_INPUTS 8
 #define CASCADE     2
 
@@ -38,7 +42,7 @@ enum ocw2_command {
 struct pic_chip {
 	struct pic *pic;
 	bool is_master;
-	struct bus_region command, elcr_port;
+	struct bus_region region;
 	uint8_t elcr_writable;
 
 	uint8_t lines; /* input levels */
@@ -55,6 +59,7 @@ struct pic_chip {
 
 struct pic {
 	struct device device;
+	struct bus_region elcr_region;
 	struct irq_line output;
 	struct pic_chip master, slave;
 	bool output_level;
@@ -287,23 +292,22 @@ static uint64_t chip_read(void *device, uint64_t offset, unsigned size)
 
 static uint64_t elcr_read(void *device, uint64_t offset, unsigned size)
 {
-	const struct pic_chip *chip = device;
+	const struct pic *pic = device;
 
-	(void)offset;
 	(void)size;
-	return chip->elcr;
+	return offset ? pic->slave.elcr : pic->master.elcr;
 }
 
 static void elcr_write(void *device, uint64_t offset, uint64_t value, unsigned size)
 {
-	struct pic_chip *chip = device;
+	struct pic *pic = device;
+	struct pic_chip *chip = offset ? &pic->slave : &pic->master;
 
-	(void)offset;
 	(void)size;
 	chip->elcr = (uint8_t)value & chip->elcr_writable;
 	/* What is now level-triggered follows its line. */
 	chip->irr = (chip->irr & ~chip->elcr) | (chip->lines & chip->elcr);
-	pic_update(chip->pic);
+	pic_update(pic);
 }
 
 static const struct bus_ops chip_ops = {
@@ -336,12 +340,10 @@ static void pic_reset(struct device *device)
 static void pic_free(struct device *device)
 {
 	struct pic *pic = container_of(device, struct pic, device);
-	struct pic_chip *chips[] = { &pic->master, &pic->slave };
 
-	for (unsigned i = 0; i < ARRAY_SIZE(chips); i++) {
-		bus_unmap(&chips[i]->command);
-		bus_unmap(&chips[i]->elcr_port);
-	}
+	bus_unmap(&pic->master.region);
+	bus_unmap(&pic->slave.region);
+	bus_unmap(&pic->elcr_region);
 	device_fini(device);
 	free(pic);
 }
@@ -413,41 +415,35 @@ static const struct device_ops pic_ops = {
 	.ok = pic_ok,
 };
 
-static int chip_map(struct pic_chip *chip, struct pic *pic, struct bus *ports, uint16_t command,
-		    uint16_t elcr, uint8_t elcr_writable, struct err *err)
+static int map(struct pic *pic, struct bus *ports, struct bus_region *region,
+	       const struct bus_ops *ops, void *device, uint16_t base, struct err *err)
 {
-	int rc;
-
-	chip->pic = pic;
-	chip->is_master = chip == &pic->master;
-	chip->elcr_writable = elcr_writable;
-	chip->command = (struct bus_region){ .name = "pic",
-					     .ops = &chip_ops,
-					     .device = chip,
-					     .lock = &pic->device.lock,
-					     .size = 2 };
-	chip->elcr_port = (struct bus_region){ .name = "elcr",
-					       .ops = &elcr_ops,
-					       .device = chip,
-					       .lock = &pic->device.lock,
-					       .size = 1 };
-	rc = bus_map(ports, &chip->command, command, err);
-	return rc ? rc : bus_map(ports, &chip->elcr_port, elcr, err);
+	*region = (struct bus_region){
+		.name = "pic", .ops = ops, .device = device, .lock = &pic->device.lock, .size = 2
+	};
+	return bus_map(ports, region, base, err);
 }
 
 int pic_new(struct pic **ret_pic, const struct pic_config *config, struct err *err)
 {
 	struct pic *pic = calloc(1, sizeof(*pic));
+	struct bus *ports = config->ports;
 	int rc;
 
 	if (!pic)
 		return err_errno(err, ENOMEM, "cannot create interrupt controller");
 	device_init(&pic->device, &pic_ops, "pic");
 	pic->output = config->output;
+	pic->master.pic = pic->slave.pic = pic;
+	pic->master.is_master = true;
 	/* Inputs 0, 1, 2, 8 and 13 are edge-triggered by their nature. */
-	rc = chip_map(&pic->master, pic, config->ports, 0x20, 0x4d0, 0xf8, err);
+	pic->master.elcr_writable = 0xf8;
+	pic->slave.elcr_writable = 0xde;
+	rc = map(pic, ports, &pic->master.region, &chip_ops, &pic->master, MASTER_PORT, err);
 	if (!rc)
-		rc = chip_map(&pic->slave, pic, config->ports, 0xa0, 0x4d1, 0xde, err);
+		rc = map(pic, ports, &pic->slave.region, &chip_ops, &pic->slave, SLAVE_PORT, err);
+	if (!rc)
+		rc = map(pic, ports, &pic->elcr_region, &elcr_ops, pic, ELCR_PORT, err);
 	if (rc) {
 		device_free(&pic->device);
 		return rc;

@@ -367,8 +367,11 @@ static inline int create_uart(struct board *board, struct err *err)
 		.irq = board_line(board, 4),
 		.chardev = &board->chardev.chardev,
 	};
+	int rc = uart_new(&board->device, &config, err);
 
-	return uart_new(&board->device, &config, err);
+	/* Attaching asked for input, too. */
+	board->chardev.receive_readies = 0;
+	return rc;
 }
 
 static inline void poke_uart(struct board *board, uint32_t value)
@@ -478,6 +481,17 @@ static inline void board_init_with(struct board *board, const struct board_devic
 {
 	board_init(board);
 	check(!row->create(board, NULL));
+}
+
+static inline void board_init_named(struct board *board, const char *name)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(board_devices); i++) {
+		if (!strcmp(board_devices[i].name, name)) {
+			board_init_with(board, &board_devices[i]);
+			return;
+		}
+	}
+	check(!"no such device");
 }
 
 struct board_regions {

@@ -1,17 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Saved state of every device: what is saved loads to the same, and hostile streams change nothing.
  */
-#include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <cmocka.h>
+#include "device_test.h"
 
 #include "base/bytes.h"
-#include "board.h"
-#include "host/clock.h"
 
 #define STEPS 400
 
