@@ -1,53 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "virtio/span.h"
 
-#include <string.h>
-
+#include "base/iov.h"
 #include "base/macros.h"
-
-/* Takes `count` bytes (at most those of the first piece) off the front. */
-static void front_take(struct span *span, uint64_t count)
-{
-	struct iovec *first = span->iov;
-
-	span->bytes -= count;
-	if (count == first->iov_len) {
-		span->iov++;
-		span->count--;
-		return;
-	}
-	first->iov_base = (uint8_t *)first->iov_base + count;
-	first->iov_len -= count;
-}
 
 uint64_t span_read(struct span *span, void *buffer, uint64_t count)
 {
-	uint8_t *out = buffer;
-	uint64_t done = 0;
-
-	while (done < count && span->count) {
-		uint64_t part = MIN(count - done, (uint64_t)span->iov->iov_len);
-
-		memcpy(out + done, span->iov->iov_base, part);
-		front_take(span, part);
-		done += part;
-	}
-	return done;
+	return span_skip(span, iov_gather(buffer, span->iov, span->count, 0, count));
 }
 
 uint64_t span_write(struct span *span, const void *buffer, uint64_t count)
 {
-	const uint8_t *in = buffer;
-	uint64_t done = 0;
-
-	while (done < count && span->count) {
-		uint64_t part = MIN(count - done, (uint64_t)span->iov->iov_len);
-
-		memcpy(span->iov->iov_base, in + done, part);
-		front_take(span, part);
-		done += part;
-	}
-	return done;
+	return span_skip(span, iov_scatter(span->iov, span->count, 0, buffer, count));
 }
 
 uint64_t span_skip(struct span *span, uint64_t count)
@@ -55,11 +19,18 @@ uint64_t span_skip(struct span *span, uint64_t count)
 	uint64_t done = 0;
 
 	while (done < count && span->count) {
-		uint64_t part = MIN(count - done, (uint64_t)span->iov->iov_len);
+		struct iovec *first = span->iov;
+		uint64_t part = MIN(count - done, (uint64_t)first->iov_len);
 
-		front_take(span, part);
+		first->iov_base = (uint8_t *)first->iov_base + part;
+		first->iov_len -= part;
+		if (!first->iov_len) {
+			span->iov++;
+			span->count--;
+		}
 		done += part;
 	}
+	span->bytes -= done;
 	return done;
 }
 
