@@ -17,7 +17,7 @@ static void check_reply(const json_t *reply)
 	json_t *item;
 
 	json_array_foreach(reply, index, item) check_reply(item);
-	if (json_is_array(reply))
+	if (!reply || json_is_array(reply))
 		return;
 	check(json_object_get(reply, "id"));
 	check(!json_object_get(reply, "result") != !json_object_get(reply, "error"));
