@@ -131,11 +131,11 @@ int machine_power_on(struct machine *machine, struct err *err)
 {
 	bool has_kernel = machine->files.loader;
 	struct boot_entry entry;
-	struct device **device;
 	int rc = 0;
 
-	vec_for_each (device, &machine->devices)
-		device_reset(*device);
+	/* Backwards: the interrupt controllers come last and forget the edges that others made. */
+	for (size_t i = machine->devices.count; i-- > 0;)
+		device_reset(machine->devices.items[i]);
 	if (has_kernel) {
 		rc = machine_tables_write(machine, err);
 		if (!rc)
