@@ -8,7 +8,7 @@
  * that come faster than a paced timer are merged.
  *
  * Invariants: a counting element's period is 1 to 65536; the timer is armed for channel 0's next
- * rising edge, if there is one.
+ * rising edge, if there is one and the guest has programmed it.
  * Threads: vCPUs (ports) and the loop (timer), both under the device's lock.
  * Spec: Intel 82C54 data sheet (231244-006); ICH9 data sheet 13.7.1 (port 0x61).
  */
@@ -71,6 +71,7 @@ struct pit {
 
 	struct pit_channel channels[CHANNELS];
 	uint8_t port_b;
+	bool in_use; /* the guest programmed channel 0 since reset */
 	bool irq_level;
 	uint64_t evaluated; /* tick up to which channel 0's edges were delivered */
 };
@@ -96,7 +97,7 @@ static uint64_t channel_elapsed(const struct pit_channel *channel, uint64_t now)
 /* A periodic channel takes a new count only where its period ends. */
 static void channel_catch_up(struct pit_channel *channel, uint64_t now)
 {
-	if (!is_periodic(channel) || !channel->counting || channel->period == channel->reload ||
+	if (!is_periodic(channel) || !channel->counting || !channel->null_count ||
 	    channel_elapsed(channel, now) < channel->period)
 		return;
 	channel->start += channel->period;
@@ -104,8 +105,7 @@ static void channel_catch_up(struct pit_channel *channel, uint64_t now)
 	channel->null_count = false;
 }
 
-/* Between the control word and the first count, and before a trigger, the output has its idle
- * level. */
+/* Before the first count after a control word, and before a trigger, the output is idle. */
 static bool channel_output(const struct pit_channel *channel, uint64_t now)
 {
 	uint64_t elapsed = channel_elapsed(channel, now);
@@ -311,8 +311,7 @@ static void channel_set_control(struct pit_channel *channel, uint8_t value)
 	channel->status_latched = false;
 }
 
-/* Delivers what channel 0's output did since the last time, and arms the timer for its next edge.
- */
+/* Delivers what channel 0's output did since the last time; arms the timer for its next edge. */
 static void pit_update(struct pit *pit, uint64_t now_ns)
 {
 	struct pit_channel *channel = &pit->channels[0];
@@ -331,7 +330,7 @@ static void pit_update(struct pit *pit, uint64_t now_ns)
 	level = channel_output(channel, now);
 	pit->irq_level = level;
 	irq_set(&pit->irq, level);
-	next = channel_next_rise(channel, now);
+	next = pit->in_use ? channel_next_rise(channel, now) : NO_TICK;
 	paced_timer_set(&pit->timer,
 			next == NO_TICK ? PACED_TIMER_NEVER : ticks_to_ns(next, PIT_HZ));
 }
@@ -366,6 +365,7 @@ static void pit_write_control(struct pit *pit, uint8_t value, uint64_t now)
 		channel_latch_count(&pit->channels[index], now);
 	else
 		channel_set_control(&pit->channels[index], value);
+	pit->in_use |= index == 0;
 }
 
 /* Brings all channels up to the present; every access begins here. */
@@ -439,13 +439,18 @@ static const struct bus_ops port_b_ops = {
 	.max_size = 1,
 };
 
-/* The chip wakes undefined; this is what a BIOS leaves behind, which guests without one expect. */
+/*
+ * The chip wakes undefined; this is what a BIOS leaves behind, which guests without one expect to
+ * read. Its interrupt stays off until the guest programs it: most never do, and would be woken 18
+ * times a second for nothing.
+ */
 static void pit_reset(struct device *device)
 {
 	struct pit *pit = container_of(device, struct pit, device);
 	uint64_t ns = machine_clock_now_ns(pit->clock);
 
 	pit->port_b = 0;
+	pit->in_use = false;
 	pit->evaluated = ticks_at(ns, PIT_HZ);
 	for (unsigned i = 0; i < CHANNELS; i++) {
 		struct pit_channel *channel = &pit->channels[i];
@@ -510,6 +515,7 @@ static const struct state_field pit_channel_fields[] = {
 static const struct state_field pit_fields[] = {
 	STATE_STRUCTS(struct pit, channels, pit_channel_fields),
 	STATE_FIELD(struct pit, port_b, .max = PORT_B_GATE | PORT_B_SPEAKER | PORT_B_CHECKS),
+	STATE_FIELD(struct pit, in_use),
 	STATE_FIELD(struct pit, irq_level),
 	STATE_FIELD(struct pit, evaluated, .max = UINT64_MAX / 4),
 	{ 0 },

@@ -140,6 +140,34 @@ static void pit_new_count_starts_after_the_period(void **unused)
 	board_fini(&board);
 }
 
+static void pit_same_count_again_is_taken_too(void **unused)
+{
+	struct board board;
+
+	(void)unused;
+	board_init_named(&board, "pit");
+	program(&board, 0, 2, 1000);
+	board_out(&board, 0x40, 1000 & 0xff);
+	board_out(&board, 0x40, 1000 >> 8);
+	assert_int_equal(read_status(&board, 0) & 0x40, 0x40);
+	advance_ticks(&board, 1000);
+	assert_int_equal(read_status(&board, 0) & 0x40, 0);
+	board_fini(&board);
+}
+
+static void pit_after_reset_counts_but_wakes_nobody(void **unused)
+{
+	struct board board;
+
+	(void)unused;
+	board_init_named(&board, "pit");
+	assert_int_equal(advance_ticks(&board, 0x28000), 0);
+	assert_int_equal(read_count(&board, 0), 0);
+	assert_int_equal(advance_ticks(&board, 0x1000), 0);
+	assert_int_equal(read_count(&board, 0), 0xe000);
+	board_fini(&board);
+}
+
 static void pit_latches_hold_until_read(void **unused)
 {
 	struct board board;
@@ -231,6 +259,8 @@ int main(void)
 		cmocka_unit_test(pit_terminal_count_interrupts_once),
 		cmocka_unit_test(pit_shortest_period_does_not_flood_the_host),
 		cmocka_unit_test(pit_new_count_starts_after_the_period),
+		cmocka_unit_test(pit_same_count_again_is_taken_too),
+		cmocka_unit_test(pit_after_reset_counts_but_wakes_nobody),
 		cmocka_unit_test(pit_latches_hold_until_read),
 		cmocka_unit_test(pit_bcd_counts_by_decimal_digits),
 		cmocka_unit_test(pit_gate_of_channel_2_stops_and_triggers),
