@@ -14,9 +14,12 @@
 #include "cpu/soft/native_exec_priv.h"
 
 /* Instructions of the aligned classes that take any address. */
-static bool is_unaligned(ZydisMnemonic mnemonic)
+static bool is_unaligned(const ZydisDecodedInstruction *z)
 {
-	switch (mnemonic) {
+	/* The manuals want SHA aligned; not all processors do, and those that do will say so. */
+	if (z->meta.isa_set == ZYDIS_ISA_SET_SHA)
+		return true;
+	switch (z->mnemonic) {
 	case ZYDIS_MNEMONIC_MOVUPS:
 	case ZYDIS_MNEMONIC_MOVUPD:
 	case ZYDIS_MNEMONIC_MOVDQU:
@@ -43,16 +46,20 @@ static uint8_t alignment(const ZydisDecodedInstruction *z, unsigned size)
 		return (uint8_t)(size - 1);
 	case ZYDIS_EXCEPTION_CLASS_SSE2:
 	case ZYDIS_EXCEPTION_CLASS_SSE4:
-		return size == 16 && !is_unaligned(z->mnemonic) ? 15 : 0;
+		return size == 16 && !is_unaligned(z) ? 15 : 0;
 	default:
 		return 0;
 	}
 }
 
 /* Classes whose masked-off elements may lie on pages that cannot be accessed. */
-static bool suppresses_faults(ZydisExceptionClass class)
+static bool suppresses_faults(const ZydisDecodedInstruction *z)
 {
-	switch (class) {
+	/* Its mask selects bytes, its memory operand has elements of eight. */
+	if (z->mnemonic == ZYDIS_MNEMONIC_VGF2P8AFFINEQB ||
+	    z->mnemonic == ZYDIS_MNEMONIC_VGF2P8AFFINEINVQB)
+		return false;
+	switch (z->meta.exception_class) {
 	case ZYDIS_EXCEPTION_CLASS_E1:
 	case ZYDIS_EXCEPTION_CLASS_E2:
 	case ZYDIS_EXCEPTION_CLASS_E3:
@@ -107,12 +114,16 @@ static uint8_t vector_mask_lane(ZydisMnemonic mnemonic)
 static unsigned mask_lanes(const ZydisDecodedInstruction *z, const ZydisDecodedOperand *operands,
 			   const ZydisDecodedOperand *memory)
 {
-	if (operands[0].type != ZYDIS_OPERAND_TYPE_REGISTER ||
-	    ZydisRegisterGetClass(operands[0].reg.value) != ZYDIS_REGCLASS_MASK)
-		return operands[0].element_count;
-	if (z->avx.broadcast.mode != ZYDIS_BROADCAST_MODE_INVALID)
+	bool broadcast = z->avx.broadcast.mode != ZYDIS_BROADCAST_MODE_INVALID;
+	bool to_mask = operands[0].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+		       ZydisRegisterGetClass(operands[0].reg.value) == ZYDIS_REGCLASS_MASK;
+
+	if (broadcast && to_mask)
 		return z->avx.vector_length / memory->element_size;
-	return memory->element_count;
+	/* Scalar, or a mask as the result: what is in memory counts. */
+	if (!broadcast && (to_mask || memory->element_count == 1))
+		return memory->element_count;
+	return operands[0].element_count;
 }
 
 /* Fills in the mask of a masked memory operand; false: it has none. */
@@ -130,7 +141,7 @@ static bool decode_mask(const ZydisDecodedInstruction *z, const ZydisDecodedOper
 	}
 	if (z->encoding != ZYDIS_INSTRUCTION_ENCODING_EVEX || !z->raw.evex.aaa)
 		return false;
-	if (!store && !suppresses_faults(z->meta.exception_class))
+	if (!store && !suppresses_faults(z))
 		return false;
 	operand->mask = z->raw.evex.aaa;
 	operand->lanes = (uint8_t)mask_lanes(z, operands, memory);

@@ -47,7 +47,7 @@ static void *mask_in_place(struct soft_cpu *cpu, const struct insn *insn, bool w
 		return NULL;
 	linear = ea_linear(cpu, insn, operand->size, write);
 	if (unlikely(linear & operand->align))
-		raise_gp(cpu, insn);
+		return NULL;
 	return write ? tlb_write(cpu, linear, operand->size) : tlb_read(cpu, linear, operand->size);
 }
 

@@ -34,8 +34,8 @@ enum native_unit {
 };
 
 /*
- * A thunk: 0, or the vector of the exception that the instruction raised here; then no guest
- * register has changed but the status flags in MXCSR.
+ * A thunk: 0, or the vector of the exception that the instruction raised here; then nothing of the
+ * guest has changed but what the instruction changes all the same: the status flags in MXCSR.
  */
 typedef unsigned native_thunk(struct soft_cpu *cpu, void *memory);
 

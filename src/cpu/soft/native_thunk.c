@@ -308,10 +308,14 @@ static void emit_recovery(struct emitter *e, const struct native_form *form)
 {
 	static const uint8_t fninit[] = { 0xdb, 0xe3 };
 
-	if (form->fx)
+	/* An MMX instruction has entered MMX mode even if it faults. */
+	if (form->fx) {
+		state_0fae(e, 0, 0);
 		code_bytes(e->code, fninit, sizeof(fninit));
-	if (form->fx || form->mxcsr)
+		mxcsr_leave(e, false);
+	} else if (form->mxcsr) {
 		mxcsr_leave(e, true);
+	}
 	vzeroupper(e);
 	code_byte(e->code, 0xc3);
 }

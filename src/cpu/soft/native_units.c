@@ -58,7 +58,7 @@ enum { EAX, EBX, ECX, EDX };
 static const struct isa_row isa_rows[] = {
 	ROW(X87, X87, 1, EDX, 0),
 	ROW(FCMOV, X87, 1, EDX, 15),
-	ROW(PPRO, X87, 1, EDX, 15), /* FCOMI; the others are the core's */
+	ROW(PPRO, X87, 1, EDX, 15), /* FCOMI; others of this set are the core's */
 	ROW(SSE3X87, X87, 1, ECX, 0),
 	ROW(PENTIUMMMX, MMX, 1, EDX, 23),
 	ROW(SSE, SSE, 1, EDX, 25),
@@ -122,11 +122,25 @@ static const struct isa_row isa_rows[] = {
 #undef ROWS_EVEX
 #undef ROW
 
+/* Which register files an instruction names. */
+static unsigned register_classes(const ZydisDecodedInstruction *z,
+				 const ZydisDecodedOperand *operands)
+{
+	unsigned classes = 0;
+
+	for (unsigned i = 0; i < z->operand_count; i++)
+		if (operands[i].type == ZYDIS_OPERAND_TYPE_REGISTER)
+			classes |= 1u << ZydisRegisterGetClass(operands[i].reg.value);
+	return classes;
+}
+
 int native_unit(const ZydisDecodedInstruction *z, const ZydisDecodedOperand *operands)
 {
+	const unsigned x87 = 1u << ZYDIS_REGCLASS_X87, mmx = 1u << ZYDIS_REGCLASS_MMX,
+		       xmm = 1u << ZYDIS_REGCLASS_XMM;
+	unsigned classes = register_classes(z, operands);
 	const struct isa_row *row = NULL;
 	struct cpuid_regs regs;
-	bool mmx = false, xmm = false;
 
 	for (size_t i = 0; i < ARRAY_SIZE(isa_rows) && !row; i++)
 		if (isa_rows[i].isa == z->meta.isa_set)
@@ -141,17 +155,10 @@ int native_unit(const ZydisDecodedInstruction *z, const ZydisDecodedOperand *ope
 		return UNIT_WAIT;
 	if (z->mnemonic == ZYDIS_MNEMONIC_CRC32)
 		return UNIT_INTEGER;
-	if (row->unit != UNIT_SSE)
-		return row->unit;
-	/* Zydis files MMX forms of later instructions under their SSE. */
-	for (unsigned i = 0; i < z->operand_count; i++) {
-		ZydisRegisterClass class;
-
-		if (operands[i].type != ZYDIS_OPERAND_TYPE_REGISTER)
-			continue;
-		class = ZydisRegisterGetClass(operands[i].reg.value);
-		mmx |= class == ZYDIS_REGCLASS_MMX;
-		xmm |= class == ZYDIS_REGCLASS_XMM;
-	}
-	return mmx && !xmm ? UNIT_MMX : UNIT_SSE;
+	/* Zydis files x87 and MMX forms of later instructions with what is new beside them. */
+	if (classes & x87)
+		return UNIT_X87;
+	if (row->isa == ZYDIS_ISA_SET_PPRO)
+		return -ENOENT;
+	return row->unit == UNIT_SSE && classes & mmx && !(classes & xmm) ? UNIT_MMX : row->unit;
 }

@@ -107,10 +107,10 @@ static void x87_run(struct soft_cpu *cpu, const struct insn *insn, void *memory)
 		vector = run_ignoring(cpu, insn, memory);
 	else
 		vector = native_code(insn)(cpu, memory);
-	if (unlikely(vector))
-		native_raise(cpu, insn, vector);
 	*field(cpu, X87_FOP) = fop;
 	pointers_update(cpu, insn, before);
+	if (unlikely(vector))
+		native_raise(cpu, insn, vector);
 }
 
 static const struct insn *x87_register(struct soft_cpu *cpu, const struct insn *insn)
@@ -274,6 +274,20 @@ static unsigned environment_pack(struct soft_cpu *cpu, bool wide, uint8_t *bytes
 	return ENVIRONMENT_WORDS * (wide ? 4 : 2);
 }
 
+/*
+ * Registers do not move when the top of the stack does, but the image has them counted from it:
+ * turns them from the old top to the present one.
+ */
+static void registers_turn(struct soft_cpu *cpu, unsigned old_top)
+{
+	unsigned turn = top(cpu) - old_top;
+	uint8_t registers[8][16];
+
+	for (unsigned i = 0; i < 8; i++)
+		memcpy(registers[i], st(cpu, i + turn), 16);
+	memcpy(st(cpu, 0), registers, sizeof(registers));
+}
+
 static void environment_unpack(struct soft_cpu *cpu, bool wide, const uint8_t *bytes)
 {
 	bool real = real_mode_form(cpu);
@@ -311,16 +325,19 @@ static const struct insn *fldenv(struct soft_cpu *cpu, const struct insn *insn)
 {
 	unsigned size = ENVIRONMENT_WORDS * (insn->src ? 4u : 2u);
 	uint8_t bytes[4 * ENVIRONMENT_WORDS];
+	unsigned old_top = top(cpu);
 
 	x87_ready(cpu, insn);
 	load_bytes(cpu, insn, ea_linear(cpu, insn, size, false), bytes, size);
 	environment_unpack(cpu, insn->src, bytes);
+	registers_turn(cpu, old_top);
 	return insn + 1;
 }
 
 static const struct insn *fnsave(struct soft_cpu *cpu, const struct insn *insn)
 {
 	uint8_t bytes[4 * ENVIRONMENT_WORDS + 80];
+	unsigned old_top = top(cpu);
 	unsigned size;
 
 	x87_ready(cpu, insn);
@@ -332,6 +349,7 @@ static const struct insn *fnsave(struct soft_cpu *cpu, const struct insn *insn)
 	/* As FNINIT: the registers keep their contents and become empty. */
 	memset(cpu->xsave, 0, XSAVE_MXCSR);
 	*field(cpu, X87_FCW) = 0x37f;
+	registers_turn(cpu, old_top);
 	return insn + 1;
 }
 
@@ -352,13 +370,10 @@ static const struct insn *frstor(struct soft_cpu *cpu, const struct insn *insn)
 /* What every MMX instruction does first: registers in use, none of them the top. */
 static void enter_mmx(struct soft_cpu *cpu)
 {
-	unsigned turn = top(cpu);
-	uint8_t registers[8][16];
+	unsigned old_top = top(cpu);
 
-	for (unsigned i = 0; i < 8; i++)
-		memcpy(registers[i], st(cpu, i - turn), 16);
-	memcpy(st(cpu, 0), registers, sizeof(registers));
 	*field(cpu, X87_FSW) &= (uint16_t) ~(7u << 11);
+	registers_turn(cpu, old_top);
 	cpu->xsave[X87_TAGS] = 0xff;
 }
 
