@@ -55,10 +55,15 @@ static uint8_t alignment(const ZydisDecodedInstruction *z, unsigned size)
 /* Classes whose masked-off elements may lie on pages that cannot be accessed. */
 static bool suppresses_faults(const ZydisDecodedInstruction *z)
 {
-	/* Its mask selects bytes, its memory operand has elements of eight. */
-	if (z->mnemonic == ZYDIS_MNEMONIC_VGF2P8AFFINEQB ||
-	    z->mnemonic == ZYDIS_MNEMONIC_VGF2P8AFFINEINVQB)
+	/* Elements of the result are not made of single elements in memory. */
+	switch (z->mnemonic) {
+	case ZYDIS_MNEMONIC_VGF2P8AFFINEQB:
+	case ZYDIS_MNEMONIC_VGF2P8AFFINEINVQB:
+	case ZYDIS_MNEMONIC_VDBPSADBW:
 		return false;
+	default:
+		break;
+	}
 	switch (z->meta.exception_class) {
 	case ZYDIS_EXCEPTION_CLASS_E1:
 	case ZYDIS_EXCEPTION_CLASS_E2:
@@ -120,9 +125,10 @@ static unsigned mask_lanes(const ZydisDecodedInstruction *z, const ZydisDecodedO
 
 	if (broadcast && to_mask)
 		return z->avx.vector_length / memory->element_size;
-	/* Scalar, or a mask as the result: what is in memory counts. */
-	if (!broadcast && (to_mask || memory->element_count == 1))
-		return memory->element_count;
+	/* The result may be a mask; or half empty. */
+	if (!broadcast)
+		return to_mask ? memory->element_count
+			       : MIN(memory->element_count, operands[0].element_count);
 	return operands[0].element_count;
 }
 
@@ -151,8 +157,8 @@ static bool decode_mask(const ZydisDecodedInstruction *z, const ZydisDecodedOper
 		operand->kind = MASK_PACKED;
 		operand->lane = operand->size / operand->lanes;
 	} else if (z->avx.broadcast.mode != ZYDIS_BROADCAST_MODE_INVALID) {
-		operand->kind = MASK_ANY;
-		operand->lane = operand->size;
+		operand->kind = MASK_FOLDED;
+		operand->lane = (uint8_t)(operand->size / memory->element_count);
 	} else {
 		operand->kind = MASK_EACH;
 		operand->lane = operand->size / operand->lanes;
@@ -185,8 +191,12 @@ int native_decode_thunk(struct soft_cpu *cpu, const ZydisDecodedInstruction *z,
 	operand->align = alignment(z, operand->size);
 	store = memory->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE;
 	masked = decode_mask(z, operands, memory, operand);
-	if (store)
-		out->exec = masked ? native_masked_store : native_store;
+	if (store && masked)
+		out->exec = operand->kind == MASK_VECTOR || suppresses_faults(z)
+				    ? native_masked_store
+				    : native_masked_store_whole;
+	else if (store)
+		out->exec = native_store;
 	else
 		out->exec = masked ? native_masked_load : native_load;
 	return 0;
@@ -195,7 +205,7 @@ int native_decode_thunk(struct soft_cpu *cpu, const ZydisDecodedInstruction *z,
 int native_decode(struct soft_cpu *cpu, const ZydisDecodedInstruction *z,
 		  const ZydisDecodedOperand *operands, struct insn *out)
 {
-	int unit = native_unit(z, operands);
+	int unit = native_unit(native_host(cpu->native), z, operands);
 	int r;
 
 	if (unit < 0)

@@ -79,7 +79,7 @@ const struct insn *native_store(struct soft_cpu *cpu, const struct insn *insn)
 static uint8_t *vector_byte(struct soft_cpu *cpu, unsigned number, unsigned offset)
 {
 	if (number >= 16)
-		return cpu->xsave + native_layout(cpu->native)->zmm_16 + 64ul * (number - 16) +
+		return cpu->xsave + native_host(cpu->native)->zmm_16 + 64ul * (number - 16) +
 		       offset;
 	if (offset < 16)
 		return xmm(cpu, number) + offset;
@@ -102,7 +102,7 @@ void vector_set(struct soft_cpu *cpu, unsigned number, unsigned offset, const vo
 void vector_clear_above(struct soft_cpu *cpu, unsigned number, unsigned from)
 {
 	static const uint8_t zero[16];
-	unsigned width = native_layout(cpu->native)->opmask ? 64 : 32;
+	unsigned width = native_host(cpu->native)->opmask ? 64 : 32;
 
 	for (unsigned offset = from; offset < width; offset += 16)
 		vector_set(cpu, number, offset, zero, sizeof(zero));

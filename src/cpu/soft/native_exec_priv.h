@@ -24,7 +24,7 @@ enum mask_kind {
 	MASK_EACH,   /* bit i of the opmask: element i */
 	MASK_PACKED, /* as many elements from the first on as the opmask has bits (compress, expand)
 		      */
-	MASK_ANY,    /* the one element if any bit is set (broadcast) */
+	MASK_FOLDED, /* bits i, i + n, i + 2n … : element i of n (broadcast) */
 	MASK_VECTOR, /* the sign bit of element i of a vector register */
 };
 
@@ -57,12 +57,12 @@ static inline uint8_t *ymm_high(struct soft_cpu *cpu, unsigned number)
 
 static inline uint8_t *zmm_high(struct soft_cpu *cpu, unsigned number)
 {
-	return cpu->xsave + native_layout(cpu->native)->zmm_high + 32ul * number;
+	return cpu->xsave + native_host(cpu->native)->zmm_high + 32ul * number;
 }
 
 static inline uint64_t *opmask(struct soft_cpu *cpu, unsigned number)
 {
-	return (uint64_t *)(cpu->xsave + native_layout(cpu->native)->opmask + 8ul * number);
+	return (uint64_t *)(cpu->xsave + native_host(cpu->native)->opmask + 8ul * number);
 }
 
 /* Copies `size` bytes from byte `offset` of a vector register, 0 to 31; and back. */
@@ -97,7 +97,8 @@ static inline uint64_t native_address(struct soft_cpu *cpu, const struct insn *i
 }
 
 /* native_exec.c, native_mask.c, native_move.c, native_gather.c, native_x87.c, native_state.c */
-insn_exec native_register, native_load, native_store, native_masked_load, native_masked_store;
+insn_exec native_register, native_load, native_store, native_masked_load, native_masked_store,
+	native_masked_store_whole;
 
 /* native_xsave.c */
 insn_exec native_fxsave, native_fxrstor, native_xsave, native_xsaveopt, native_xsavec,
@@ -129,4 +130,5 @@ void store_selected(struct soft_cpu *cpu, const struct insn *insn, const uint8_t
 		    const uint8_t *mask, unsigned count);
 
 /* Which unit an instruction belongs to, or -ENOENT if the host does not have it. */
-int native_unit(const ZydisDecodedInstruction *z, const ZydisDecodedOperand *operands);
+int native_unit(const struct native_host *host, const ZydisDecodedInstruction *z,
+		const ZydisDecodedOperand *operands);

@@ -188,6 +188,10 @@ static bool form_mxcsr(const ZydisDecodedInstruction *z)
 	case ZYDIS_MNEMONIC_VRCP14PD:
 	case ZYDIS_MNEMONIC_VRSQRT14PS:
 	case ZYDIS_MNEMONIC_VRSQRT14PD:
+	case ZYDIS_MNEMONIC_VFPCLASSPS:
+	case ZYDIS_MNEMONIC_VFPCLASSPD:
+	case ZYDIS_MNEMONIC_VFPCLASSSS:
+	case ZYDIS_MNEMONIC_VFPCLASSSD:
 		return true;
 	default:
 		return false;

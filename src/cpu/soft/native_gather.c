@@ -46,6 +46,16 @@ static uint64_t element_address(struct soft_cpu *cpu, const struct insn *insn, u
 	return ea_linear_plus(cpu, insn, index << insn->scale, operand->size, write);
 }
 
+/* Also where the data end in the middle of the first 16 bytes. */
+static void register_clear_above(struct soft_cpu *cpu, unsigned number, unsigned from)
+{
+	static const uint8_t zero[8];
+
+	if (from == 8)
+		vector_set(cpu, number, 8, zero, 8);
+	vector_clear_above(cpu, number, from == 8 ? 16 : from);
+}
+
 static void all_done(struct soft_cpu *cpu, const struct native_operand *operand)
 {
 	if (operand->kind == MASK_EACH)
@@ -54,14 +64,29 @@ static void all_done(struct soft_cpu *cpu, const struct native_operand *operand)
 		vector_clear_above(cpu, operand->mask, 0);
 }
 
+/* A vector as mask: only sign bits count, and the others are gone even if the first element faults.
+ */
+static void mask_settle(struct soft_cpu *cpu, const struct native_operand *operand)
+{
+	unsigned end = operand->lanes * operand->size;
+
+	if (operand->kind == MASK_EACH)
+		return;
+	for (unsigned i = 0; i < operand->lanes; i++) {
+		int64_t ones = -(int64_t)element_wanted(cpu, operand, i);
+
+		vector_set(cpu, operand->mask, i * operand->size, &ones, operand->size);
+	}
+	register_clear_above(cpu, operand->mask, end);
+}
+
 static const struct insn *gather(struct soft_cpu *cpu, const struct insn *insn)
 {
 	const struct native_operand *operand = native_operand(insn);
-	unsigned end = operand->lanes * operand->size;
-	static const uint8_t zero[8];
 	uint8_t value[8];
 
 	native_check(cpu, insn);
+	mask_settle(cpu, operand);
 	for (unsigned i = 0; i < operand->lanes; i++) {
 		if (!element_wanted(cpu, operand, i))
 			continue;
@@ -70,9 +95,7 @@ static const struct insn *gather(struct soft_cpu *cpu, const struct insn *insn)
 		element_done(cpu, operand, i);
 	}
 	all_done(cpu, operand);
-	if (end == 8)
-		vector_set(cpu, insn->dst, 8, zero, 8);
-	vector_clear_above(cpu, insn->dst, end < 16 ? 16 : end);
+	register_clear_above(cpu, insn->dst, operand->lanes * operand->size);
 	return insn + 1;
 }
 

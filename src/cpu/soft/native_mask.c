@@ -29,8 +29,13 @@ static uint64_t mask_active(struct soft_cpu *cpu, const struct native_operand *o
 		return bits;
 	}
 	bits = *opmask(cpu, operand->mask) & bits_mask(operand->lanes);
-	if (operand->kind == MASK_ANY)
-		return bits != 0;
+	if (operand->kind == MASK_FOLDED) {
+		unsigned count = operand->size / operand->lane;
+
+		for (unsigned i = count; i < operand->lanes; i += count)
+			bits |= bits >> i;
+		return bits & bits_mask(count);
+	}
 	if (operand->kind == MASK_PACKED)
 		return bits_mask((unsigned)__builtin_popcountll(bits));
 	return bits;
@@ -141,6 +146,13 @@ const struct insn *native_masked_store(struct soft_cpu *cpu, const struct insn *
 	if (unlikely(vector))
 		native_raise(cpu, insn, vector);
 	return NEXT(cpu, insn);
+}
+
+/* Whatever the mask, all of the operand must be writable. */
+const struct insn *native_masked_store_whole(struct soft_cpu *cpu, const struct insn *insn)
+{
+	store_probe(cpu, insn, native_address(cpu, insn, true), native_operand(insn)->size);
+	return native_masked_store(cpu, insn);
 }
 
 void store_selected(struct soft_cpu *cpu, const struct insn *insn, const uint8_t *data,

@@ -14,13 +14,13 @@
 static inline void clear_above_16(struct soft_cpu *cpu, unsigned number)
 {
 	memset(ymm_high(cpu, number), 0, 16);
-	if (native_layout(cpu->native)->opmask)
+	if (native_host(cpu->native)->opmask)
 		memset(zmm_high(cpu, number), 0, 32);
 }
 
 static inline void clear_above_32(struct soft_cpu *cpu, unsigned number)
 {
-	if (native_layout(cpu->native)->opmask)
+	if (native_host(cpu->native)->opmask)
 		memset(zmm_high(cpu, number), 0, 32);
 }
 

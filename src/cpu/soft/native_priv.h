@@ -39,12 +39,18 @@ enum native_unit {
  */
 typedef unsigned native_thunk(struct soft_cpu *cpu, void *memory);
 
-/* Where the parts of the guest's extended state are, in bytes from the start of its XSAVE image. */
-struct native_layout {
-	uint32_t opmask, zmm_high, zmm_16; /* 0: the host has no AVX-512 */
-	uint32_t pkru;                     /* 0: none */
-	uint32_t size;                     /* of the image with all that the host has */
+/*
+ * What the host has, and where the parts of its extended state are in an XSAVE image of the
+ * standard form: bytes from the start, 0 for a part that it lacks. The guest's image has the same
+ * form.
+ */
+struct native_host {
 	bool avx;
+	uint32_t opmask, zmm_high, zmm_16; /* AVX-512: all three or none */
+	uint32_t pkru;
+	uint32_t size; /* of the image */
+	uint8_t units[ZYDIS_ISA_SET_MAX_VALUE +
+		      1]; /* enum native_unit; UNIT_COUNT: not executable */
 };
 
 #define XSAVE_MXCSR    24u
@@ -52,8 +58,8 @@ struct native_layout {
 #define XSAVE_HEADER   512u
 #define XSAVE_YMM_HIGH 576u
 
-/* The layout that this host's CPUID tells. */
-struct native_layout native_layout_host(void);
+/* Asks CPUID, which is dear where the host is itself virtual. */
+void native_host_detect(struct native_host *ret_host);
 
 /*
  * The thunks of one vCPU; its thread only. -ENOMEM, or what memfd_create() and mmap() say.
@@ -64,10 +70,10 @@ void native_free(struct native *native);
 /* Drops all thunks. No decoded instruction may refer to one any more. */
 void native_flush(struct native *native);
 
-/* The layout is the first thing in `struct native`. */
-static inline const struct native_layout *native_layout(const struct native *native)
+/* The host's description is the first thing in `struct native`. */
+static inline const struct native_host *native_host(const struct native *native)
 {
-	return (const struct native_layout *)native;
+	return (const struct native_host *)native;
 }
 
 /*

@@ -35,7 +35,7 @@ static const struct insn *vzeroupper(struct soft_cpu *cpu, const struct insn *in
 
 	native_check(cpu, insn);
 	memset(ymm_high(cpu, 0), 0, 16ul * count);
-	if (native_layout(cpu->native)->opmask)
+	if (native_host(cpu->native)->opmask)
 		memset(zmm_high(cpu, 0), 0, 32ul * count);
 	return NEXT(cpu, insn);
 }

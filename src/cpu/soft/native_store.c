@@ -12,7 +12,6 @@
 #include "base/bits.h"
 #include "base/cleanup.h"
 #include "cpu/soft/native_thunk_priv.h"
-#include "x86/cpuid.h"
 
 #define STORE_BYTES (2 * MIB)
 #define TABLE_SLOTS 16384u /* three quarters are used at most */
@@ -34,34 +33,12 @@ struct slot {
 };
 
 struct native {
-	struct native_layout layout; /* first: native_layout() */
-	uint8_t *write, *run;        /* two views of the same memory */
+	struct native_host host; /* first: native_host() */
+	uint8_t *write, *run;    /* two views of the same memory */
 	uint32_t used;
 	uint32_t slots_used;
 	struct slot slots[TABLE_SLOTS];
 };
-
-/* Spec: Intel SDM volume 1, section 13.2 "Enumeration of CPU Support for XSAVE Instructions". */
-struct native_layout native_layout_host(void)
-{
-	struct native_layout layout = { .size = 512 + 64 };
-	struct cpuid_regs leaf1 = cpuid_host(1, 0);
-	struct cpuid_regs main;
-
-	if (!(leaf1.ecx & BIT(27))) /* OSXSAVE */
-		return layout;
-	main = cpuid_host(0xd, 0);
-	layout.size = main.ebx;
-	layout.avx = (main.eax & 6) == 6 && leaf1.ecx & BIT(28);
-	if ((main.eax & 0xe0) == 0xe0) {
-		layout.opmask = cpuid_host(0xd, 5).ebx;
-		layout.zmm_high = cpuid_host(0xd, 6).ebx;
-		layout.zmm_16 = cpuid_host(0xd, 7).ebx;
-	}
-	if (main.eax & BIT(9))
-		layout.pkru = cpuid_host(0xd, 9).ebx;
-	return layout;
-}
 
 static int store_map(struct native *native)
 {
@@ -83,7 +60,7 @@ int native_new(struct native **ret_native)
 
 	if (!native)
 		return -ENOMEM;
-	native->layout = native_layout_host();
+	native_host_detect(&native->host);
 	native->write = native->run = MAP_FAILED;
 	r = store_map(native);
 	if (r) {
@@ -162,7 +139,7 @@ int native_thunk_get(struct native *native, const ZydisDecodedInstruction *z,
 			return -ENOSPC;
 		code = (struct code){ .bytes = native->write + native->used,
 				      .size = THUNK_BYTES_MAX };
-		native_form_emit(&form, &native->layout, &code,
+		native_form_emit(&form, &native->host, &code,
 				 (uint64_t)(uintptr_t)(native->run + native->used),
 				 (uint64_t)(uintptr_t)native->run);
 		slot->key = key;

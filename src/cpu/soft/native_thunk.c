@@ -32,7 +32,7 @@ static const uint8_t caller_saved[] = { RDI, RSI, 2, 1, 8, 9, 10, 11, RAX };
 
 struct emitter {
 	struct code *code;
-	const struct native_layout *layout;
+	const struct native_host *host;
 	uint8_t state, memory; /* P and M */
 	uint64_t address, host_mxcsr;
 	bool wide; /* upper halves of YMM are in use */
@@ -133,7 +133,7 @@ static void move_mask(struct emitter *e, const struct use *u, bool store)
 
 	o.opcode = store ? 0x91 : 0x90;
 	state_operation(e, o, u->number,
-			offsetof(struct soft_cpu, xsave) + e->layout->opmask + 8ul * u->number);
+			offsetof(struct soft_cpu, xsave) + e->host->opmask + 8ul * u->number);
 }
 
 /* VINSERTF128 and VINSERTF64X4 take an upper half from memory, VEXTRACT… put it there. */
@@ -160,12 +160,12 @@ static void move_vector(struct emitter *e, const struct use *u, bool legacy, boo
 	struct operation move = { .map = MAP_0F, .opcode = store ? 0x11 : 0x10 };
 	uint8_t n = u->number;
 	/* VEX and EVEX clear what is above their destination. */
-	unsigned width = !store ? u->width : legacy ? 16 : e->layout->opmask ? 64 : 32;
+	unsigned width = !store ? u->width : legacy ? 16 : e->host->opmask ? 64 : 32;
 
 	if (n >= 16) {
 		move.encoding = OPERATION_EVEX;
 		move.length = 2;
-		state_operation(e, move, n, base + e->layout->zmm_16 + 64ul * (n - 16));
+		state_operation(e, move, n, base + e->host->zmm_16 + 64ul * (n - 16));
 		return;
 	}
 	move.encoding = legacy ? OPERATION_LEGACY : OPERATION_VEX;
@@ -173,7 +173,7 @@ static void move_vector(struct emitter *e, const struct use *u, bool legacy, boo
 	if (width >= 32)
 		move_upper(e, n, false, store, base + XSAVE_YMM_HIGH + 16ul * n);
 	if (width >= 64)
-		move_upper(e, n, true, store, base + e->layout->zmm_high + 32ul * n);
+		move_upper(e, n, true, store, base + e->host->zmm_high + 32ul * n);
 }
 
 static void move_use(struct emitter *e, const struct native_form *form, const struct use *u,
@@ -320,12 +320,12 @@ static void emit_recovery(struct emitter *e, const struct native_form *form)
 	code_byte(e->code, 0xc3);
 }
 
-void native_form_emit(struct native_form *form, const struct native_layout *layout,
-		      struct code *code, uint64_t address, uint64_t host_mxcsr)
+void native_form_emit(struct native_form *form, const struct native_host *host, struct code *code,
+		      uint64_t address, uint64_t host_mxcsr)
 {
 	struct emitter e = {
 		.code = code,
-		.layout = layout,
+		.host = host,
 		.address = address,
 		.host_mxcsr = host_mxcsr,
 		.wide = form->operation.encoding != OPERATION_LEGACY,

@@ -45,5 +45,5 @@ int native_form_init(struct native_form *form, const ZydisDecodedInstruction *z,
  * Writes the thunk into `code`. `address` is where the code will run, `host_mxcsr` where the MXCSR
  * of the host's C code is found, within 2 GiB of it.
  */
-void native_form_emit(struct native_form *form, const struct native_layout *layout,
-		      struct code *code, uint64_t address, uint64_t host_mxcsr);
+void native_form_emit(struct native_form *form, const struct native_host *host, struct code *code,
+		      uint64_t address, uint64_t host_mxcsr);

@@ -6,6 +6,7 @@
  * 13.1 (tables 13-1 and 13-3); volume 1, section 14.8.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "cpu/soft/native_exec_priv.h"
 #include "x86/cpuid.h"
@@ -43,7 +44,8 @@ struct isa_row {
 
 enum { EAX, EBX, ECX, EDX };
 
-#define EXTENDED 0x80000001u
+#define EXTENDED          0x80000001u
+#define LEGACY_AND_HEADER (512u + 64u)
 
 #define ROW(name, isa_unit, cpuid_leaf, cpuid_reg, cpuid_bit)                                      \
 	{                                                                                          \
@@ -122,6 +124,53 @@ static const struct isa_row isa_rows[] = {
 #undef ROWS_EVEX
 #undef ROW
 
+static bool isa_present(const struct isa_row *row)
+{
+	struct cpuid_regs regs = cpuid_host(row->leaf, 0);
+	const uint32_t registers[] = { regs.eax, regs.ebx, regs.ecx, regs.edx };
+
+	return registers[row->reg] >> row->bit & 1;
+}
+
+/* Spec: Intel SDM volume 1, section 13.2 "Enumeration of CPU Support for XSAVE Instructions". */
+static void detect_state(struct native_host *host)
+{
+	uint32_t features = cpuid_host(1, 0).ecx;
+	struct cpuid_regs main;
+
+	host->size = LEGACY_AND_HEADER;
+	if (!(features & BIT(27))) /* OSXSAVE */
+		return;
+	main = cpuid_host(0xd, 0);
+	host->size = main.ebx;
+	host->avx = (main.eax & 6) == 6 && features & BIT(28);
+	if ((main.eax & XCR0_AVX512) == XCR0_AVX512) {
+		host->opmask = cpuid_host(0xd, 5).ebx;
+		host->zmm_high = cpuid_host(0xd, 6).ebx;
+		host->zmm_16 = cpuid_host(0xd, 7).ebx;
+	}
+	if (main.eax & XCR0_PKRU)
+		host->pkru = cpuid_host(0xd, 9).ebx;
+}
+
+void native_host_detect(struct native_host *ret_host)
+{
+	struct native_host host = { 0 };
+
+	detect_state(&host);
+	memset(host.units, UNIT_COUNT, sizeof(host.units));
+	for (size_t i = 0; i < ARRAY_SIZE(isa_rows); i++) {
+		const struct isa_row *row = &isa_rows[i];
+		bool state = row->unit == UNIT_AVX512 ? host.opmask
+			     : row->unit == UNIT_AVX  ? host.avx
+						      : true;
+
+		if (state && isa_present(row))
+			host.units[row->isa] = row->unit;
+	}
+	*ret_host = host;
+}
+
 /* Which register files an instruction names. */
 static unsigned register_classes(const ZydisDecodedInstruction *z,
 				 const ZydisDecodedOperand *operands)
@@ -134,22 +183,15 @@ static unsigned register_classes(const ZydisDecodedInstruction *z,
 	return classes;
 }
 
-int native_unit(const ZydisDecodedInstruction *z, const ZydisDecodedOperand *operands)
+int native_unit(const struct native_host *host, const ZydisDecodedInstruction *z,
+		const ZydisDecodedOperand *operands)
 {
 	const unsigned x87 = 1u << ZYDIS_REGCLASS_X87, mmx = 1u << ZYDIS_REGCLASS_MMX,
 		       xmm = 1u << ZYDIS_REGCLASS_XMM;
 	unsigned classes = register_classes(z, operands);
-	const struct isa_row *row = NULL;
-	struct cpuid_regs regs;
+	unsigned unit = host->units[z->meta.isa_set];
 
-	for (size_t i = 0; i < ARRAY_SIZE(isa_rows) && !row; i++)
-		if (isa_rows[i].isa == z->meta.isa_set)
-			row = &isa_rows[i];
-	if (!row)
-		return -ENOENT;
-	regs = cpuid_host(row->leaf, 0);
-	if (!((const uint32_t[]){ regs.eax, regs.ebx, regs.ecx, regs.edx }[row->reg] >> row->bit &
-	      1))
+	if (unit == UNIT_COUNT)
 		return -ENOENT;
 	if (z->mnemonic == ZYDIS_MNEMONIC_FWAIT)
 		return UNIT_WAIT;
@@ -158,7 +200,7 @@ int native_unit(const ZydisDecodedInstruction *z, const ZydisDecodedOperand *ope
 	/* Zydis files x87 and MMX forms of later instructions with what is new beside them. */
 	if (classes & x87)
 		return UNIT_X87;
-	if (row->isa == ZYDIS_ISA_SET_PPRO)
+	if (z->meta.isa_set == ZYDIS_ISA_SET_PPRO)
 		return -ENOENT;
-	return row->unit == UNIT_SSE && classes & mmx && !(classes & xmm) ? UNIT_MMX : row->unit;
+	return unit == UNIT_SSE && classes & mmx && !(classes & xmm) ? UNIT_MMX : (int)unit;
 }

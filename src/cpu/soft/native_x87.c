@@ -386,8 +386,8 @@ static const struct insn *maskmovq(struct soft_cpu *cpu, const struct insn *insn
 		raise_fault(cpu, insn, EXCEPTION_MF);
 	memcpy(data, st(cpu, insn->dst - top(cpu)), 8);
 	memcpy(mask, st(cpu, insn->src - top(cpu)), 8);
+	enter_mmx(cpu); /* even if the store faults */
 	store_selected(cpu, insn, data, mask, 8);
-	enter_mmx(cpu);
 	return insn + 1;
 }
 

@@ -40,13 +40,13 @@ struct component {
 
 static unsigned components_list(const struct soft_cpu *cpu, struct component *list)
 {
-	const struct native_layout *layout = native_layout(cpu->native);
+	const struct native_host *host = native_host(cpu->native);
 	const struct component all[COMPONENTS] = {
-		{ XCR0_AVX, layout->avx ? XSAVE_YMM_HIGH : 0, 256, 128 },
-		{ XCR0_OPMASK, layout->opmask, 64, 64 },
-		{ XCR0_ZMM_HI256, layout->zmm_high, 512, 256 },
-		{ XCR0_HI16_ZMM, layout->zmm_16, 1024, 0 },
-		{ XCR0_PKRU, layout->pkru, 8, 8 },
+		{ XCR0_AVX, host->avx ? XSAVE_YMM_HIGH : 0, 256, 128 },
+		{ XCR0_OPMASK, host->opmask, 64, 64 },
+		{ XCR0_ZMM_HI256, host->zmm_high, 512, 256 },
+		{ XCR0_HI16_ZMM, host->zmm_16, 1024, 0 },
+		{ XCR0_PKRU, host->pkru, 8, 8 },
 	};
 	unsigned count = 0;
 
