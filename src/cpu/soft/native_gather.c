@@ -64,34 +64,18 @@ static void all_done(struct soft_cpu *cpu, const struct native_operand *operand)
 		vector_clear_above(cpu, operand->mask, 0);
 }
 
-/* A vector as mask: only sign bits count, and the others are gone even if the first element faults.
- */
-static void mask_settle(struct soft_cpu *cpu, const struct native_operand *operand)
-{
-	unsigned end = operand->lanes * operand->size;
-
-	if (operand->kind == MASK_EACH)
-		return;
-	for (unsigned i = 0; i < operand->lanes; i++) {
-		int64_t ones = -(int64_t)element_wanted(cpu, operand, i);
-
-		vector_set(cpu, operand->mask, i * operand->size, &ones, operand->size);
-	}
-	register_clear_above(cpu, operand->mask, end);
-}
-
 static const struct insn *gather(struct soft_cpu *cpu, const struct insn *insn)
 {
 	const struct native_operand *operand = native_operand(insn);
 	uint8_t value[8];
 
 	native_check(cpu, insn);
-	mask_settle(cpu, operand);
 	for (unsigned i = 0; i < operand->lanes; i++) {
-		if (!element_wanted(cpu, operand, i))
-			continue;
-		load_bytes(cpu, insn, element_address(cpu, insn, i, false), value, operand->size);
-		vector_set(cpu, insn->dst, i * operand->size, value, operand->size);
+		if (element_wanted(cpu, operand, i)) {
+			load_bytes(cpu, insn, element_address(cpu, insn, i, false), value,
+				   operand->size);
+			vector_set(cpu, insn->dst, i * operand->size, value, operand->size);
+		}
 		element_done(cpu, operand, i);
 	}
 	all_done(cpu, operand);
