@@ -23,7 +23,8 @@ def test_guest_finds_the_board(engine):
     """What Linux's own drivers find of each chip."""
     command = ("cat /proc/interrupts /proc/ioports; ls /sys/bus/virtio/devices /sys/bus/pci/devices; dmesg;"
                " cat /sys/class/rtc/rtc0/since_epoch; cat /sys/class/dmi/id/sys_vendor")
-    status, text = ENGINES[engine](run_command(command, append="loglevel=3"))
+    # The box's QEMU does not intercept XSETBV, so every KVM in it reports a wrong XSAVE size.
+    status, text = ENGINES[engine](run_command(command, append="loglevel=3" + (" noxsave" if engine == "kvm" else "")))
     assert status == 0, text
     for words in ("IO-APIC", "ttyS0", "rtc_cmos", "ACPI: Power Button", "hpet0", "PCI: Using ACPI for IRQ routing",
                   "i8042: Serial", "MCFG", "0000:00:00.0"):

@@ -32,12 +32,6 @@ def test_triple_fault_gives_2_with_registers():
     assert "rip" in text.lower() and "cr3" in text.lower(), text
 
 
-def test_debug_exit_gives_the_guests_status():
-    command = "printf '\\x15' | dd of=/dev/port bs=1 seek=244 conv=notrunc"
-    status, text = soft(run_command(command, "--device", "isa-debug-exit"))
-    assert status == (0x15 << 1) | 1, text
-
-
 def test_sigterm_powers_off_by_acpi():
     # busybox has no ACPI daemon: wait for the event of the power button and do what a daemon does.
     command = "echo waiting; dd if=/dev/input/event0 bs=24 count=1 of=/dev/null 2> /dev/null; echo pressed"
