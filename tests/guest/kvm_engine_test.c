@@ -228,7 +228,7 @@ static void open_engine(struct fixture *f, const char *model, const char *option
 	check_ok(kvm_engine_ops.open(&f->engine, &config, &err), &err);
 	check_ok(kvm_engine_ops.map_memory(f->engine, &err), &err);
 	check_ok(processors_new(&f->processors, f->engine, 1,
-				(struct processors_listener){ stopped, f }, &err),
+				(struct processors_listener){ .stopped = stopped, .ctx = f }, &err),
 		 &err);
 }
 
