@@ -18,6 +18,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "x86/features.h"
+
 struct native;
 struct soft_cpu;
 

@@ -10,6 +10,7 @@
 
 #include "cpu/soft/native_exec_priv.h"
 #include "x86/cpuid.h"
+#include "x86/features.h"
 
 static bool avx_enabled(const struct soft_cpu *cpu, uint64_t components)
 {
@@ -33,103 +34,106 @@ void native_units_update(struct soft_cpu *cpu)
 	fault[UNIT_AVX512] = avx_enabled(cpu, avx | XCR0_AVX512) ? switched : EXCEPTION_UD;
 }
 
-/* An instruction set: where its feature bit is, and the unit that its instructions need. */
+/* An instruction set: the feature that has it, and the unit that its instructions need. */
 struct isa_row {
-	uint16_t isa; /* ZydisISASet */
-	uint8_t unit; /* enum native_unit */
-	uint8_t reg;  /* of the leaf: 0 EAX … 3 EDX */
-	uint8_t bit;
-	uint32_t leaf;
+	uint16_t isa;     /* ZydisISASet */
+	uint16_t feature; /* enum cpu_feature */
+	uint8_t unit;     /* enum native_unit */
 };
 
-enum { EAX, EBX, ECX, EDX };
-
-#define EXTENDED          0x80000001u
-#define LEGACY_AND_HEADER (512u + 64u)
-
-#define ROW(name, isa_unit, cpuid_leaf, cpuid_reg, cpuid_bit)                                      \
+#define ROW(name, isa_unit, isa_feature)                                                           \
 	{                                                                                          \
-		.isa = ZYDIS_ISA_SET_##name, .unit = UNIT_##isa_unit, .leaf = (cpuid_leaf),        \
-		.reg = (cpuid_reg), .bit = (cpuid_bit)                                             \
+		.isa = ZYDIS_ISA_SET_##name, .feature = FEATURE_##isa_feature,                     \
+		.unit = UNIT_##isa_unit                                                            \
 	}
-#define ROWS_EVEX(name, leaf, reg, bit)                                                            \
-	ROW(AVX512##name##_128, AVX512, leaf, reg, bit),                                           \
-		ROW(AVX512##name##_256, AVX512, leaf, reg, bit),                                   \
-		ROW(AVX512##name##_512, AVX512, leaf, reg, bit)
+#define ROWS_EVEX(name, feature)                                                                   \
+	ROW(AVX512##name##_128, AVX512, feature), ROW(AVX512##name##_256, AVX512, feature),        \
+		ROW(AVX512##name##_512, AVX512, feature)
 
 static const struct isa_row isa_rows[] = {
-	ROW(X87, X87, 1, EDX, 0),
-	ROW(FCMOV, X87, 1, EDX, 15),
-	ROW(PPRO, X87, 1, EDX, 15), /* FCOMI; others of this set are the core's */
-	ROW(SSE3X87, X87, 1, ECX, 0),
-	ROW(PENTIUMMMX, MMX, 1, EDX, 23),
-	ROW(SSE, SSE, 1, EDX, 25),
-	ROW(SSEMXCSR, SSE, 1, EDX, 25),
-	ROW(SSE2, SSE, 1, EDX, 26),
-	ROW(SSE2MMX, MMX, 1, EDX, 26),
-	ROW(SSE3, SSE, 1, ECX, 0),
-	ROW(PCLMULQDQ, SSE, 1, ECX, 1),
-	ROW(SSSE3, SSE, 1, ECX, 9),
-	ROW(SSSE3MMX, MMX, 1, ECX, 9),
-	ROW(SSE4, SSE, 1, ECX, 19),
-	ROW(SSE42, SSE, 1, ECX, 20),
-	ROW(SSE4A, SSE, EXTENDED, ECX, 6),
-	ROW(AES, SSE, 1, ECX, 25),
-	ROW(SHA, SSE, 7, EBX, 29),
-	ROW(GFNI, SSE, 7, ECX, 8),
-	ROW(AVX, AVX, 1, ECX, 28),
-	ROW(AVXAES, AVX, 1, ECX, 25),
-	ROW(F16C, AVX, 1, ECX, 29),
-	ROW(FMA, AVX, 1, ECX, 12),
-	ROW(AVX2, AVX, 7, EBX, 5),
-	ROW(AVX2GATHER, AVX, 7, EBX, 5),
-	ROW(AVX_GFNI, AVX, 7, ECX, 8),
-	ROW(VAES, AVX, 7, ECX, 9),
-	ROW(VPCLMULQDQ, AVX, 7, ECX, 10),
-	ROWS_EVEX(F, 7, EBX, 16),
-	ROW(AVX512F_128N, AVX512, 7, EBX, 16),
-	ROW(AVX512F_SCALAR, AVX512, 7, EBX, 16),
-	ROW(AVX512F_KOP, AVX512, 7, EBX, 16),
-	ROWS_EVEX(DQ, 7, EBX, 17),
-	ROW(AVX512DQ_128N, AVX512, 7, EBX, 17),
-	ROW(AVX512DQ_SCALAR, AVX512, 7, EBX, 17),
-	ROW(AVX512DQ_KOP, AVX512, 7, EBX, 17),
-	ROWS_EVEX(_IFMA, 7, EBX, 21),
-	ROWS_EVEX(CD, 7, EBX, 28),
-	ROWS_EVEX(BW, 7, EBX, 30),
-	ROW(AVX512BW_128N, AVX512, 7, EBX, 30),
-	ROW(AVX512BW_KOP, AVX512, 7, EBX, 30),
-	ROWS_EVEX(_VBMI, 7, ECX, 1),
-	ROWS_EVEX(_VBMI2, 7, ECX, 6),
-	ROWS_EVEX(_GFNI, 7, ECX, 8),
-	ROWS_EVEX(_VAES, 7, ECX, 9),
-	ROWS_EVEX(_VPCLMULQDQ, 7, ECX, 10),
-	ROWS_EVEX(_VNNI, 7, ECX, 11),
-	ROWS_EVEX(_BITALG, 7, ECX, 12),
-	ROWS_EVEX(_VPOPCNTDQ, 7, ECX, 14),
-	ROWS_EVEX(_VP2INTERSECT, 7, EDX, 8),
-	ROW(FXSAVE, SSE, 1, EDX, 24), /* FXSAVE, XSAVE and their kin check for themselves */
-	ROW(FXSAVE64, SSE, 1, EDX, 24),
-	ROW(XSAVE, SSE, 1, ECX, 26),
-	ROW(XSAVEOPT, SSE, 1, ECX, 26),
-	ROW(XSAVEC, SSE, 1, ECX, 26),
-	ROW(XSAVES, SSE, 1, ECX, 26),
-	ROW(BMI1, INTEGER, 7, EBX, 3),
-	ROW(BMI2, INTEGER, 7, EBX, 8),
-	ROW(ADOX_ADCX, INTEGER, 7, EBX, 19),
-	ROW(POPCNT, INTEGER, 1, ECX, 23),
-	ROW(LZCNT, INTEGER, EXTENDED, ECX, 5),
+	ROW(X87, X87, FPU),
+	ROW(FCMOV, X87, CMOV),
+	ROW(PPRO, X87, CMOV), /* FCOMI; others of this set are the core's */
+	ROW(SSE3X87, X87, SSE3),
+	ROW(PENTIUMMMX, MMX, MMX),
+	ROW(SSE, SSE, SSE),
+	ROW(SSEMXCSR, SSE, SSE),
+	ROW(SSE2, SSE, SSE2),
+	ROW(SSE2MMX, MMX, SSE2),
+	ROW(SSE3, SSE, SSE3),
+	ROW(PCLMULQDQ, SSE, PCLMULQDQ),
+	ROW(SSSE3, SSE, SSSE3),
+	ROW(SSSE3MMX, MMX, SSSE3),
+	ROW(SSE4, SSE, SSE4_1),
+	ROW(SSE42, SSE, SSE4_2),
+	ROW(SSE4A, SSE, SSE4A),
+	ROW(AES, SSE, AES),
+	ROW(SHA, SSE, SHA),
+	ROW(GFNI, SSE, GFNI),
+	ROW(AVX, AVX, AVX),
+	ROW(AVXAES, AVX, AES),
+	ROW(F16C, AVX, F16C),
+	ROW(FMA, AVX, FMA),
+	ROW(AVX2, AVX, AVX2),
+	ROW(AVX2GATHER, AVX, AVX2),
+	ROW(AVX_GFNI, AVX, GFNI),
+	ROW(AVX_VNNI, AVX, AVX_VNNI),
+	ROW(VAES, AVX, VAES),
+	ROW(VPCLMULQDQ, AVX, VPCLMULQDQ),
+	ROWS_EVEX(F, AVX512F),
+	ROW(AVX512F_128N, AVX512, AVX512F),
+	ROW(AVX512F_SCALAR, AVX512, AVX512F),
+	ROW(AVX512F_KOP, AVX512, AVX512F),
+	ROWS_EVEX(DQ, AVX512DQ),
+	ROW(AVX512DQ_128N, AVX512, AVX512DQ),
+	ROW(AVX512DQ_SCALAR, AVX512, AVX512DQ),
+	ROW(AVX512DQ_KOP, AVX512, AVX512DQ),
+	ROWS_EVEX(CD, AVX512CD),
+	ROWS_EVEX(BW, AVX512BW),
+	ROW(AVX512BW_128N, AVX512, AVX512BW),
+	ROW(AVX512BW_KOP, AVX512, AVX512BW),
+	ROWS_EVEX(_IFMA, AVX512IFMA),
+	ROWS_EVEX(_VBMI, AVX512VBMI),
+	ROWS_EVEX(_VBMI2, AVX512VBMI2),
+	ROWS_EVEX(_GFNI, GFNI),
+	ROWS_EVEX(_VAES, VAES),
+	ROWS_EVEX(_VPCLMULQDQ, VPCLMULQDQ),
+	ROWS_EVEX(_VNNI, AVX512VNNI),
+	ROWS_EVEX(_BITALG, AVX512BITALG),
+	ROWS_EVEX(_VPOPCNTDQ, AVX512VPOPCNTDQ),
+	ROWS_EVEX(_VP2INTERSECT, AVX512VP2INTERSECT),
+	ROWS_EVEX(_BF16, AVX512BF16),
+	ROW(FXSAVE, SSE, FXSR), /* FXSAVE, XSAVE and their kin check for themselves */
+	ROW(FXSAVE64, SSE, FXSR),
+	ROW(XSAVE, SSE, XSAVE),
+	ROW(XSAVEOPT, SSE, XSAVEOPT),
+	ROW(XSAVEC, SSE, XSAVEC),
+	ROW(XSAVES, SSE, XSAVES),
+	ROW(BMI1, INTEGER, BMI1),
+	ROW(BMI2, INTEGER, BMI2),
+	ROW(ADOX_ADCX, INTEGER, ADX),
+	ROW(POPCNT, INTEGER, POPCNT),
+	ROW(LZCNT, INTEGER, LZCNT),
 };
 
 #undef ROWS_EVEX
 #undef ROW
 
-static bool isa_present(const struct isa_row *row)
+/* Features that come with those above, and have no instruction set of their own. */
+static const uint16_t other_features[] = { FEATURE_AVX512VL, FEATURE_MMXEXT, FEATURE_XSAVEERPTR };
+
+static bool host_has(unsigned feature)
 {
-	struct cpuid_regs regs = cpuid_host(row->leaf, 0);
+	const struct cpu_feature_row *row = &cpu_feature_table[feature];
+	struct cpuid_regs regs = cpuid_host(row->leaf, row->subleaf);
 	const uint32_t registers[] = { regs.eax, regs.ebx, regs.ecx, regs.edx };
 
 	return registers[row->reg] >> row->bit & 1;
+}
+
+static bool host_has_state(const struct native_host *host, unsigned unit)
+{
+	return unit == UNIT_AVX512 ? host->opmask : unit == UNIT_AVX ? host->avx : true;
 }
 
 /* Spec: Intel SDM volume 1, section 13.2 "Enumeration of CPU Support for XSAVE Instructions". */
@@ -138,8 +142,8 @@ static void detect_state(struct native_host *host)
 	uint32_t features = cpuid_host(1, 0).ecx;
 	struct cpuid_regs main;
 
-	host->size = LEGACY_AND_HEADER;
-	if (!(features & BIT(27))) /* OSXSAVE */
+	host->size = XSAVE_YMM_HIGH; /* legacy region and header */
+	if (!(features & BIT(27)))   /* OSXSAVE */
 		return;
 	main = cpuid_host(0xd, 0);
 	host->size = main.ebx;
@@ -161,13 +165,15 @@ void native_host_detect(struct native_host *ret_host)
 	memset(host.units, UNIT_COUNT, sizeof(host.units));
 	for (size_t i = 0; i < ARRAY_SIZE(isa_rows); i++) {
 		const struct isa_row *row = &isa_rows[i];
-		bool state = row->unit == UNIT_AVX512 ? host.opmask
-			     : row->unit == UNIT_AVX  ? host.avx
-						      : true;
 
-		if (state && isa_present(row))
-			host.units[row->isa] = row->unit;
+		if (!host_has_state(&host, row->unit) || !host_has(row->feature))
+			continue;
+		host.units[row->isa] = row->unit;
+		cpu_features_add(&host.features, (enum cpu_feature)row->feature);
 	}
+	for (size_t i = 0; i < ARRAY_SIZE(other_features); i++)
+		if (host_has(other_features[i]))
+			cpu_features_add(&host.features, (enum cpu_feature)other_features[i]);
 	*ret_host = host;
 }
 
