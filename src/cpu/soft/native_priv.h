@@ -51,8 +51,9 @@ struct native_host {
 	uint32_t opmask, zmm_high, zmm_16; /* AVX-512: all three or none */
 	uint32_t pkru;
 	uint32_t size; /* of the image */
-	uint8_t units[ZYDIS_ISA_SET_MAX_VALUE +
-		      1]; /* enum native_unit; UNIT_COUNT: not executable */
+	/* By ZydisISASet, the enum native_unit; UNIT_COUNT: not executable. */
+	uint8_t units[ZYDIS_ISA_SET_MAX_VALUE + 1];
+	struct cpu_feature_set features; /* what this part of the engine can offer a guest here */
 };
 
 #define XSAVE_MXCSR    24u
