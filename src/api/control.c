@@ -40,7 +40,7 @@ static const struct schema_field dump_params[] = {
 static const struct schema_field ended_params[] = {
 	{ .name = "reason",
 	  .type = SCHEMA_STRING,
-	  .help = "power-off, reset, panic, triple-fault ..." },
+	  .help = "power-off, reset, panic, debug-exit, triple-fault, engine-error, signal, terminal or quit" },
 	{ .name = "status", .type = SCHEMA_INTEGER, .help = "exit status of the VM process" },
 	{ 0 },
 };

@@ -88,7 +88,7 @@ static int quit(struct connection *connection, const json_t *params, json_t **re
 	(void)params;
 	(void)ret_result;
 	(void)err;
-	vmm_end(vmm_of(connection), 0);
+	vmm_end(vmm_of(connection), 0, "quit");
 	return 0;
 }
 

@@ -41,19 +41,13 @@ static void machine_event(void *ctx, const struct machine_event *event)
 		[MACHINE_EVENT_RESUMED] = CONTROL_EVENT_RESUMED,
 		[MACHINE_EVENT_RESET] = CONTROL_EVENT_RESET,
 		[MACHINE_EVENT_PANICKED] = CONTROL_EVENT_PANICKED,
-		[MACHINE_EVENT_ENDED] = CONTROL_EVENT_ENDED,
 	};
 	struct vmm *vmm = ctx;
-	json_t *params = NULL;
 
-	if (event->kind == MACHINE_EVENT_ENDED) {
-		params = json_pack("{s:s, s:i}", "reason", machine_end_name(event->end), "status",
-				   status_of_end(event));
-		log_info("machine '%s' ended: %s", vmm->description.name,
-			 machine_end_name(event->end));
-		vmm_end(vmm, status_of_end(event));
-	}
-	control_tell(vmm->control, events[event->kind], params);
+	if (event->kind == MACHINE_EVENT_ENDED)
+		vmm_end(vmm, status_of_end(event), machine_end_name(event->end));
+	else
+		control_tell(vmm->control, events[event->kind], NULL);
 }
 
 /* Nothing of the guest has run on this thread yet, and nothing shall unless its filter is in place.
@@ -69,8 +63,11 @@ static void vcpu_starting(void *ctx, unsigned vcpu)
 	exit(VMM_STATUS_FAILED);
 }
 
-void vmm_end(struct vmm *vmm, int status)
+void vmm_end(struct vmm *vmm, int status, const char *reason)
 {
+	log_info("machine '%s' ends: %s", vmm->description.name, reason);
+	control_tell(vmm->control, CONTROL_EVENT_ENDED,
+		     json_pack("{s:s, s:i}", "reason", reason, "status", status));
 	vmm->status = status;
 	loop_stop(vmm->loop);
 }
@@ -85,9 +82,8 @@ static void patience_ended(struct loop_timer *timer)
 {
 	struct vmm *vmm = container_of(timer, struct vmm, patience);
 
-	log_warn("the guest did not power off in %u s and is ended",
-		 (unsigned)(PATIENCE_NS / NS_PER_SEC));
-	vmm_end(vmm, STATUS_OF_SIGNAL + vmm->ending_signal);
+	log_warn("the guest did not power off in %u s", (unsigned)(PATIENCE_NS / NS_PER_SEC));
+	vmm_end(vmm, STATUS_OF_SIGNAL + vmm->ending_signal, "signal");
 }
 
 /* The first signal asks the guest, a second one insists. */
@@ -100,7 +96,7 @@ static void signal_ready(struct loop_fd *source, uint32_t events)
 	if (read(source->fd, &info, sizeof(info)) != sizeof(info))
 		return;
 	if (vmm->ending_signal || machine_state(vmm->machine) != MACHINE_RUNNING) {
-		vmm_end(vmm, STATUS_OF_SIGNAL + (int)info.ssi_signo);
+		vmm_end(vmm, STATUS_OF_SIGNAL + (int)info.ssi_signo, "signal");
 		return;
 	}
 	log_info("%s: asking the guest to power off", strsignal((int)info.ssi_signo));
@@ -111,10 +107,7 @@ static void signal_ready(struct loop_fd *source, uint32_t events)
 
 static void user_leaves(void *ctx)
 {
-	struct vmm *vmm = ctx;
-
-	log_info("leaving on request of the terminal");
-	vmm_end(vmm, 0);
+	vmm_end(ctx, 0, "terminal");
 }
 
 static int watch_signals(struct vmm *vmm, struct err *err)
@@ -230,6 +223,7 @@ int vmm_run(struct vmm *vmm, struct err *err)
 void vmm_fini(struct vmm *vmm)
 {
 	control_close(vmm->control);
+	vmm->control = NULL;
 	machine_free(vmm->machine);
 	backends_close(&vmm->backends);
 	if (vmm->loop) {

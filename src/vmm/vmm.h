@@ -48,5 +48,6 @@ void vmm_fini(struct vmm *vmm);
 /* Asks the guest to power off. */
 void vmm_press_power_button(struct vmm *vmm);
 
-/* Ends the process with `status` after the callback in progress. */
-void vmm_end(struct vmm *vmm, int status);
+/* Ends the process with `status` after the callback in progress; `reason` (a word) is for the log
+ * and for who subscribed. */
+void vmm_end(struct vmm *vmm, int status, const char *reason);

@@ -78,8 +78,9 @@ json_t *machine_stats(struct machine *machine)
 	return json_object();
 }
 
-void vmm_end(struct vmm *vmm, int status)
+void vmm_end(struct vmm *vmm, int status, const char *reason)
 {
+	(void)reason;
 	vmm->status = status;
 }
 
