@@ -18,8 +18,9 @@
 #include "base/err.h"
 #include "host/loop.h"
 
-#define NET_HEADER_BYTES sizeof(struct virtio_net_hdr_v1)
-#define NET_FRAME_MAX    (65536 + 64) /* with segmentation offload; bytes behind the header */
+#define NET_RECEIVE_IOV_MAX 4
+#define NET_HEADER_BYTES    sizeof(struct virtio_net_hdr_v1)
+#define NET_FRAME_MAX       (65536 + 64) /* with segmentation offload; bytes behind the header */
 
 struct net_backend;
 
@@ -30,11 +31,12 @@ enum net_offload {
 	NET_OFFLOAD_USO = 1u << 3,
 };
 
-/* The NIC's side. Called on the back-end's loop thread. */
+/* The NIC's side. Called on the back-end's loop thread; an empty one detaches. */
 struct net_receiver {
 	/*
-	 * A frame for the guest: `iov[0]` starts with the header. True: taken (copied). False: no
-	 * room; the back-end keeps or drops it and waits for net_receive_ready() of that queue.
+	 * A frame for the guest: `iov[0]` starts with the header, and there are at most
+	 * NET_RECEIVE_IOV_MAX pieces. True: taken (copied). False: no room; the back-end keeps or
+	 * drops it and waits for net_receive_ready() of that queue.
 	 */
 	bool (*receive)(void *ctx, unsigned queue, const struct iovec *iov, unsigned iov_count);
 	/* net_send() may be tried again after it said -EAGAIN. */
