@@ -76,8 +76,10 @@ void pci_bar_set_address(struct pci_function *function, unsigned index, uint64_t
 	le_put(config, address | (config[0] & type_mask(bar)), bar_bytes(bar));
 }
 
-/* Address 0 is where a register starts, the top of its space is what sizing writes: neither is
- * meant. */
+/*
+ * Address 0 is where a register starts, the top of its space is what sizing writes: neither is
+ * meant.
+ */
 static bool address_usable(const struct pci_bar *bar, uint64_t address)
 {
 	uint64_t top = bits_mask(bar->kind == PCI_BAR_IO ? 16 : 8 * bar_bytes(bar));

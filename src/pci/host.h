@@ -28,8 +28,10 @@ struct pci_host_config {
 	struct pci_window mmio32; /* below 4 GiB, clear of ECAM and interrupt controllers */
 	struct pci_window mmio64; /* above RAM */
 
-	/* Line n is GSI PCI_INTX_GSI_BASE + n, level-triggered, active high at the controller's
-	 * input. */
+	/*
+	 * Line n is GSI PCI_INTX_GSI_BASE + n, level-triggered, active high at the controller's
+	 * input.
+	 */
 	struct irq_line intx[PCI_INTX_LINES];
 
 	/* The guest wrote a reset to port 0xcf9. A vCPU's thread. Optional. */

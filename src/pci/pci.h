@@ -80,8 +80,10 @@ void pci_function_init(struct pci_function *function, const struct pci_function_
 void pci_bar_init(struct pci_function *function, unsigned index, enum pci_bar_kind kind,
 		  bool prefetchable, uint64_t size, const struct bus_ops *ops, void *ctx);
 
-/* Appends a capability of `bytes`, its header included, and returns its offset; its body is zero
- * and read-only. */
+/*
+ * Appends a capability of `bytes`, its header included, and returns its offset; its body is zero
+ * and read-only.
+ */
 unsigned pci_capability_add(struct pci_function *function, uint8_t id, unsigned bytes);
 
 /* Gives the function `vectors` (1 to 2048) MSI-X vectors; BAR `bar` holds table and PBA. */
@@ -91,8 +93,10 @@ int pci_msix_init(struct pci_function *function, unsigned vectors, unsigned bar,
 void pci_msix_notify(struct pci_function *function, unsigned vector);
 bool pci_msix_enabled(const struct pci_function *function);
 
-/* The level of the function's INTx# pin, as far as the command register lets it out. Device lock
- * held. */
+/*
+ * The level of the function's INTx# pin, as far as the command register lets it out. Device lock
+ * held.
+ */
 void pci_intx_set(struct pci_function *function, bool level);
 
 bool pci_bus_master(const struct pci_function *function);

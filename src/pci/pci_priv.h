@@ -30,8 +30,10 @@ struct pci_msix {
 	struct pci_msix_entry entries[];
 };
 
-/* One access by the guest of 1, 2 or 4 bytes; takes the function's lock. Nobody there: all ones,
- * dropped. */
+/*
+ * One access by the guest of 1, 2 or 4 bytes; takes the function's lock. Nobody there: all ones,
+ * dropped.
+ */
 uint32_t pci_config_read(struct pci_bus *bus, unsigned devfn, unsigned offset, unsigned size);
 void pci_config_write(struct pci_bus *bus, unsigned devfn, unsigned offset, uint32_t value,
 		      unsigned size);

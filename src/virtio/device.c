@@ -281,8 +281,10 @@ struct virtqueue *virtio_queue(const struct virtio_device *virtio, unsigned queu
 	return queue < virtio->queue_count ? &virtio->queues[queue] : NULL;
 }
 
-/* The queue if its registers may change now: after FEATURES_OK; after DRIVER_OK only one that was
- * reset. */
+/*
+ * The queue if its registers may change now: after FEATURES_OK; after DRIVER_OK only one that was
+ * reset.
+ */
 static struct virtqueue *queue_configurable(struct virtio_device *virtio, unsigned index)
 {
 	struct virtqueue *queue = virtio_queue(virtio, index);

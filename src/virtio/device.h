@@ -53,8 +53,10 @@ struct virtio_ops {
 	 */
 	int (*features_set)(struct virtio_device *virtio, uint64_t features);
 
-	/* Optional. The driver wrote `size` (1, 2, 4) bytes of the configuration, in range; dropped
-	 * without the slot. */
+	/*
+	 * Optional. The driver wrote `size` (1, 2, 4) bytes of the configuration, in range; dropped
+	 * without the slot.
+	 */
 	void (*config_write)(struct virtio_device *virtio, unsigned offset, const void *bytes,
 			     unsigned size);
 
@@ -71,7 +73,8 @@ struct virtio_ops {
 	/* Optional. The driver resets one queue: give its chains back as in `reset`. */
 	void (*queue_reset)(struct virtio_device *virtio, unsigned queue);
 
-	/* Optional. Back to power-on state; gives chains back, see above. Queues are still mapped.
+	/*
+	 * Optional. Back to power-on state; gives chains back, see above. Queues are still mapped.
 	 */
 	void (*reset)(struct virtio_device *virtio);
 };
@@ -143,6 +146,8 @@ bool virtio_device_running(const struct virtio_device *virtio);
 /* The configuration changed: tells the driver, if it runs. Device lock held. */
 void virtio_config_changed(struct virtio_device *virtio);
 
-/* The driver broke the rules: sets DEVICE_NEEDS_RESET, tells it, and logs once until reset. Device
- * lock held. */
+/*
+ * The driver broke the rules: sets DEVICE_NEEDS_RESET, tells it, and logs once until reset. Device
+ * lock held.
+ */
 void virtio_device_break(struct virtio_device *virtio, const char *format, ...) PRINTF_LIKE(2, 3);

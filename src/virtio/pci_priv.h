@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The PCI transport's state, shared by its capabilities (pci_transport.c) and registers
- * (pci_registers.c). */
+/*
+ * The PCI transport's state, shared by its capabilities (pci_transport.c) and registers
+ * (pci_registers.c).
+ */
 #pragma once
 
 #include "host/loop.h"

@@ -118,8 +118,10 @@ static void transport_reset(struct virtio_transport *transport)
 	pci_intx_set(&pci->function, false);
 }
 
-/* What config space says reaches the device: whether it may master the bus, and where its registers
- * are. */
+/*
+ * What config space says reaches the device: whether it may master the bus, and where its registers
+ * are.
+ */
 static void config_apply(struct virtio_pci *pci)
 {
 	if (pci_msix_enabled(&pci->function))
@@ -287,8 +289,10 @@ static const struct virtio_transport_ops transport_ops = {
 	.free = transport_free,
 };
 
-/* Adds a virtio structure's capability, `extra` bytes longer than the common part; returns where it
- * is. */
+/*
+ * Adds a virtio structure's capability, `extra` bytes longer than the common part; returns where it
+ * is.
+ */
 static unsigned structure_add(struct virtio_pci *pci, uint8_t type, uint32_t offset, uint32_t bytes,
 			      unsigned extra)
 {

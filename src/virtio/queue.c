@@ -283,8 +283,10 @@ bool virtqueue_kicks_enable(struct virtqueue *queue)
 	if (!virtqueue_ready(queue))
 		return false;
 	queue->layout->kicks_enable(queue);
-	/* The driver adds, then looks whether to kick; we ask for kicks, then look. One of us sees
-	 * the other. */
+	/*
+	 * The driver adds, then looks whether to kick; we ask for kicks, then look. One of us sees
+	 * the other.
+	 */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	return virtqueue_has_available(queue);
 }

@@ -74,8 +74,10 @@ struct virtqueue {
 	uint16_t turn_left;            /* ... and may pop as many chains as this */
 };
 
-/* Buffers the driver offered together; made by virtqueue_pop(), ended by virtqueue_push() or
- * virtqueue_unpop(). */
+/*
+ * Buffers the driver offered together; made by virtqueue_pop(), ended by virtqueue_push() or
+ * virtqueue_unpop().
+ */
 struct virtqueue_chain {
 	struct virtqueue *queue;
 	struct span readable; /* driver to device; the spans are the device's to use up */
@@ -113,15 +115,18 @@ void virtqueue_unpop(struct virtqueue_chain *chain);
  */
 void virtqueue_push(struct virtqueue_chain *chain, uint64_t written);
 
-/* Shows the driver all that was pushed, at once and in order, and interrupts it if it wants that.
+/*
+ * Shows the driver all that was pushed, at once and in order, and interrupts it if it wants that.
  */
 void virtqueue_publish(struct virtqueue *queue);
 
 /* Tells the driver that it need not kick; a hint, so kicks may still come. */
 void virtqueue_kicks_disable(struct virtqueue *queue);
 
-/* Asks for a kick when the next chain comes; true if one came meanwhile and no kick will tell of
- * it. */
+/*
+ * Asks for a kick when the next chain comes; true if one came meanwhile and no kick will tell of
+ * it.
+ */
 bool virtqueue_kicks_enable(struct virtqueue *queue);
 
 /* Enabled and the device running. */
@@ -132,8 +137,10 @@ void virtqueue_break(struct virtqueue *queue, const char *format, ...) PRINTF_LI
 
 extern const struct state_desc virtqueue_state;
 
-/* For virtio/device.c: power-on values; takes the queue into use (0, or -EINVAL for bad addresses
- * or sizes). */
+/*
+ * For virtio/device.c: power-on values; takes the queue into use (0, or -EINVAL for bad addresses
+ * or sizes).
+ */
 void virtqueue_init(struct virtqueue *queue, struct virtio_device *device, uint16_t index,
 		    uint16_t size_max);
 void virtqueue_reset(struct virtqueue *queue);

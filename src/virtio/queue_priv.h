@@ -7,8 +7,10 @@
 
 #define DESCRIPTOR_BYTES 16
 
-/* A descriptor as the guest wrote it; both layouts have these fields, `last` is `next` or the
- * buffer id. */
+/*
+ * A descriptor as the guest wrote it; both layouts have these fields, `last` is `next` or the
+ * buffer id.
+ */
 struct descriptor {
 	uint64_t gpa;
 	uint32_t bytes;
@@ -35,8 +37,10 @@ struct virtqueue_layout {
 	bool power_of_two; /* of the size */
 
 	bool (*has_available)(struct virtqueue *queue);
-	/* Gathers the next chain: 1, 0 if there is none, -EIO after virtqueue_break(). Moves
-	 * nothing. */
+	/*
+	 * Gathers the next chain: 1, 0 if there is none, -EIO after virtqueue_break(). Moves
+	 * nothing.
+	 */
 	int (*gather)(struct virtqueue *queue, struct gathering *gathering);
 	/* Moves past that chain, or back before it. */
 	void (*advance)(struct virtqueue *queue, uint16_t slots);

@@ -16,12 +16,16 @@ struct span {
 	uint64_t bytes; /* their sum */
 };
 
-/* Copies up to `count` bytes from the front into `buffer`, takes them off, returns how many there
- * were. */
+/*
+ * Copies up to `count` bytes from the front into `buffer`, takes them off, returns how many there
+ * were.
+ */
 uint64_t span_read(struct span *span, void *buffer, uint64_t count);
 
-/* Copies up to `count` bytes from `buffer` to the front, takes that room off, returns how much
- * there was. */
+/*
+ * Copies up to `count` bytes from `buffer` to the front, takes that room off, returns how much
+ * there was.
+ */
 uint64_t span_write(struct span *span, const void *buffer, uint64_t count);
 
 /* Takes up to `count` bytes off the front; returns how many there were. */

@@ -14,19 +14,25 @@
 #include "virtio/device.h"
 
 struct virtio_transport_ops {
-	/* Required. Used buffers in that queue; the configuration changed, or the device needs a
-	 * reset. */
+	/*
+	 * Required. Used buffers in that queue; the configuration changed, or the device needs a
+	 * reset.
+	 */
 	void (*queue_interrupt)(struct virtio_transport *transport, unsigned queue);
 	void (*config_interrupt)(struct virtio_transport *transport);
-	/* Required. Device reset is complete: interrupts off, selectors and vectors at their
-	 * initial values. */
+	/*
+	 * Required. Device reset is complete: interrupts off, selectors and vectors at their
+	 * initial values.
+	 */
 	void (*reset)(struct virtio_transport *transport);
 	/* Required. The machine resets: also what only the bus below resets. */
 	void (*power_on)(struct virtio_transport *transport);
 	/* Required. Which queues take kicks may have changed. */
 	void (*queues_changed)(struct virtio_transport *transport);
-	/* Required. Calls virtio_notify_all() soon, on the loop: a queue has more than one turn's
-	 * work. */
+	/*
+	 * Required. Calls virtio_notify_all() soon, on the loop: a queue has more than one turn's
+	 * work.
+	 */
 	void (*notify_later)(struct virtio_transport *transport);
 	/* Required. The transport's described state, as `state_part` of struct device_ops. */
 	const struct state_desc *(*state_part)(struct virtio_transport *transport, unsigned index,
@@ -43,8 +49,10 @@ struct virtio_transport {
 /* Gives the transport to the device, which frees it from now on. */
 void virtio_attach(struct virtio_device *virtio, struct virtio_transport *transport);
 
-/* Status: out-of-order changes are refused; 0 resets. While a reset waits for I/O the old status
- * reads back. */
+/*
+ * Status: out-of-order changes are refused; 0 resets. While a reset waits for I/O the old status
+ * reads back.
+ */
 uint8_t virtio_status_read(const struct virtio_device *virtio);
 void virtio_status_write(struct virtio_device *virtio, uint8_t value);
 
@@ -53,15 +61,19 @@ uint32_t virtio_features_offered(const struct virtio_device *virtio, uint32_t se
 uint32_t virtio_features_accepted(const struct virtio_device *virtio, uint32_t select);
 void virtio_features_accept(struct virtio_device *virtio, uint32_t select, uint32_t bits);
 
-/* `size` bytes of the device's configuration; what lies behind its end reads as zero and is not
- * written. */
+/*
+ * `size` bytes of the device's configuration; what lies behind its end reads as zero and is not
+ * written.
+ */
 void virtio_config_read(const struct virtio_device *virtio, unsigned offset, void *buffer,
 			unsigned size);
 void virtio_config_write(struct virtio_device *virtio, unsigned offset, const void *bytes,
 			 unsigned size);
 
-/* A queue's registers; refused once it is enabled, and where the status forbids. `queue` may be any
- * number. */
+/*
+ * A queue's registers; refused once it is enabled, and where the status forbids. `queue` may be any
+ * number.
+ */
 struct virtqueue *virtio_queue(const struct virtio_device *virtio, unsigned queue);
 enum virtio_queue_area { VIRTIO_QUEUE_DESC, VIRTIO_QUEUE_DRIVER, VIRTIO_QUEUE_DEVICE };
 void virtio_queue_size_write(struct virtio_device *virtio, unsigned queue, uint16_t size);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A host bridge on two buses, and a function with every kind of BAR and four MSI-X vectors behind
- * it. */
+/*
+ * A host bridge on two buses, and a function with every kind of BAR and four MSI-X vectors behind
+ * it.
+ */
 #pragma once
 
 #include <linux/pci.h>

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Status, features, frozen registers, resets, saved state. Spec:
- * Virtio 1.2 2.1, 2.2, 2.4, 2.6.1, 3.1 */
+/*
+ * Status, features, frozen registers, resets, saved state. Spec: Virtio 1.2 2.1, 2.2, 2.4, 2.6.1,
+ * 3.1
+ */
 #include <errno.h>
 
 #include "rig.h"

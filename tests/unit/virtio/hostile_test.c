@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What a driver must not put into its rings, and what it gets for it: a device that needs a reset.
+/*
+ * What a driver must not put into its rings, and what it gets for it: a device that needs a reset.
  */
 #include <errno.h>
 

@@ -306,8 +306,10 @@ static void used_event_set(struct rig *rig, unsigned ahead)
 	le16_put(rig->ram + DRIVER_AREA + 2, 2);
 }
 
-/* Exactly the batch that passes the event interrupts, wherever the ring is. Spec:
- * Virtio 1.2 2.7.7.2, 2.8.10.2 */
+/*
+ * Exactly the batch that passes the event interrupts, wherever the ring is. Spec: Virtio 1.2
+ * 2.7.7.2, 2.8.10.2
+ */
 static void interrupts_follow_the_used_event(void **state)
 {
 	static const struct {
@@ -338,7 +340,8 @@ static void interrupts_follow_the_used_event(void **state)
 	}
 }
 
-/* Whether a driver that goes by the rules kicks for the chain it just offered (the only new one).
+/*
+ * Whether a driver that goes by the rules kicks for the chain it just offered (the only new one).
  */
 static bool driver_kicks(const struct rig *rig, bool event_idx)
 {

@@ -337,7 +337,8 @@ static inline void packed_offer(struct rig *rig, uint64_t gpa, uint32_t bytes, u
 	}
 }
 
-/* Offers a chain; in the split layout its descriptors go to `id` and the slots behind it, wrapping.
+/*
+ * Offers a chain; in the split layout its descriptors go to `id` and the slots behind it, wrapping.
  */
 static inline void offer(struct rig *rig, uint16_t id, const struct piece *pieces, unsigned count)
 {
