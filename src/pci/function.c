@@ -177,16 +177,37 @@ void pci_function_fini(struct pci_function *function)
 	function->msix = NULL;
 }
 
+/* Bits of a byte that may differ from reset_config. */
+static uint8_t variable_bits(const struct pci_function *function, unsigned offset)
+{
+	return function->writable[offset] | (offset == PCI_STATUS ? PCI_STATUS_INTERRUPT : 0);
+}
+
+bool pci_function_ok(const struct pci_function *function)
+{
+	for (unsigned i = 0; i < PCI_CONFIG_BYTES; i++) {
+		uint8_t changed = function->config[i] ^ function->reset_config[i];
+
+		if (changed & ~variable_bits(function, i))
+			return false;
+	}
+	for (unsigned i = 0; i < PCI_BARS; i++) {
+		const struct bus_region *region = &function->bars[i].region;
+
+		if (region->bus && region->base % region->size)
+			return false;
+	}
+	return true;
+}
+
 /* A stream can only choose what the guest could have chosen. */
 static void config_post_load(void *object)
 {
 	struct pci_function *function = object;
 
 	for (unsigned i = 0; i < PCI_CONFIG_BYTES; i++) {
-		uint8_t mask = function->writable[i];
+		uint8_t mask = variable_bits(function, i);
 
-		if (i == PCI_STATUS)
-			mask |= PCI_STATUS_INTERRUPT;
 		function->config[i] = (uint8_t)((function->reset_config[i] & ~mask) |
 						(function->config[i] & mask));
 	}

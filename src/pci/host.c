@@ -176,7 +176,7 @@ static void host_free(struct device *device)
 }
 
 static const struct state_field host_fields[] = {
-	STATE_FIELD(struct pci_host, address),
+	STATE_FIELD(struct pci_host, address, .max = ADDRESS_MASK),
 	STATE_FIELD(struct pci_host, reset_control, .max = RESET_WRITABLE),
 	{ 0 },
 };
@@ -195,12 +195,20 @@ static const struct state_desc *host_state_part(struct device *device, unsigned 
 	return pci_state_part(&host->function, index, ret_object);
 }
 
+static bool host_ok(const struct device *device)
+{
+	const struct pci_host *host = container_of(device, struct pci_host, device);
+
+	return pci_function_ok(&host->function) && !(host->address & ~ADDRESS_MASK);
+}
+
 static const struct device_ops host_ops = {
 	.type = "pci-host",
 	.reset = host_reset,
 	.free = host_free,
 	.state = &host_state,
 	.state_part = host_state_part,
+	.ok = host_ok,
 };
 
 /* Intel's 82G33, whose PCIEXBAR firmware for q35 boards looks for. */

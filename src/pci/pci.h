@@ -113,6 +113,9 @@ unsigned pci_state_parts(const struct pci_function *function);
 const struct state_desc *pci_state_part(struct pci_function *function, unsigned index,
 					void **ret_object);
 
+/* Whether config space differs from its reset values only where the guest may write; for tests. */
+bool pci_function_ok(const struct pci_function *function);
+
 /*
  * The bus (bus 0 of the segment). Config access through ports 0xcf8/0xcfc and ECAM is the host
  * bridge's (pci/host.h). Every function is function 0 of a slot: `devfn` is a multiple of 8, or -1

@@ -379,6 +379,7 @@ void virtio_queue_notify(struct virtio_device *virtio, unsigned index)
 
 	if (!queue || !virtqueue_ready(queue))
 		return;
+	queue->counters.kicks++;
 	queue->turn = true;
 	queue->turn_left = queue->size;
 	virtio->ops->queue_notify(virtio, index);
@@ -401,28 +402,64 @@ void virtio_queue_interrupt(struct virtqueue *queue)
 {
 	struct virtio_transport *transport = queue->device->transport;
 
+	queue->counters.interrupts++;
 	if (transport)
 		transport->ops->queue_interrupt(transport, queue->index);
 }
 
-/* A stream is hostile: the status must be one that a driver can reach. */
-static int device_validate(const void *object, struct err *err)
+/* The status is one that a driver can reach, and what it stands for holds. */
+static bool status_ok(const struct virtio_device *virtio)
 {
-	const struct virtio_device *virtio = object;
 	bool gap = false;
 
 	for (unsigned i = 0; i < ARRAY_SIZE(status_order); i++) {
 		bool set = virtio->status & status_order[i];
 
 		if (set && gap)
-			return err_set(err, EINVAL, "refuse status '%#x'", virtio->status);
+			return false;
 		gap = !set;
 	}
-	if ((virtio->status & VIRTIO_CONFIG_S_FEATURES_OK) &&
-	    ((virtio->features & ~virtio->offered) ||
-	     !virtio_has_feature(virtio, VIRTIO_F_VERSION_1)))
-		return err_set(err, EINVAL, "refuse features '%#llx'",
-			       (unsigned long long)virtio->features);
+	return !(virtio->status & VIRTIO_CONFIG_S_FEATURES_OK) ||
+	       (!(virtio->features & ~virtio->offered) &&
+		virtio_has_feature(virtio, VIRTIO_F_VERSION_1));
+}
+
+bool virtio_device_ok(const struct device *device)
+{
+	const struct virtio_device *virtio = container_of(device, struct virtio_device, device);
+
+	if (!status_ok(virtio) || (virtio->resetting && !in_flight(virtio)))
+		return false;
+	for (unsigned i = 0; i < virtio->queue_count; i++) {
+		if (!virtqueue_ok(&virtio->queues[i]))
+			return false;
+	}
+	return !virtio->transport || virtio->transport->ops->ok(virtio->transport);
+}
+
+json_t *virtio_device_stats(struct device *device)
+{
+	const struct virtio_device *virtio = virtio_from_device(device);
+	json_t *queues = json_array();
+
+	for (unsigned i = 0; i < virtio->queue_count; i++) {
+		const struct virtqueue_counters *counters = &virtio->queues[i].counters;
+
+		json_array_append_new(queues, json_pack("{s:I, s:I, s:I}", "kicks",
+							(json_int_t)counters->kicks, "chains",
+							(json_int_t)counters->chains, "interrupts",
+							(json_int_t)counters->interrupts));
+	}
+	return json_pack("{s:o}", "queues", queues);
+}
+
+static int device_validate(const void *object, struct err *err)
+{
+	const struct virtio_device *virtio = object;
+
+	if (!status_ok(virtio))
+		return err_set(err, EINVAL, "refuse status '%#x' with features '%#llx'",
+			       virtio->status, (unsigned long long)virtio->features);
 	return 0;
 }
 

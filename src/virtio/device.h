@@ -121,11 +121,13 @@ int virtio_device_init(struct virtio_device *virtio, const struct device_ops *de
 void virtio_device_fini(struct virtio_device *virtio);
 
 /*
- * For the slots `reset`, `state_part` and `resume` of the type's `struct device_ops`. Resume looks
- * at all queues again, since a kick may have been lost in a snapshot.
+ * For the slots of those names of the type's `struct device_ops`. Resume looks at all queues again,
+ * since a kick may have been lost in a snapshot. Stats are {"queues": [{"kicks": …}, …]}.
  */
 void virtio_device_reset(struct device *device);
 void virtio_device_resume(struct device *device);
+json_t *virtio_device_stats(struct device *device);
+bool virtio_device_ok(const struct device *device);
 const struct state_desc *virtio_device_state_part(struct device *device, unsigned index,
 						  void **ret_object);
 

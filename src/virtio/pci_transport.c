@@ -225,12 +225,23 @@ static const struct bus_ops bar_ops = {
 	.max_size = 4,
 };
 
+static bool vector_ok(const struct virtio_pci *pci, uint16_t vector)
+{
+	return vector == VIRTIO_MSI_NO_VECTOR || vector <= pci->virtio->queue_count;
+}
+
 /* Queues are looked at when the device resumes, not before all is loaded. */
 static void pci_post_load(void *object)
 {
 	struct virtio_pci *pci = object;
 
 	pci->virtio->dma_blocked = !pci_bus_master(&pci->function);
+	if (!vector_ok(pci, pci->config_vector))
+		pci->config_vector = VIRTIO_MSI_NO_VECTOR;
+	for (unsigned i = 0; i < pci->virtio->queue_count; i++) {
+		if (!vector_ok(pci, pci->queues[i].vector))
+			pci->queues[i].vector = VIRTIO_MSI_NO_VECTOR;
+	}
 	queues_changed(&pci->transport);
 }
 
@@ -278,6 +289,17 @@ static const struct state_desc *transport_state_part(struct virtio_transport *tr
 	return index < queues ? &pci_queue_state : &pci_state;
 }
 
+static bool transport_ok(const struct virtio_transport *transport)
+{
+	const struct virtio_pci *pci = container_of(transport, struct virtio_pci, transport);
+	bool ok = pci_function_ok(&pci->function) && vector_ok(pci, pci->config_vector) &&
+		  pci->virtio->dma_blocked == !pci_bus_master(&pci->function);
+
+	for (unsigned i = 0; ok && i < pci->virtio->queue_count; i++)
+		ok = vector_ok(pci, pci->queues[i].vector);
+	return ok;
+}
+
 static const struct virtio_transport_ops transport_ops = {
 	.queue_interrupt = queue_interrupt,
 	.config_interrupt = config_interrupt,
@@ -286,6 +308,7 @@ static const struct virtio_transport_ops transport_ops = {
 	.queues_changed = queues_changed,
 	.notify_later = notify_later,
 	.state_part = transport_state_part,
+	.ok = transport_ok,
 	.free = transport_free,
 };
 

@@ -36,6 +36,7 @@ void virtqueue_reset(struct virtqueue *queue)
 		.avail_wrap = true,
 		.used_wrap = true,
 		.in_flight = queue->in_flight,
+		.counters = queue->counters,
 	};
 }
 
@@ -207,6 +208,7 @@ struct virtqueue_chain *virtqueue_pop(struct virtqueue *queue)
 		return NULL;
 	queue->layout->advance(queue, chain->slots);
 	queue->in_flight++;
+	queue->counters.chains++;
 	if (queue->turn)
 		queue->turn_left--;
 	return chain;
@@ -291,6 +293,20 @@ bool virtqueue_kicks_enable(struct virtqueue *queue)
 	return virtqueue_has_available(queue);
 }
 
+bool virtqueue_ok(const struct virtqueue *queue)
+{
+	bool packed = queue->layout == &virtqueue_packed;
+
+	if (queue->enabled != (queue->layout != NULL) || queue->in_flight > queue->size_max ||
+	    queue->turn || queue->unpublished)
+		return false;
+	if (!queue->enabled)
+		return true;
+	return queue->size && queue->size <= queue->size_max && queue->desc && queue->driver &&
+	       queue->used && (packed || is_power_of_two(queue->size)) &&
+	       (!packed || (queue->avail_next < queue->size && queue->used_next < queue->size));
+}
+
 static void queue_post_load(void *object)
 {
 	struct virtqueue *queue = object;
@@ -303,8 +319,7 @@ static void queue_post_load(void *object)
 		return;
 	if (virtqueue_enable(queue))
 		virtqueue_break(queue, "saved state has bad addresses");
-	else if (queue->layout == &virtqueue_packed &&
-		 (queue->avail_next >= queue->size || queue->used_next >= queue->size))
+	else if (!virtqueue_ok(queue))
 		virtqueue_break(queue, "saved state has a bad position");
 }
 

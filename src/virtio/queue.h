@@ -72,6 +72,11 @@ struct virtqueue {
 	unsigned in_flight;            /* chains popped and not yet pushed, at most `size` */
 	bool turn;                     /* the device is being notified ... */
 	uint16_t turn_left;            /* ... and may pop as many chains as this */
+
+	/* For people; they outlive resets. */
+	struct virtqueue_counters {
+		uint64_t kicks, chains, interrupts;
+	} counters;
 };
 
 /*
@@ -93,9 +98,8 @@ struct virtqueue_chain {
 
 /*
  * The next chain the driver made available, or NULL: none, queue not ready, broken, or enough for
- * this turn (the device is notified again). The chain
- * may be kept across callbacks and is valid until it is pushed or unpopped; at most `size` of them
- * are out at a time.
+ * this turn (the device is notified again). The chain may be kept across callbacks and is valid
+ * until it is pushed or unpopped; at most `size` of them are out at a time.
  */
 struct virtqueue_chain *virtqueue_pop(struct virtqueue *queue);
 
@@ -134,6 +138,9 @@ bool virtqueue_ready(const struct virtqueue *queue);
 
 /* Puts the device in its error state because of what the driver did to this queue; logs once. */
 void virtqueue_break(struct virtqueue *queue, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/* Whether what the files of a queue assume of it holds; for tests. */
+bool virtqueue_ok(const struct virtqueue *queue);
 
 extern const struct state_desc virtqueue_state;
 

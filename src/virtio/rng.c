@@ -63,6 +63,8 @@ static const struct device_ops rng_ops = {
 	.free = rng_free,
 	.state_part = virtio_device_state_part,
 	.resume = virtio_device_resume,
+	.stats = virtio_device_stats,
+	.ok = virtio_device_ok,
 };
 
 int virtio_rng_new(struct virtio_device **ret_virtio, const char *id, struct memory *memory,

@@ -37,6 +37,8 @@ struct virtio_transport_ops {
 	/* Required. The transport's described state, as `state_part` of struct device_ops. */
 	const struct state_desc *(*state_part)(struct virtio_transport *transport, unsigned index,
 					       void **ret_object);
+	/* Required. Whether the transport's invariants hold; for tests. */
+	bool (*ok)(const struct virtio_transport *transport);
 	/* Required. */
 	void (*free)(struct virtio_transport *transport);
 };

@@ -116,6 +116,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	else
 		for (data++, size--; size >= 8; data += 8, size -= 8)
 			record_run(&m, data);
+	check(device_ok(&m.rng->device));
 	check(!m.rng->queues[0].in_flight);
 	machine_fini(&m);
 	return 0;

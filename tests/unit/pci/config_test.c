@@ -232,6 +232,54 @@ static void bars_that_overlap_leave_the_first(void **state)
 	fixture_fini(&f);
 }
 
+static void assign_without_high_window_goes_below_4_gib(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	fixture_init_windows(&f, (struct pci_window){ MMIO32_BASE, MIB }, (struct pci_window){ 0 });
+	assert_int_equal(pci_assign_resources(f.host, NULL), 0);
+	assert_true(bar_base(&f, CARD_MEM64) == MMIO32_BASE);
+	fixture_fini(&f);
+}
+
+static void assign_names_what_does_not_fit(void **state)
+{
+	struct err err = ERR_INIT;
+	struct fixture f;
+
+	(void)state;
+	fixture_init_windows(&f, (struct pci_window){ MMIO32_BASE, 64 * KIB + 4096 },
+			     (struct pci_window){ 0 });
+	assert_int_equal(pci_assign_resources(f.host, &err), -ENOSPC);
+	assert_non_null(strstr(err.text, "'card'"));
+	fixture_fini(&f);
+}
+
+static void host_state_loads_what_was_saved(void **state)
+{
+	struct state_stream out = { 0 }, in;
+	struct fixture f;
+
+	(void)state;
+	fixture_init(&f);
+	bus_write(f.ports, 0xcf8, 0x80001804, 4);
+	bus_write(f.ports, 0xcf9, 2, 1);
+	assert_int_equal(device_save(f.host, &out), 0);
+	device_reset(f.host);
+	assert_int_equal(bus_read(f.ports, 0xcf8, 4), 0);
+	in = state_stream_reader(out.bytes, out.count);
+	assert_int_equal(device_load(f.host, &in, NULL), 0);
+	assert_int_equal(bus_read(f.ports, 0xcf8, 4), 0x80001804);
+	assert_int_equal(bus_read(f.ports, 0xcf9, 1), 2);
+	for (size_t cut = 0; cut < out.count; cut += 61) {
+		in = state_stream_reader(out.bytes, cut);
+		assert_true(device_load(f.host, &in, NULL) < 0);
+	}
+	state_stream_fini(&out);
+	fixture_fini(&f);
+}
+
 static void attach_refuses_what_cannot_be(void **state)
 {
 	struct fixture f;
@@ -313,6 +361,9 @@ int main(void)
 		cmocka_unit_test(bar_follows_command_and_address),
 		cmocka_unit_test(bar_at_bad_address_stays_unmapped),
 		cmocka_unit_test(bars_that_overlap_leave_the_first),
+		cmocka_unit_test(assign_without_high_window_goes_below_4_gib),
+		cmocka_unit_test(assign_names_what_does_not_fit),
+		cmocka_unit_test(host_state_loads_what_was_saved),
 		cmocka_unit_test(attach_refuses_what_cannot_be),
 		cmocka_unit_test(intx_is_wired_or),
 		cmocka_unit_test(intx_disabled_keeps_status_only),

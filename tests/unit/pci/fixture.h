@@ -131,13 +131,15 @@ static inline void card_init(struct card *card)
 	assert_int_equal(pci_msix_init(&card->function, 4, CARD_MSIX, NULL), 0);
 }
 
-static inline void fixture_init(struct fixture *f)
+/* Attached, but no resources assigned. */
+static inline void fixture_init_windows(struct fixture *f, struct pci_window mmio32,
+					struct pci_window mmio64)
 {
 	struct pci_host_config config = {
 		.ecam_base = ECAM_BASE,
 		.io = { 0xc000, 0x1000 },
-		.mmio32 = { MMIO32_BASE, 256 * MIB },
-		.mmio64 = { MMIO64_BASE, GIB },
+		.mmio32 = mmio32,
+		.mmio64 = mmio64,
 		.reset = reset_asked,
 		.reset_ctx = f,
 	};
@@ -155,11 +157,18 @@ static inline void fixture_init(struct fixture *f)
 	assert_int_equal(pci_host_new(&f->host, &f->pci, &config, NULL), 0);
 	card_init(&f->card);
 	assert_int_equal(pci_attach(f->pci, &f->card.function, PCI_DEVFN(CARD_SLOT, 0), NULL), 0);
+}
+
+static inline void fixture_init(struct fixture *f)
+{
+	fixture_init_windows(f, (struct pci_window){ MMIO32_BASE, 256 * MIB },
+			     (struct pci_window){ MMIO64_BASE, GIB });
 	assert_int_equal(pci_assign_resources(f->host, NULL), 0);
 }
 
 static inline void fixture_fini(struct fixture *f)
 {
+	assert_true(pci_function_ok(&f->card.function) && device_ok(f->host));
 	device_free(&f->card.device);
 	device_free(f->host);
 	bus_free(f->ports);

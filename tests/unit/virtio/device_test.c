@@ -333,6 +333,29 @@ static void config_accesses_stay_inside(void **state)
 	rig_fini(&rig);
 }
 
+static void stats_count_by_queue(void **state)
+{
+	const struct piece piece = { BUFFERS, 16, true };
+	json_t *stats, *queue;
+	struct rig rig;
+
+	(void)state;
+	rig_init(&rig);
+	rig_start(&rig, 0, 8);
+	rig.probe->greedy = true;
+	offer(&rig, 0, &piece, 1);
+	offer(&rig, 1, &piece, 1);
+	virtio_queue_notify(rig.virtio, 0);
+	stats = device_stats(&rig.virtio->device);
+	assert_int_equal(json_array_size(json_object_get(stats, "queues")), QUEUES);
+	queue = json_array_get(json_object_get(stats, "queues"), 0);
+	assert_int_equal(json_integer_value(json_object_get(queue, "kicks")), 2);
+	assert_int_equal(json_integer_value(json_object_get(queue, "chains")), 2);
+	assert_int_equal(json_integer_value(json_object_get(queue, "interrupts")), 2);
+	json_decref(stats);
+	rig_fini(&rig);
+}
+
 static void dma_blocked_queues_rest(void **state)
 {
 	const struct piece piece = { BUFFERS, 16, true };
@@ -445,6 +468,7 @@ static void state_load_refuses_bad_status_and_cuts(void **state)
 		state_stream_fini(&out);
 		out = (struct state_stream){ 0 };
 	}
+	virtio_status_write(rig.virtio, 0);
 	rig_fini(&rig);
 }
 
@@ -463,6 +487,7 @@ int main(void)
 		cmocka_unit_test(queue_reset_not_negotiated_is_refused),
 		cmocka_unit_test(config_change_interrupts_a_running_driver),
 		cmocka_unit_test(config_accesses_stay_inside),
+		cmocka_unit_test(stats_count_by_queue),
 		cmocka_unit_test(dma_blocked_queues_rest),
 		cmocka_unit_test(state_loads_what_was_saved),
 		cmocka_unit_test(state_load_bad_position_needs_reset),

@@ -159,6 +159,7 @@ static void host_init(struct host *host, bool with_engine)
 
 static void host_fini(struct host *host)
 {
+	assert_true(device_ok(&host->rng->device));
 	device_free(&host->rng->device);
 	assert_int_equal(host->kick.address, 0);
 	device_free(host->bridge);

@@ -245,6 +245,7 @@ static void split_chain_may_end_indirect(void **state)
 	assert_int_equal(chain->readable.count, 2);
 	assert_int_equal(chain->writable.count, 2);
 	virtqueue_push(chain, 0);
+	virtqueue_publish(rig.queue);
 	rig_fini(&rig);
 }
 

@@ -102,6 +102,12 @@ static inline const struct state_desc *rig_no_state(struct virtio_transport *tra
 	return NULL;
 }
 
+static inline bool rig_ok(const struct virtio_transport *transport)
+{
+	(void)transport;
+	return true;
+}
+
 static const struct virtio_transport_ops rig_transport_ops = {
 	.queue_interrupt = rig_queue_interrupt,
 	.config_interrupt = rig_config_interrupt,
@@ -110,6 +116,7 @@ static const struct virtio_transport_ops rig_transport_ops = {
 	.queues_changed = rig_nothing,
 	.notify_later = rig_later,
 	.state_part = rig_no_state,
+	.ok = rig_ok,
 	.free = rig_nothing,
 };
 
@@ -209,6 +216,8 @@ static const struct device_ops probe_device_ops = {
 	.free = probe_free,
 	.state_part = virtio_device_state_part,
 	.resume = virtio_device_resume,
+	.stats = virtio_device_stats,
+	.ok = virtio_device_ok,
 };
 
 static inline void rig_init(struct rig *rig)
@@ -236,6 +245,7 @@ static inline void rig_init(struct rig *rig)
 
 static inline void rig_fini(struct rig *rig)
 {
+	assert_true(device_ok(&rig->virtio->device));
 	device_free(&rig->virtio->device);
 	memory_free(rig->memory);
 }
