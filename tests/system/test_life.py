@@ -34,7 +34,8 @@ def test_triple_fault_gives_2_with_registers():
 
 def test_sigterm_powers_off_by_acpi():
     # busybox has no ACPI daemon: wait for the event of the power button and do what a daemon does.
-    command = "echo waiting; dd if=/dev/input/event0 bs=24 count=1 of=/dev/null 2> /dev/null; echo pressed"
+    command = ("event=$(grep -l Power /sys/class/input/event*/device/name | cut -d/ -f5); echo waiting;"
+               " dd if=/dev/input/$event bs=24 count=1 of=/dev/null 2> /dev/null; echo pressed")
     with Machine(["run", "--engine", "soft", *run_command(command)[1:]]) as machine:
         machine.read_until("waiting")
         machine.process.send_signal(signal.SIGTERM)
