@@ -76,6 +76,19 @@ int device_load(struct device *device, struct state_stream *stream, struct err *
 	return rc;
 }
 
+/* Parts of the same kind (queues, vectors) become an array under their common name. */
+static void dump_add(json_t *dump, const char *name, json_t *value)
+{
+	json_t *earlier = json_object_get(dump, name);
+
+	if (json_is_array(earlier))
+		json_array_append_new(earlier, value);
+	else if (earlier)
+		json_object_set_new(dump, name, json_pack("[O, o]", earlier, value));
+	else
+		json_object_set_new(dump, name, value);
+}
+
 json_t *device_dump(struct device *device)
 {
 	json_t *dump = json_object();
@@ -85,7 +98,7 @@ json_t *device_dump(struct device *device)
 	LOCK_SCOPE(&device->lock);
 	json_object_set_new(dump, "type", json_string(device->ops->type));
 	for (unsigned i = 0; (desc = part(device, i, &object)); i++)
-		json_object_set_new(dump, desc->name, state_dump(desc, object));
+		dump_add(dump, desc->name, state_dump(desc, object));
 	return dump;
 }
 

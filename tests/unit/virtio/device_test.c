@@ -333,6 +333,28 @@ static void config_accesses_stay_inside(void **state)
 	rig_fini(&rig);
 }
 
+static void dump_shows_every_queue(void **state)
+{
+	const json_t *queues;
+	struct rig rig;
+	json_t *dump;
+
+	(void)state;
+	rig_init(&rig);
+	rig_start(&rig, 0, 8);
+	dump = device_dump(&rig.virtio->device);
+	queues = json_object_get(dump, "virtqueue");
+	assert_int_equal(json_array_size(queues), QUEUES);
+	assert_int_equal(json_integer_value(json_object_get(json_array_get(queues, 0), "size")), 8);
+	assert_int_equal(json_integer_value(json_object_get(json_array_get(queues, 1), "size")),
+			 QUEUE_SIZE_MAX);
+	assert_int_equal(
+		json_integer_value(json_object_get(json_object_get(dump, "virtio"), "status")),
+		ACK | DRV | FEAT | OK);
+	json_decref(dump);
+	rig_fini(&rig);
+}
+
 static void stats_count_by_queue(void **state)
 {
 	const struct piece piece = { BUFFERS, 16, true };
@@ -487,6 +509,7 @@ int main(void)
 		cmocka_unit_test(queue_reset_not_negotiated_is_refused),
 		cmocka_unit_test(config_change_interrupts_a_running_driver),
 		cmocka_unit_test(config_accesses_stay_inside),
+		cmocka_unit_test(dump_shows_every_queue),
 		cmocka_unit_test(stats_count_by_queue),
 		cmocka_unit_test(dma_blocked_queues_rest),
 		cmocka_unit_test(state_loads_what_was_saved),
