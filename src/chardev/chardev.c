@@ -73,6 +73,8 @@ void chardev_attach(struct chardev *chardev, struct chardev_receiver receiver)
 	if (!chardev)
 		return;
 	chardev->receiver = receiver;
+	if (chardev->connected && receiver.connected)
+		receiver.connected(receiver.ctx, true);
 	chardev->ops->receive_ready(chardev);
 }
 
@@ -90,6 +92,11 @@ void chardev_receive_ready(struct chardev *chardev)
 const char *chardev_path(struct chardev *chardev)
 {
 	return chardev && chardev->ops->path ? chardev->ops->path(chardev) : NULL;
+}
+
+bool chardev_size(struct chardev *chardev, uint16_t *ret_columns, uint16_t *ret_rows)
+{
+	return chardev && chardev->ops->size && chardev->ops->size(chardev, ret_columns, ret_rows);
 }
 
 void chardev_close(struct chardev *chardev)

@@ -41,12 +41,15 @@ struct chardev_ops {
 	void (*close)(struct chardev *chardev);
 	/* Optional. Where the other end is: the pty's or socket's path. */
 	const char *(*path)(struct chardev *chardev);
+	/* Optional. The terminal's size in characters; false if it has none. */
+	bool (*size)(struct chardev *chardev, uint16_t *ret_columns, uint16_t *ret_rows);
 };
 
 struct chardev {
 	const struct chardev_ops *ops;
 	struct loop *loop;
 	struct chardev_receiver receiver;
+	bool connected; /* somebody is at the other end; loop thread */
 };
 
 /*
@@ -77,4 +80,5 @@ void chardev_attach(struct chardev *chardev, struct chardev_receiver receiver);
 size_t chardev_write(struct chardev *chardev, const uint8_t *bytes, size_t count);
 void chardev_receive_ready(struct chardev *chardev);
 const char *chardev_path(struct chardev *chardev); /* NULL: it has none */
+bool chardev_size(struct chardev *chardev, uint16_t *ret_columns, uint16_t *ret_rows);
 void chardev_close(struct chardev *chardev);

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -90,12 +91,25 @@ static void stdio_close(struct chardev *chardev)
 	free(stdio);
 }
 
+static bool stdio_size(struct chardev *chardev, uint16_t *ret_columns, uint16_t *ret_rows)
+{
+	struct winsize size;
+
+	(void)chardev;
+	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) || !size.ws_col || !size.ws_row)
+		return false;
+	*ret_columns = size.ws_col;
+	*ret_rows = size.ws_row;
+	return true;
+}
+
 static const struct stream_ops stdio_ops = {
 	.chardev = {
 		.name = "stdio",
 		.write = stream_write,
 		.receive_ready = stream_receive_ready,
 		.close = stdio_close,
+		.size = stdio_size,
 	},
 	.input_ended = stdio_input_ended,
 	.output_failed = stdio_output_failed,

@@ -189,6 +189,7 @@ static void tell_connected(struct stream *stream, bool connected)
 {
 	const struct chardev_receiver *receiver = &stream->chardev.receiver;
 
+	stream->chardev.connected = connected;
 	if (receiver->connected)
 		receiver->connected(receiver->ctx, connected);
 }
