@@ -94,10 +94,11 @@ static int run(json_t *config, const struct engine_choice *engine, int *ret_stat
 		err_set(err, EINVAL, "nothing to boot");
 		return err_hint(err, "add --kernel FILE");
 	}
-	log_info("engine %s: %s", engine->ops->name, engine->reason);
 	rc = vmm_init(&vmm, config, engine, err);
-	if (!rc)
+	if (!rc) {
+		log_info("engine %s: %s", engine->ops->name, engine->reason);
 		rc = vmm_run(&vmm, err);
+	}
 	if (!rc)
 		*ret_status = vmm.status;
 	vmm_fini(&vmm);

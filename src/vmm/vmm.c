@@ -195,13 +195,13 @@ int vmm_init(struct vmm *vmm, json_t *config, const struct engine_choice *engine
 		rc = watch_signals(vmm, err);
 	if (!rc)
 		rc = backends_open(&vmm->backends, config, vmm->loop, user_leaves, vmm, err);
+	/* Nobody is served before the loop runs. */
+	if (!rc && socket)
+		rc = control_open(&vmm->control, vmm, socket, err);
 	if (rc)
 		return rc;
 	describe(vmm);
-	rc = machine_new(&vmm->machine, &vmm->description, vmm->loop, err);
-	if (!rc && socket)
-		rc = control_open(&vmm->control, vmm, socket, err);
-	return rc;
+	return machine_new(&vmm->machine, &vmm->description, vmm->loop, err);
 }
 
 int vmm_run(struct vmm *vmm, struct err *err)
