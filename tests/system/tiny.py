@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Kernels of a few bytes, for tests that need a machine and no operating system."""
+import struct
+
+HALT = b"\xfa\xf4\xeb\xfd"  # cli; hlt; jmp to the hlt
+LOAD_ADDRESS = 0x100000
+
+
+def tiny_kernel(path, code=HALT):
+    """Writes a 64-bit ELF file whose only segment is `code`, which is entered in long mode."""
+    header_size, segment_size = 64, 56
+    offset = header_size + segment_size
+    header = struct.pack("<16sHHIQQQIHHHHHH", b"\x7fELF\x02\x01\x01", 2, 62, 1, LOAD_ADDRESS + offset, header_size, 0, 0,
+                         header_size, segment_size, 1, 0, 0, 0)
+    segment = struct.pack("<IIQQQQQQ", 1, 7, 0, LOAD_ADDRESS, LOAD_ADDRESS, offset + len(code), offset + len(code), 0x1000)
+    path.write_bytes(header + segment + code)
+    return path
