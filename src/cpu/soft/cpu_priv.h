@@ -94,6 +94,7 @@ struct soft_cpu {
 	struct native *native; /* made with the vCPU, native_new() */
 	/* What an instruction of this unit raises; 0: it runs. native_units_update() keeps it. */
 	uint8_t unit_fault[UNIT_COUNT];
+	uint8_t upper_in_use[16]; /* by vector register; 0: what is above its 16 bytes is zero */
 	struct lapic *lapic;
 	jmp_buf unwind; /* back to the run loop, out of a handler */
 

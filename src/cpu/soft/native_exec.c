@@ -96,6 +96,8 @@ void vector_get(struct soft_cpu *cpu, unsigned number, unsigned offset, void *by
 void vector_set(struct soft_cpu *cpu, unsigned number, unsigned offset, const void *bytes,
 		unsigned size)
 {
+	if (number < 16 && offset >= 16)
+		cpu->upper_in_use[number] = 1;
 	memcpy(vector_byte(cpu, number, offset), bytes, size);
 }
 

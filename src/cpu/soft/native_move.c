@@ -61,6 +61,7 @@ static const struct insn *load_vex_32(struct soft_cpu *cpu, const struct insn *i
 
 	memcpy(xmm(cpu, insn->dst), p, 16);
 	memcpy(ymm_high(cpu, insn->dst), p + 16, 16);
+	cpu->upper_in_use[insn->dst] = 1;
 	clear_above_32(cpu, insn->dst);
 	return NEXT(cpu, insn);
 }
@@ -128,6 +129,7 @@ static const struct insn *copy_vex_32(struct soft_cpu *cpu, const struct insn *i
 	native_check(cpu, insn);
 	memmove(xmm(cpu, insn->dst), xmm(cpu, insn->src), 16);
 	memmove(ymm_high(cpu, insn->dst), ymm_high(cpu, insn->src), 16);
+	cpu->upper_in_use[insn->dst] = 1;
 	clear_above_32(cpu, insn->dst);
 	return NEXT(cpu, insn);
 }

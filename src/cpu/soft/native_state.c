@@ -32,11 +32,17 @@ static unsigned registers_in_reach(const struct soft_cpu *cpu)
 static const struct insn *vzeroupper(struct soft_cpu *cpu, const struct insn *insn)
 {
 	unsigned count = registers_in_reach(cpu);
+	bool zmm = native_host(cpu->native)->opmask;
 
 	native_check(cpu, insn);
-	memset(ymm_high(cpu, 0), 0, 16ul * count);
-	if (native_host(cpu->native)->opmask)
-		memset(zmm_high(cpu, 0), 0, 32ul * count);
+	for (unsigned i = 0; i < count; i++) {
+		if (!cpu->upper_in_use[i])
+			continue;
+		memset(ymm_high(cpu, i), 0, 16);
+		if (zmm)
+			memset(zmm_high(cpu, i), 0, 32);
+		cpu->upper_in_use[i] = 0;
+	}
 	return NEXT(cpu, insn);
 }
 

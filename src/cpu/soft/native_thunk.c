@@ -187,6 +187,16 @@ static void move_use(struct emitter *e, const struct native_form *form, const st
 		move_vector(e, u, form->operation.encoding == OPERATION_LEGACY, store);
 }
 
+/* Tells VZEROUPPER that it has something to clear. */
+static void mark_upper(struct emitter *e, const struct native_form *form, const struct use *u)
+{
+	struct operation o = { .opcode = 0xc6, .imm = { 1 }, .imm_bytes = 1 }; /* mov byte */
+
+	if (u->kind == USE_VECTOR && u->number < 16 && u->width > 16 &&
+	    form->operation.encoding != OPERATION_LEGACY)
+		state_operation(e, o, 0, offsetof(struct soft_cpu, upper_in_use) + u->number);
+}
+
 /* `extension` of 0F AE: 0 FXSAVE64, 1 FXRSTOR64, 2 LDMXCSR, 3 STMXCSR. */
 static void state_0fae(struct emitter *e, uint8_t extension, size_t offset)
 {
@@ -295,9 +305,12 @@ static void emit_exit(struct emitter *e, const struct native_form *form)
 	} else if (form->mxcsr) {
 		mxcsr_leave(e, true);
 	}
-	for (unsigned i = 0; i < form->use_count; i++)
-		if (form->uses[i].write)
-			move_use(e, form, &form->uses[i], true);
+	for (unsigned i = 0; i < form->use_count; i++) {
+		if (!form->uses[i].write)
+			continue;
+		move_use(e, form, &form->uses[i], true);
+		mark_upper(e, form, &form->uses[i]);
+	}
 	if (form->flags_out)
 		flags_store(e);
 	vzeroupper(e);

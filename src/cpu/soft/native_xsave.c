@@ -412,6 +412,7 @@ static const struct insn *restore(struct soft_cpu *cpu, const struct insn *insn,
 	if (compacted ? wanted & header[0] & XCR0_SSE : wanted & (XCR0_SSE | XCR0_AVX))
 		mxcsr_check(cpu, insn, area);
 	restore_legacy(cpu, area, wanted, header[0], compacted);
+	memset(cpu->upper_in_use, 1, sizeof(cpu->upper_in_use));
 	for (unsigned i = 0; i < count; i++)
 		if (wanted & list[i].bit)
 			component_set(cpu, &list[i],
@@ -444,6 +445,7 @@ int native_state_load(struct soft_cpu *cpu)
 	uint64_t present;
 	uint32_t mxcsr;
 
+	memset(cpu->upper_in_use, 1, sizeof(cpu->upper_in_use));
 	memcpy(&present, cpu->xsave + LEGACY_BYTES, sizeof(present));
 	if (!is_zero(cpu->xsave + LEGACY_BYTES + 8, 16))
 		return -EINVAL;
