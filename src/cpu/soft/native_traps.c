@@ -9,12 +9,29 @@
  */
 #include <errno.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 #include <ucontext.h>
 
 #include "base/macros.h"
 #include "cpu/soft/native_thunk_priv.h"
+
+static const int trap_signals[] = { SIGFPE, SIGILL, SIGSEGV, SIGBUS };
+
+/* What handled them before: the process's own last words. Written once, before vCPUs run. */
+static struct sigaction traps_before[ARRAY_SIZE(trap_signals)]; /* see tools/globals.txt */
+
+/* Not ours: whoever was there before gets it when it is raised again. */
+static void hand_back(int number, bool raised_by_instruction)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(trap_signals); i++) {
+		if (trap_signals[i] == number)
+			sigaction(number, &traps_before[i], NULL);
+	}
+	if (!raised_by_instruction)
+		raise(number);
+}
 
 static void trap_handler(int number, siginfo_t *info, void *context)
 {
@@ -32,21 +49,21 @@ static void trap_handler(int number, siginfo_t *info, void *context)
 			return;
 		}
 	}
-	/* Not ours: without a handler it ends the process. */
-	signal(number, SIG_DFL);
-	if (info->si_code <= 0)
-		raise(number);
+	hand_back(number, info->si_code > 0);
 }
 
 int native_traps_install(void)
 {
-	static const int signals[] = { SIGFPE, SIGILL, SIGSEGV, SIGBUS };
 	struct sigaction action = { .sa_sigaction = trap_handler,
 				    .sa_flags = SA_SIGINFO | SA_ONSTACK };
+	struct sigaction before;
 
 	sigemptyset(&action.sa_mask);
-	for (unsigned i = 0; i < ARRAY_SIZE(signals); i++)
-		if (sigaction(signals[i], &action, NULL) < 0)
+	for (unsigned i = 0; i < ARRAY_SIZE(trap_signals); i++) {
+		if (sigaction(trap_signals[i], &action, &before) < 0)
 			return -errno;
+		if (before.sa_sigaction != trap_handler)
+			traps_before[i] = before;
+	}
 	return 0;
 }
