@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Small guest programs, the same binary on every engine: the software engine, KVM (in the KVM box) and QEMU's TCG.
+
+A program prints "ok CHECK" or "not ok CHECK: …" and ends through isa-debug-exit. What fails on an engine must be
+exactly what divergences.txt says.
+"""
+import pathlib
+import re
+import subprocess
+
+import pytest
+
+HERE = pathlib.Path(__file__).resolve().parent
+ENGINES = ("qemu", "soft", "kvm")
+PASSED, FAILED = 33, 35
+
+# Program: seconds it may take. All have two vCPUs, because TCG with one takes liberties with LOCK.
+PROGRAMS = {
+    "exceptions": 30,
+}
+
+CELLA = ["--cpus", "2", "--memory", "64M", "--net", "none", "--serial", "stdio", "--device", "isa-debug-exit", "--device", "pc-testdev"]
+QEMU = ["qemu-system-x86_64", "-machine", "q35", "-accel", "tcg", "-cpu", "max", "-smp", "2", "-m", "64", "-nodefaults", "-display",
+        "none", "-serial", "stdio", "-no-reboot", "-device", "isa-debug-exit,iobase=0xf4,iosize=1", "-device",
+        "pc-testdev", "-device", "pvpanic", "-device", "virtio-rng-pci,disable-legacy=on"]
+
+
+def divergences():
+    """{(program, engine): {check, …}}"""
+    table = {}
+    for line in (HERE / "divergences.txt").read_text().splitlines():
+        if line and not line.startswith("#"):
+            program, check, engines, reason = line.split(None, 3)
+            assert program in PROGRAMS and reason
+            for engine in engines.split(","):
+                table.setdefault((program, engine), set()).add(check)
+    return table
+
+
+def judge(program, engine, output, status):
+    print(output)
+    lines = output.replace("\r", "").splitlines()
+    failed = {re.match(r"not ok ([^:]+)", line).group(1) for line in lines if line.startswith("not ok ")}
+    assert "done" in lines, f"the program did not come to its end (status {status})"
+    assert failed == divergences().get((program, engine), set())
+    assert status == (FAILED if failed else PASSED)
+    assert any(line.startswith("ok ") for line in lines)
+
+
+@pytest.fixture(scope="session")
+def kvm_results(kvmbox, build):
+    """All programs in one stay in the box: {program: (output, status)}"""
+    script = "".join(
+        f"echo '=== {name}'; timeout {seconds} cella run --engine kvm {' '.join(CELLA)} "
+        f"--kernel /guest/{name}.elf </dev/null; echo \"=== status $?\"\n"
+        for name, seconds in PROGRAMS.items())
+    files = [(build / f"tests/guest/{name}.elf", f"/guest/{name}.elf") for name in PROGRAMS]
+    done = kvmbox("sh", "-c", script, files=files, timeout=30 + sum(PROGRAMS.values()))
+    print(done.stderr)
+    found = re.findall(r"=== (\S+)\n(.*?)=== status (\d+)\n", done.stdout.replace("\r", ""), re.DOTALL)
+    return {name: (output, int(status)) for name, output, status in found}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_program(program, engine, build, request):
+    seconds = PROGRAMS[program]
+    image = str(build / f"tests/guest/{program}.elf")
+    if engine == "kvm":
+        results = request.getfixturevalue("kvm_results")
+        assert program in results, "the KVM box did not get there"
+        judge(program, engine, *results[program])
+        return
+    if engine == "qemu":
+        command = [*QEMU, "-kernel", image]
+    else:
+        command = [str(build / "cella"), "run", "--engine", engine, *CELLA, "--kernel", image]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds,
+                          check=False)
+    print(done.stderr)
+    judge(program, engine, done.stdout, done.returncode)
