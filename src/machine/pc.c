@@ -50,6 +50,7 @@ static const struct board_chip chips[] = {
 	{ add_testdev, .extra = MACHINE_PC_TESTDEV },
 	{ add_rng },
 	{ add_disks },
+	{ add_nics },
 };
 
 static const struct acpi_override overrides[] = {

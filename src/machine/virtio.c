@@ -2,12 +2,12 @@
 /* Virtio devices of the configuration, each a function on the PCI bus (see chips.h). */
 #include "machine/chips.h"
 
-#include <errno.h>
 #include <string.h>
 
 #include "base/macros.h"
 #include "machine/machine_priv.h"
 #include "virtio/blk.h"
+#include "virtio/net.h"
 #include "virtio/pci_transport.h"
 #include "virtio/rng.h"
 
@@ -50,6 +50,28 @@ int add_disks(struct machine *machine, const struct board_chip *chip, struct err
 		struct virtio_device *virtio;
 
 		rc = virtio_blk_new(&virtio, disk->id, machine->memory, &options, err);
+		if (!rc)
+			rc = plug(machine, virtio, err);
+	}
+	return rc;
+}
+
+int add_nics(struct machine *machine, const struct board_chip *chip, struct err *err)
+{
+	const struct machine_config *config = machine->config;
+	int rc = 0;
+
+	(void)chip;
+	for (size_t i = 0; i < config->nic_count && !rc; i++) {
+		const struct machine_nic *nic = &config->nics[i];
+		struct virtio_net_options options = {
+			.net = nic->net,
+			.pairs = MIN(config->vcpus, (unsigned)VIRTIO_NET_PAIRS_MAX),
+		};
+		struct virtio_device *virtio;
+
+		memcpy(options.mac, nic->mac, sizeof(options.mac));
+		rc = virtio_net_new(&virtio, nic->id, machine->memory, &options, err);
 		if (!rc)
 			rc = plug(machine, virtio, err);
 	}
