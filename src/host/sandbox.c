@@ -17,8 +17,11 @@
 #include <linux/if_tun.h>
 #include <linux/seccomp.h>
 #include <seccomp.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -27,6 +30,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/log.h"
 #include "base/macros.h"
 #include "host/fd.h"
 
@@ -157,6 +161,10 @@ struct sandbox {
 	struct sock_fprog programs[SANDBOX_THREADS + 1]; /* the last: the whole process */
 };
 
+/* Where the process is in, for threads of pools; see tools/globals.txt. */
+static _Atomic(const struct sandbox *) sandbox_entered;
+static _Thread_local bool sandbox_confined;
+
 static int add_rule(scmp_filter_ctx filter, const struct rule *rule)
 {
 	struct scmp_arg_cmp compare = {
@@ -238,6 +246,7 @@ void sandbox_free(struct sandbox *sandbox)
 {
 	if (!sandbox)
 		return;
+	atomic_store(&sandbox_entered, NULL);
 	for (unsigned i = 0; i <= SANDBOX_THREADS; i++)
 		free(sandbox->programs[i].filter);
 	free(sandbox);
@@ -279,7 +288,10 @@ int sandbox_enter(const struct sandbox *sandbox, struct err *err)
 	if (rc)
 		return rc;
 	rc = install(&sandbox->programs[SANDBOX_THREADS], SECCOMP_FILTER_FLAG_TSYNC);
-	return rc ? err_errno(err, rc, "cannot enter the sandbox") : 0;
+	if (rc)
+		return err_errno(err, rc, "cannot enter the sandbox");
+	atomic_store(&sandbox_entered, sandbox);
+	return 0;
 }
 
 int sandbox_enter_thread(const struct sandbox *sandbox, enum sandbox_thread thread)
@@ -287,6 +299,20 @@ int sandbox_enter_thread(const struct sandbox *sandbox, enum sandbox_thread thre
 	int rc = drop_capabilities();
 
 	return rc ? rc : install(&sandbox->programs[thread], 0);
+}
+
+void sandbox_confine_worker(void)
+{
+	const struct sandbox *sandbox = atomic_load(&sandbox_entered);
+	int rc;
+
+	if (!sandbox || sandbox_confined)
+		return;
+	sandbox_confined = true;
+	rc = sandbox_enter_thread(sandbox, SANDBOX_WORKER);
+	if (rc)
+		log_error("a worker thread keeps the rights of the process: %s",
+			  strerrordesc_np(-rc));
 }
 
 void sandbox_describe(const siginfo_t *info, char *buffer, unsigned size)

@@ -43,6 +43,12 @@ int sandbox_enter(const struct sandbox *sandbox, struct err *err);
  * allocates nothing. 0 or negative errno. */
 int sandbox_enter_thread(const struct sandbox *sandbox, enum sandbox_thread thread);
 
+/*
+ * For threads of pools, which live before sandbox_enter() and have no say in it: before each piece
+ * of work. The first time after sandbox_enter() it enters SANDBOX_WORKER; else it does nothing.
+ */
+void sandbox_confine_worker(void);
+
 /* What a SIGSYS says, in a static form for its handler: "forbidden system call 'execve'". */
 void sandbox_describe(const siginfo_t *info, char *buffer, unsigned size);
 

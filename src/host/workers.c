@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
+#include "host/sandbox.h"
 #include "host/thread.h"
 
 struct workers {
@@ -37,8 +38,10 @@ static void *worker_main(void *ctx)
 {
 	struct work *work;
 
-	while ((work = next_work(ctx)))
+	while ((work = next_work(ctx))) {
+		sandbox_confine_worker();
 		work->run(work);
+	}
 	return NULL;
 }
 

@@ -28,6 +28,7 @@
 #include <cmocka.h>
 
 #include "base/macros.h"
+#include "host/workers.h"
 
 #define WHOLE_PROCESS SANDBOX_THREADS
 
@@ -229,6 +230,33 @@ static void sandbox_entered_with_running_thread_holds_it_too(void **state)
 	assert_int_equal(signal_of_child(run_other_thread, NULL), SIGSYS);
 }
 
+static void call_in_pool(struct work *work)
+{
+	(void)work;
+	call_inet_socket();
+}
+
+/* The process may have sockets, its workers may not, although they started before. */
+static void run_pool(void *ctx)
+{
+	struct work work = { .run = call_in_pool };
+	struct workers *workers;
+
+	(void)ctx;
+	if (workers_new(&workers, "pool", 1, NULL))
+		_exit(1);
+	enter(WHOLE_PROCESS);
+	call_inet_socket();
+	workers_submit(workers, &work);
+	workers_free(workers);
+}
+
+static void sandbox_entered_with_pool_confines_its_threads(void **state)
+{
+	(void)state;
+	assert_int_equal(signal_of_child(run_pool, NULL), SIGSYS);
+}
+
 static void on_sigsys(int number, siginfo_t *info, void *context)
 {
 	char text[128];
@@ -307,6 +335,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(sandbox_entered_only_listed_calls_pass),
 		cmocka_unit_test(sandbox_entered_with_running_thread_holds_it_too),
+		cmocka_unit_test(sandbox_entered_with_pool_confines_its_threads),
 		cmocka_unit_test(sandbox_describe_after_forbidden_call_names_it),
 		cmocka_unit_test(sandbox_drop_privileges_leaves_none),
 		cmocka_unit_test(sandbox_close_inherited_keeps_only_the_one),
