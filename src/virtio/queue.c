@@ -298,7 +298,7 @@ bool virtqueue_ok(const struct virtqueue *queue)
 	bool packed = queue->layout == &virtqueue_packed;
 
 	if (queue->enabled != (queue->layout != NULL) || queue->in_flight > queue->size_max ||
-	    queue->turn || queue->unpublished)
+	    queue->turn || (queue->unpublished && virtqueue_ready(queue)))
 		return false;
 	if (!queue->enabled)
 		return true;

@@ -97,7 +97,9 @@ static void stream_run(struct machine *m, const uint8_t *data, size_t size)
 {
 	struct state_stream in = state_stream_reader(data, size), out = { 0 };
 
-	(void)device_load(&m->rng->device, &in, NULL);
+	/* A device that was loaded in part is of no use but to be reset. */
+	if (device_load(&m->rng->device, &in, NULL))
+		device_reset(&m->rng->device);
 	virtio_device_resume(&m->rng->device);
 	check(!device_save(&m->rng->device, &out));
 	state_stream_fini(&out);
