@@ -33,6 +33,7 @@
 #include "base/log.h"
 #include "base/macros.h"
 #include "host/fd.h"
+#include "host/landlock_priv.h"
 
 enum {
 	LOOP = 1u << SANDBOX_LOOP,
@@ -159,6 +160,7 @@ static const struct rule rules[] = {
 
 struct sandbox {
 	struct sock_fprog programs[SANDBOX_THREADS + 1]; /* the last: the whole process */
+	int files; /* rules of Landlock; negative: the kernel has none */
 };
 
 /* Where the process is in, for threads of pools; see tools/globals.txt. */
@@ -230,6 +232,8 @@ int sandbox_new(struct sandbox **ret_sandbox, struct err *err)
 	struct sandbox *sandbox = calloc(1, sizeof(*sandbox));
 	int rc = sandbox ? 0 : -ENOMEM;
 
+	if (sandbox)
+		sandbox->files = landlock_new();
 	for (unsigned i = 0; i < SANDBOX_THREADS && !rc; i++)
 		rc = compile(&sandbox->programs[i], 1u << i);
 	if (!rc)
@@ -249,7 +253,17 @@ void sandbox_free(struct sandbox *sandbox)
 	atomic_store(&sandbox_entered, NULL);
 	for (unsigned i = 0; i <= SANDBOX_THREADS; i++)
 		free(sandbox->programs[i].filter);
+	if (sandbox->files >= 0)
+		close(sandbox->files);
 	free(sandbox);
+}
+
+int sandbox_allow(struct sandbox *sandbox, const char *folder, unsigned access, struct err *err)
+{
+	int rc = sandbox->files < 0 ? 0 : landlock_allow(sandbox->files, folder, access);
+
+	return rc && rc != -ENOENT ? err_errno(err, rc, "cannot let '%s' into the sandbox", folder)
+				   : 0;
 }
 
 /* All capability sets of the calling thread. */
@@ -287,7 +301,10 @@ int sandbox_enter(const struct sandbox *sandbox, struct err *err)
 
 	if (rc)
 		return rc;
-	rc = install(&sandbox->programs[SANDBOX_THREADS], SECCOMP_FILTER_FLAG_TSYNC);
+	if (sandbox->files >= 0)
+		rc = landlock_enter(sandbox->files);
+	if (!rc)
+		rc = install(&sandbox->programs[SANDBOX_THREADS], SECCOMP_FILTER_FLAG_TSYNC);
 	if (rc)
 		return err_errno(err, rc, "cannot enter the sandbox");
 	atomic_store(&sandbox_entered, sandbox);

@@ -30,6 +30,18 @@ struct sandbox;
 int sandbox_new(struct sandbox **ret_sandbox, struct err *err);
 void sandbox_free(struct sandbox *sandbox);
 
+enum {
+	SANDBOX_READ = 1u << 0,
+	SANDBOX_REMOVE = 1u << 1,
+};
+
+/*
+ * After sandbox_enter() the caller's thread may still open files below `folder` for reading, or
+ * remove them. Nothing else is reached by name, where the kernel can see to that (Landlock). A
+ * folder that does not exist needs no rule.
+ */
+int sandbox_allow(struct sandbox *sandbox, const char *folder, unsigned access, struct err *err);
+
 /* For good: no new privileges, no core dumps, and no capabilities of the calling thread. */
 int sandbox_drop_privileges(struct err *err);
 

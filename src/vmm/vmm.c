@@ -10,6 +10,7 @@
 
 #include "api/control.h"
 #include "api/schema.h"
+#include "base/cleanup.h"
 #include "base/log.h"
 #include "base/macros.h"
 #include "host/clock.h"
@@ -181,6 +182,58 @@ static void describe(struct vmm *vmm)
 	backends_describe(&vmm->backends, &vmm->description);
 }
 
+/* Lets the folder of `path` into the sandbox. */
+static int allow_folder_of(struct vmm *vmm, const char *path, unsigned access, struct err *err)
+{
+	const char *slash = strrchr(path, '/');
+	AUTO_FREE char *folder =
+		slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
+
+	return folder ? sandbox_allow(vmm->sandbox, folder, access, err)
+		      : err_errno(err, ENOMEM, "cannot prepare the sandbox");
+}
+
+/* Sockets are removed at the end. */
+static int allow_sockets(struct vmm *vmm, const json_t *specs, struct err *err)
+{
+	static const char prefix[] = "unix=";
+	size_t index;
+	json_t *spec;
+	int rc = 0;
+
+	json_array_foreach(specs, index, spec)
+	{
+		const char *text = json_string_value(spec);
+
+		if (!rc && !strncmp(text, prefix, strlen(prefix)))
+			rc = allow_folder_of(vmm, text + strlen(prefix), SANDBOX_REMOVE, err);
+	}
+	return rc;
+}
+
+/* What is still reached by name when the guest runs. */
+static int allow_files(struct vmm *vmm, struct err *err)
+{
+	static const char resolver[] = "/etc/resolv.conf";
+	AUTO_FREE char *resolver_target = realpath(resolver, NULL);
+	const char *socket = schema_string(vmm->config, "control");
+	int rc = 0;
+
+	/* User networks look for the host's name servers again and again; the file may be replaced.
+	 */
+	if (vmm->backends.nic_count)
+		rc = allow_folder_of(vmm, resolver, SANDBOX_READ, err);
+	if (!rc && vmm->backends.nic_count && resolver_target)
+		rc = allow_folder_of(vmm, resolver_target, SANDBOX_READ, err);
+	if (!rc && socket)
+		rc = allow_folder_of(vmm, socket, SANDBOX_REMOVE, err);
+	if (!rc)
+		rc = allow_sockets(vmm, json_object_get(vmm->config, "serials"), err);
+	if (!rc)
+		rc = allow_sockets(vmm, json_object_get(vmm->config, "consoles"), err);
+	return rc;
+}
+
 int vmm_init(struct vmm *vmm, json_t *config, const struct engine_choice *engine, struct err *err)
 {
 	const char *socket = schema_string(config, "control");
@@ -198,6 +251,8 @@ int vmm_init(struct vmm *vmm, json_t *config, const struct engine_choice *engine
 	/* Nobody is served before the loop runs. */
 	if (!rc && socket)
 		rc = control_open(&vmm->control, vmm, socket, err);
+	if (!rc)
+		rc = allow_files(vmm, err);
 	if (rc)
 		return rc;
 	describe(vmm);

@@ -14,6 +14,7 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -21,6 +22,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -257,6 +259,47 @@ static void sandbox_entered_with_pool_confines_its_threads(void **state)
 	assert_int_equal(signal_of_child(run_pool, NULL), SIGSYS);
 }
 
+/* Of two files only the one in the folder that was let in can be read, and only it removed. */
+static void run_files(void *ctx)
+{
+	struct sandbox *sandbox;
+	const char *inside = ctx;
+
+	if (sandbox_new(&sandbox, NULL) ||
+	    sandbox_allow(sandbox, inside, SANDBOX_READ | SANDBOX_REMOVE, NULL) ||
+	    sandbox_allow(sandbox, "/nonexistent", SANDBOX_READ, NULL) ||
+	    sandbox_enter(sandbox, NULL) || chdir(inside))
+		_exit(1);
+	if (open("file", O_RDONLY) < 0 || open("../file", O_RDONLY) >= 0 || errno != EACCES ||
+	    unlink("../file") == 0 || errno != EACCES || unlink("file"))
+		_exit(2);
+}
+
+static bool kernel_has_landlock(void)
+{
+	return syscall(SYS_landlock_create_ruleset, NULL, 0, 1) > 0;
+}
+
+static void sandbox_allow_folder_leaves_only_its_files(void **state)
+{
+	char folder[] = "/tmp/cella-test-XXXXXX";
+	char path[64];
+
+	(void)state;
+	assert_non_null(mkdtemp(folder));
+	assert_int_equal(chdir(folder), 0);
+	assert_int_equal(mkdir("in", 0700), 0);
+	fclose(fopen("file", "w"));
+	fclose(fopen("in/file", "w"));
+	snprintf(path, sizeof(path), "%s/in", folder);
+	if (kernel_has_landlock())
+		assert_int_equal(signal_of_child(run_files, path), 0);
+	unlink("in/file");
+	assert_int_equal(unlink("file"), 0);
+	assert_int_equal(rmdir("in"), 0);
+	assert_int_equal(rmdir(folder), 0);
+}
+
 static void on_sigsys(int number, siginfo_t *info, void *context)
 {
 	char text[128];
@@ -336,6 +379,7 @@ int main(void)
 		cmocka_unit_test(sandbox_entered_only_listed_calls_pass),
 		cmocka_unit_test(sandbox_entered_with_running_thread_holds_it_too),
 		cmocka_unit_test(sandbox_entered_with_pool_confines_its_threads),
+		cmocka_unit_test(sandbox_allow_folder_leaves_only_its_files),
 		cmocka_unit_test(sandbox_describe_after_forbidden_call_names_it),
 		cmocka_unit_test(sandbox_drop_privileges_leaves_none),
 		cmocka_unit_test(sandbox_close_inherited_keeps_only_the_one),
