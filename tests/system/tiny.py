@@ -3,6 +3,11 @@
 import struct
 
 HALT = b"\xfa\xf4\xeb\xfd"  # cli; hlt; jmp to the hlt
+# Sends every byte that the first serial port receives back.
+ECHO = bytes.fromhex("66 ba fd 03  ec  a8 01  74 f7"      # mov dx, 0x3fd; wait: in al, dx; test al, 1; jz wait
+                     "66 ba f8 03  ec  ee  eb ef")        # mov dx, 0x3f8; in al, dx; out dx, al; jmp to the start
+DEBUG_EXIT = bytes.fromhex("66 ba f4 00  b0 15  ee") + HALT  # mov dx, 0xf4; mov al, 0x15; out dx, al
+TRIPLE_FAULT = bytes.fromhex("0f 01 1d 02 00 00 00  0f 0b") + bytes(10)  # lidt of an empty table; ud2
 LOAD_ADDRESS = 0x100000
 
 
