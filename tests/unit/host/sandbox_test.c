@@ -265,10 +265,10 @@ static void run_files(void *ctx)
 	struct sandbox *sandbox;
 	const char *inside = ctx;
 
-	if (sandbox_new(&sandbox, NULL) ||
+	if (chdir(inside) || sandbox_new(&sandbox, NULL) ||
 	    sandbox_allow(sandbox, inside, SANDBOX_READ | SANDBOX_REMOVE, NULL) ||
 	    sandbox_allow(sandbox, "/nonexistent", SANDBOX_READ, NULL) ||
-	    sandbox_enter(sandbox, NULL) || chdir(inside))
+	    sandbox_enter(sandbox, NULL))
 		_exit(1);
 	if (open("file", O_RDONLY) < 0 || open("../file", O_RDONLY) >= 0 || errno != EACCES ||
 	    unlink("../file") == 0 || errno != EACCES || unlink("file"))
