@@ -49,6 +49,7 @@ struct acpi_pm {
 	struct paced_timer timer;
 
 	uint16_t status, enable, control;
+	bool rtc_alarm; /* level of the input */
 	uint8_t gpe_status[GPE_BYTES], gpe_enable[GPE_BYTES];
 	uint8_t command[COMMAND_PORTS];
 	uint64_t evaluated; /* timer tick up to which EVENT_TIMER was raised */
@@ -217,6 +218,24 @@ void acpi_pm_power_button(struct acpi_pm *pm)
 	acpi_pm_update(pm);
 }
 
+static void set_rtc_alarm(void *ctx, unsigned number, bool level)
+{
+	struct acpi_pm *pm = ctx;
+
+	(void)number;
+	LOCK_SCOPE(&pm->device.lock);
+	if (level && !pm->rtc_alarm) {
+		pm->status |= EVENT_RTC;
+		acpi_pm_update(pm);
+	}
+	pm->rtc_alarm = level;
+}
+
+struct irq_line acpi_pm_rtc_alarm(struct acpi_pm *pm)
+{
+	return (struct irq_line){ .set = set_rtc_alarm, .ctx = pm };
+}
+
 void acpi_pm_gpe(struct acpi_pm *pm, unsigned number)
 {
 	check(number < pm->config.gpes);
@@ -263,6 +282,7 @@ static const struct state_field acpi_pm_fields[] = {
 	STATE_FIELD(struct acpi_pm, status),
 	STATE_FIELD(struct acpi_pm, enable),
 	STATE_FIELD(struct acpi_pm, control),
+	STATE_FIELD(struct acpi_pm, rtc_alarm),
 	STATE_RAW(struct acpi_pm, gpe_status),
 	STATE_RAW(struct acpi_pm, gpe_enable),
 	STATE_RAW(struct acpi_pm, command),

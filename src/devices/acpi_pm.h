@@ -41,5 +41,8 @@ struct device *acpi_pm_device(struct acpi_pm *pm);
 /* Somebody presses the power button. Any thread. */
 void acpi_pm_power_button(struct acpi_pm *pm);
 
+/* Where the RTC's alarm connects: its rising edge is the RTC event. */
+struct irq_line acpi_pm_rtc_alarm(struct acpi_pm *pm);
+
 /* General-purpose event `number` happened. Any thread. */
 void acpi_pm_gpe(struct acpi_pm *pm, unsigned number);

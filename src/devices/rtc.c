@@ -72,7 +72,7 @@ struct rtc {
 	struct device device;
 	struct machine_clock *clock;
 	struct bus_region region;
-	struct irq_line irq;
+	struct irq_line irq, alarm;
 	int64_t (*wall_ns)(void);
 	struct paced_timer timer;
 	uint64_t origin_ns; /* wall clock at machine time 0 */
@@ -294,6 +294,7 @@ static void rtc_update(struct rtc *rtc, uint64_t now_ns)
 
 	rtc->cmos[RTC_C] = (rtc->cmos[RTC_C] & ~C_REQUEST) | (request ? C_REQUEST : 0);
 	irq_set(&rtc->irq, request);
+	irq_set(&rtc->alarm, rtc->cmos[RTC_B] & rtc->cmos[RTC_C] & C_ALARM);
 	paced_timer_set(&rtc->timer, next_event_ns(rtc, now_ns));
 }
 
@@ -528,6 +529,7 @@ int rtc_new(struct rtc **ret_rtc, const struct rtc_config *config, struct err *e
 	device_init(&rtc->device, &rtc_ops, "rtc");
 	rtc->clock = config->clock;
 	rtc->irq = config->irq;
+	rtc->alarm = config->alarm;
 	rtc->wall_ns = config->wall_ns ? config->wall_ns : system_wall_ns;
 	paced_timer_init(&rtc->timer, config->clock, rtc_expired, rtc);
 	follow_host(rtc);

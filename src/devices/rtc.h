@@ -17,6 +17,7 @@ struct rtc_config {
 	struct bus *ports;
 	struct machine_clock *clock;
 	struct irq_line irq;
+	struct irq_line alarm; /* high while the alarm interrupts; for ACPI's RTC event */
 	/* The host's wall clock in nanoseconds since 1970; NULL: the system's, UTC. */
 	int64_t (*wall_ns)(void);
 };

@@ -203,7 +203,11 @@ static void describe_memory(struct rtc *rtc, const struct memory *memory)
 
 int add_rtc(struct machine *machine, const struct board_chip *chip, struct err *err)
 {
-	struct rtc_config config = { .ports = machine->ports, .clock = &machine->clock };
+	struct rtc_config config = {
+		.ports = machine->ports,
+		.clock = &machine->clock,
+		.alarm = machine->pm ? acpi_pm_rtc_alarm(machine->pm) : (struct irq_line){ 0 },
+	};
 	struct rtc *rtc;
 	int rc = connect_legacy(machine, 1, chip->resources.irqs[0], &config.irq, err);
 

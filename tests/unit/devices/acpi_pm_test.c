@@ -95,6 +95,25 @@ static void acpi_pm_timer_interrupts_when_its_high_bit_changes(void **unused)
 	board_fini(&board);
 }
 
+static void acpi_pm_rtc_alarm_is_an_event(void **unused)
+{
+	struct board board;
+
+	(void)unused;
+	board_init_named(&board, "acpi-pm");
+	board_out(&board, COMMAND, 2);
+	out16(&board, ENABLE, 0x400);
+	irq_set(&board.inputs[0], true);
+	assert_true(board.lines[SCI].level);
+	out16(&board, STATUS, 0x400);
+	irq_set(&board.inputs[0], true);
+	assert_false(board.lines[SCI].level);
+	irq_set(&board.inputs[0], false);
+	irq_set(&board.inputs[0], true);
+	assert_true(board.lines[SCI].level);
+	board_fini(&board);
+}
+
 static void acpi_pm_general_purpose_events_have_a_bit_each(void **unused)
 {
 	struct board board;
@@ -121,6 +140,7 @@ int main(void)
 		cmocka_unit_test(acpi_pm_sleep_type_5_switches_off),
 		cmocka_unit_test(acpi_pm_timer_counts_at_its_rate),
 		cmocka_unit_test(acpi_pm_timer_interrupts_when_its_high_bit_changes),
+		cmocka_unit_test(acpi_pm_rtc_alarm_is_an_event),
 		cmocka_unit_test(acpi_pm_general_purpose_events_have_a_bit_each),
 	};
 

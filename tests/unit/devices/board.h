@@ -314,6 +314,7 @@ static inline int create_rtc(struct board *board, struct err *err)
 		.ports = board->ports,
 		.clock = &board->clock,
 		.irq = board_line(board, 8),
+		.alarm = board_line(board, 9),
 		.wall_ns = board_wall_ns,
 	};
 	int rc = rtc_new(&board->rtc, &config, err);
@@ -403,9 +404,11 @@ static inline int create_acpi_pm(struct board *board, struct err *err)
 	};
 	int rc = acpi_pm_new(&board->pm, &config, err);
 
-	if (!rc)
-		board->device = acpi_pm_device(board->pm);
-	return rc;
+	if (rc)
+		return rc;
+	board->device = acpi_pm_device(board->pm);
+	board->inputs[board->input_count++] = acpi_pm_rtc_alarm(board->pm);
+	return 0;
 }
 
 static inline void poke_acpi_pm(struct board *board, uint32_t value)

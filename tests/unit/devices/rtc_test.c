@@ -155,9 +155,11 @@ static void rtc_interrupts_come_on_time(void **unused)
 		assert_false(board.lines[8].level);
 		board_advance(&board, 1);
 		assert_true(board.lines[8].level);
+		assert_int_equal(board.lines[9].level, rows[i].enable == ALARM);
 		/* Reading register C ends it. */
 		assert_int_equal(get(&board, C) & (0x80 | rows[i].enable), 0x80 | rows[i].enable);
 		assert_false(board.lines[8].level);
+		assert_false(board.lines[9].level);
 		assert_int_equal(get(&board, C), 0);
 		board_fini(&board);
 	}
