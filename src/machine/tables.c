@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What firmware would have left for an operating system: memory map, ACPI and SMBIOS tables,
- * level-triggered inputs.
+ * level-triggered inputs, and the words of
+ * the BIOS data area that are still read.
  *
  * ACPI's tables lie at the end of RAM below 4 GiB, because their size grows with the processors;
  * the root pointer and SMBIOS lie where operating systems search. Loop thread, no vCPU runs.
@@ -12,9 +13,11 @@
 #include <stdlib.h>
 
 #include "base/bits.h"
+#include "base/bytes.h"
 #include "base/cleanup.h"
 #include "base/macros.h"
 #include "firmware/smbios.h"
+#include "machine/chips.h"
 
 #define ACPI_ALIGN (64 * KIB)
 /* Machines smaller than this have no room for a kernel beside the tables. */
@@ -143,6 +146,36 @@ int machine_tables_build(struct machine *machine, struct err *err)
 	return 0;
 }
 
+/* The BIOS data area: words that operating systems still read. Spec: IBM PS/2 BIOS Interface,
+ * section 3. */
+enum {
+	BDA_COM_PORTS = 0x400, /* four */
+	BDA_EBDA_SEGMENT = 0x40e,
+	BDA_BASE_KIB = 0x413,
+};
+
+static int write_bios_data(struct machine *machine)
+{
+	const struct board_chip *chips = machine->board->chips;
+	uint32_t ebda = machine->board->ebda_base;
+	uint8_t ebda_kib = (uint8_t)((640 * KIB - ebda) / KIB);
+	uint8_t ports[2 * MACHINE_SERIALS] = { 0 }, segment[2], base[2];
+	int rc;
+
+	for (size_t i = 0; i < machine->board->chip_count; i++) {
+		if (chips[i].add == add_uart)
+			le16_put(ports + 2 * chips[i].index, chips[i].resources.io[0].base);
+	}
+	le16_put(segment, (uint16_t)(ebda >> 4));
+	le16_put(base, (uint16_t)(ebda / KIB));
+	rc = memory_write(machine->memory, GPA(BDA_COM_PORTS), ports, sizeof(ports));
+	if (!rc)
+		rc = memory_write(machine->memory, GPA(BDA_EBDA_SEGMENT), segment, sizeof(segment));
+	if (!rc)
+		rc = memory_write(machine->memory, GPA(BDA_BASE_KIB), base, sizeof(base));
+	return rc ? rc : memory_write(machine->memory, GPA(ebda), &ebda_kib, sizeof(ebda_kib));
+}
+
 int machine_tables_write(struct machine *machine, struct err *err)
 {
 	const struct machine_tables *tables = &machine->tables;
@@ -152,7 +185,10 @@ int machine_tables_write(struct machine *machine, struct err *err)
 
 	bus_write(machine->ports, BOARD_ELCR_PORT, board->level_irqs & 0xff, 1);
 	bus_write(machine->ports, BOARD_ELCR_PORT + 1, board->level_irqs >> 8, 1);
-	rc = memory_write(memory, GPA(board->rsdp_address), tables->rsdp, sizeof(tables->rsdp));
+	rc = write_bios_data(machine);
+	if (!rc)
+		rc = memory_write(memory, GPA(board->rsdp_address), tables->rsdp,
+				  sizeof(tables->rsdp));
 	if (!rc)
 		rc = memory_write(memory, GPA(tables->acpi_base), tables->acpi.text,
 				  tables->acpi.length);

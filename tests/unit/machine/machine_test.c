@@ -431,6 +431,9 @@ static void kernel_is_loaded_anew_by_reset(void **state)
 	assert_int_equal(byte, 0xf4);
 	assert_memory_equal(memory_map(memory, GPA(0xe0000), 8), "RSD PTR ", 8);
 	assert_memory_equal(memory_map(memory, GPA(0xf0000), 5), "_SM3_", 5);
+	assert_int_equal(le16_get(memory_map(memory, GPA(0x402), 2)), 0x2f8);
+	assert_int_equal(le16_get(memory_map(memory, GPA(0x40e), 2)), 0x9fc0);
+	assert_int_equal(le16_get(memory_map(memory, GPA(0x413), 2)), 639);
 	fixture_fini(&f);
 }
 
