@@ -51,6 +51,7 @@ static const struct board_chip chips[] = {
 	{ add_rng },
 	{ add_disks },
 	{ add_nics },
+	{ add_consoles },
 };
 
 static const struct acpi_override overrides[] = {

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What firmware would have left for an operating system: memory map, ACPI and SMBIOS tables,
- * level-triggered inputs, and the words of
- * the BIOS data area that are still read.
+ * level-triggered inputs, and the words of the BIOS data area that are still read.
  *
  * ACPI's tables lie at the end of RAM below 4 GiB, because their size grows with the processors;
  * the root pointer and SMBIOS lie where operating systems search. Loop thread, no vCPU runs.

@@ -7,6 +7,7 @@
 #include "base/macros.h"
 #include "machine/machine_priv.h"
 #include "virtio/blk.h"
+#include "virtio/console.h"
 #include "virtio/net.h"
 #include "virtio/pci_transport.h"
 #include "virtio/rng.h"
@@ -72,6 +73,28 @@ int add_nics(struct machine *machine, const struct board_chip *chip, struct err 
 
 		memcpy(options.mac, nic->mac, sizeof(options.mac));
 		rc = virtio_net_new(&virtio, nic->id, machine->memory, &options, err);
+		if (!rc)
+			rc = plug(machine, virtio, err);
+	}
+	return rc;
+}
+
+int add_consoles(struct machine *machine, const struct board_chip *chip, struct err *err)
+{
+	const struct machine_config *config = machine->config;
+	int rc = 0;
+
+	(void)chip;
+	for (size_t i = 0; i < config->console_count && !rc; i++) {
+		const struct machine_console *console = &config->consoles[i];
+		struct virtio_console_port port = {
+			.chardev = console->chardev,
+			.name = console->id,
+			.console = true,
+		};
+		struct virtio_device *virtio;
+
+		rc = virtio_console_new(&virtio, console->id, machine->memory, &port, 1, err);
 		if (!rc)
 			rc = plug(machine, virtio, err);
 	}
