@@ -14,10 +14,12 @@
 #include <linux/if_tun.h>
 #include <net/if.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -50,6 +52,7 @@ struct tap_queue {
 struct tap {
 	struct net_backend net; /* first */
 	char name[IFNAMSIZ];
+	int claim_fd; /* see claim() */
 	unsigned offloads;
 	unsigned queue_count;
 	struct tap_queue queues[];
@@ -246,6 +249,8 @@ static void tap_close(struct net_backend *net)
 			close(queue->source.fd);
 		free(queue->frame);
 	}
+	if (tap->claim_fd >= 0)
+		close(tap->claim_fd);
 	free(tap);
 }
 
@@ -274,6 +279,26 @@ static int explain(const struct tap *tap, int code, struct err *err)
 	else if (code == ENOENT || code == ENODEV)
 		err_hint(err, "load the kernel module: sudo modprobe tun");
 	return -code;
+}
+
+/*
+ * The kernel lets anybody add queues to a multi-queue interface, and would share its frames out
+ * between two machines. An abstract socket has a name in the same network namespace as the
+ * interface, and ends with the process. 0 or a positive errno.
+ */
+static int claim(struct tap *tap)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int length = snprintf(address.sun_path + 1, sizeof(address.sun_path) - 1, "cella-tap-%s",
+			      tap->name);
+
+	tap->claim_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (tap->claim_fd < 0)
+		return errno;
+	if (!bind(tap->claim_fd, (struct sockaddr *)&address,
+		  (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)length)))
+		return 0;
+	return errno == EADDRINUSE ? EBUSY : errno;
 }
 
 /* Opens one queue of the interface; 0 or a positive errno. */
@@ -376,6 +401,7 @@ int net_tap_open(const char *name, unsigned queues, struct loop *loop, struct ne
 	if (!tap)
 		return err_errno(err, ENOMEM, "cannot open tap '%s'", name);
 	tap->net = (struct net_backend){ .ops = &tap_ops, .loop = loop };
+	tap->claim_fd = -1;
 	memcpy(tap->name, name, strlen(name) + 1);
 	for (unsigned i = 0; i < queues; i++)
 		tap->queues[i] = (struct tap_queue){
@@ -385,7 +411,9 @@ int net_tap_open(const char *name, unsigned queues, struct loop *loop, struct ne
 			.task.run = run,
 		};
 	exists = if_nametoindex(name);
-	rc = open_queues(tap, queues);
+	rc = claim(tap);
+	if (!rc)
+		rc = open_queues(tap, queues);
 	if (rc) {
 		rc = explain(tap, rc, err);
 	} else {
