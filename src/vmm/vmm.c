@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "api/control.h"
@@ -239,6 +240,9 @@ int vmm_init(struct vmm *vmm, json_t *config, const struct engine_choice *engine
 	const char *socket = schema_string(config, "control");
 	int rc;
 
+	/* The first use of calendar time reads the time zone, which no thread may when the guest
+	 * runs. */
+	tzset();
 	*vmm = (struct vmm){ .config = config, .engine = *engine, .signals = { .fd = -1 } };
 	list_init(&vmm->backends.attachable.list);
 	rc = sandbox_new(&vmm->sandbox, err);

@@ -129,7 +129,7 @@ def test_client_prints_results_and_refusals(tmp_path):
 
 @pytest.mark.parametrize("code,arguments,status", [
     (tiny.DEBUG_EXIT, ["--device", "isa-debug-exit"], (0x15 << 1) | 1),
-    (tiny.TRIPLE_FAULT, [], 2),
+    (tiny.TRIPLE_FAULT, ["--log", "error"], 2),
 ])
 def test_end_gives_its_status(tmp_path, code, arguments, status):
     kernel = tiny.tiny_kernel(tmp_path / "kernel", code)
