@@ -217,7 +217,8 @@ int config_parse_mac(const char *text, uint8_t ret_mac[6], struct err *err)
 	uint8_t mac[6];
 	int used = 0;
 
-	if (strlen(text) != 17 ||
+	/* The scan alone would take signs and blanks. */
+	if (strlen(text) != 17 || text[strspn(text, "0123456789abcdefABCDEF:")] ||
 	    sscanf(text, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx%n", &mac[0], &mac[1], &mac[2],
 		   &mac[3], &mac[4], &mac[5], &used) != 6 ||
 	    used != 17)

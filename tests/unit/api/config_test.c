@@ -103,6 +103,8 @@ static const struct {
 	  "1 to 15 characters" },
 	{ "{\"nets\": [{\"kind\": \"user\", \"mac\": \"52:54:00:12:34\"}]}",
 	  "must be a MAC address" },
+	{ "{\"nets\": [{\"kind\": \"user\", \"mac\": \"52:54:00:12:34:+5\"}]}",
+	  "must be a MAC address" },
 	{ "{\"nets\": [{\"kind\": \"user\", \"mac\": \"52:54:00:12:34:5g\"}]}",
 	  "must be a MAC address" },
 	{ "{\"nets\": [{\"kind\": \"user\", \"mac\": \"53:54:00:12:34:56\"}]}", "multicast" },
