@@ -10,7 +10,8 @@
  * Invariants: writable configuration bits only; a line is high exactly while a level-triggered
  * timer on it has its status bit and is enabled, or a legacy input passes through.
  * Threads: vCPUs (MMIO), the loop (timer), any (legacy inputs), under the device's lock, which
- * comes after those of PIT and RTC. Spec: IA-PC HPET 1.0a.
+ * comes after those of PIT and RTC.
+ * Spec: IA-PC HPET 1.0a.
  */
 #include "devices/hpet.h"
 

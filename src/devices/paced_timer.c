@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A deadline is pushed out to the earliest time that the last expiry allows. */
 #include "devices/paced_timer.h"
 
 #include "base/macros.h"

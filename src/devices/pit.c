@@ -311,25 +311,28 @@ static void channel_set_control(struct pit_channel *channel, uint8_t value)
 	channel->status_latched = false;
 }
 
+static void set_irq(struct pit *pit, bool level)
+{
+	if (level == pit->irq_level)
+		return;
+	pit->irq_level = level;
+	irq_set(&pit->irq, level);
+}
+
 /* Delivers what channel 0's output did since the last time; arms the timer for its next edge. */
 static void pit_update(struct pit *pit, uint64_t now_ns)
 {
 	struct pit_channel *channel = &pit->channels[0];
 	uint64_t now = ticks_at(now_ns, PIT_HZ);
 	uint64_t next;
-	bool level;
 
-	if (pit->irq_level && channel_next_rise(channel, pit->evaluated) <= now) {
-		pit->irq_level = false;
-		irq_set(&pit->irq, false);
+	if (channel_next_rise(channel, pit->evaluated) <= now) {
+		set_irq(pit, false);
+		set_irq(pit, true);
 	}
-	if (channel_next_rise(channel, pit->evaluated) <= now)
-		irq_set(&pit->irq, true);
 	channel_catch_up(channel, now);
 	pit->evaluated = now;
-	level = channel_output(channel, now);
-	pit->irq_level = level;
-	irq_set(&pit->irq, level);
+	set_irq(pit, channel_output(channel, now));
 	next = pit->in_use ? channel_next_rise(channel, now) : NO_TICK;
 	paced_timer_set(&pit->timer,
 			next == NO_TICK ? PACED_TIMER_NEVER : ticks_to_ns(next, PIT_HZ));

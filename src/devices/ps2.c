@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * PS/2 devices as tables of commands and answers.
+ *
+ * Spec: IBM PS/2 Technical Reference, "Keyboard" and "Mouse".
+ */
 #include "devices/ps2.h"
 
 #include <string.h>
