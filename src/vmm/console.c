@@ -72,12 +72,18 @@ static const char *console_path(struct chardev *chardev)
 	return chardev_path(console_of(chardev)->inner);
 }
 
+static bool console_size(struct chardev *chardev, uint16_t *ret_columns, uint16_t *ret_rows)
+{
+	return chardev_size(console_of(chardev)->inner, ret_columns, ret_rows);
+}
+
 static const struct chardev_ops console_ops = {
 	.name = "console",
 	.write = console_write,
 	.receive_ready = console_receive_ready,
 	.close = console_close,
 	.path = console_path,
+	.size = console_size,
 };
 
 /* The next stretch of output for the viewers, copied out of the ring. */
@@ -146,6 +152,7 @@ static void inner_connected(void *ctx, bool connected)
 {
 	struct console *console = ctx;
 
+	console->chardev.connected = connected;
 	if (console->chardev.receiver.connected)
 		console->chardev.receiver.connected(console->chardev.receiver.ctx, connected);
 }
@@ -160,6 +167,7 @@ int console_new(struct console **ret_console, const char *id, struct chardev *in
 	console->chardev.ops = &console_ops;
 	console->chardev.loop = loop;
 	console->inner = inner;
+	console->chardev.connected = !inner;
 	console->task.run = run;
 	snprintf(console->id, sizeof(console->id), "%s", id);
 	list_init(&console->node);
