@@ -15,12 +15,20 @@
 uint64_t ea_legacy(struct soft_cpu *cpu, const struct insn *insn, uint64_t offset, unsigned size,
 		   bool write);
 
+/* Linear address of `size` bytes at an offset in a segment, in any mode; raises #GP(0) or #SS(0).
+ */
+uint64_t segment_linear(struct soft_cpu *cpu, const struct insn *insn, unsigned seg,
+			uint64_t offset, unsigned size, bool write);
+
 /* The memory operand's offset in its segment, before it is cut to the address size. */
 static inline uint64_t ea_offset(struct soft_cpu *cpu, const struct insn *insn)
 {
 	return *reg64(cpu, insn->base) + (*reg64(cpu, insn->index) << insn->scale) +
 	       (uint64_t)(int64_t)insn->disp;
 }
+
+/* The same, cut. */
+uint64_t ea_cut(struct soft_cpu *cpu, const struct insn *insn);
 
 /* The linear address of the memory operand of `size` bytes; `plus` is added to the offset. */
 static inline uint64_t ea_linear_plus(struct soft_cpu *cpu, const struct insn *insn, uint64_t plus,
@@ -137,6 +145,9 @@ void *rmw_begin_slow(struct soft_cpu *cpu, const struct insn *insn, uint64_t lin
 		     bool locked);
 void rmw_end_slow(struct soft_cpu *cpu, const struct insn *insn);
 
+/* Lets go of the split lock, if a locked access was left by a fault. */
+void scratch_unlock(struct soft_cpu *cpu);
+
 static inline void *rmw_begin(struct soft_cpu *cpu, const struct insn *insn, uint64_t linear,
 			      unsigned size, bool locked)
 {
@@ -158,3 +169,7 @@ static inline void rmw_end(struct soft_cpu *cpu, const struct insn *insn, const 
 uint64_t system_load(struct soft_cpu *cpu, const struct insn *insn, uint64_t linear, unsigned size);
 void system_store(struct soft_cpu *cpu, const struct insn *insn, uint64_t linear, uint64_t value,
 		  unsigned size);
+
+/* Where code at `linear` is on the host, with fetch rights; NULL: not in RAM. Raises with rip as it
+ * is. */
+const uint8_t *fetch_host(struct soft_cpu *cpu, uint64_t linear);

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdalign.h>
 #include <stdatomic.h>
@@ -24,6 +25,7 @@
 
 struct soft_engine;
 struct block_cache;
+struct jump_entry;
 struct lapic;
 
 /*
@@ -44,7 +46,7 @@ enum attention {
 	ATTENTION_KICK = 1u << 0,
 	ATTENTION_INTERRUPT = 1u << 1, /* the local APIC, PIC or NMI state changed */
 	ATTENTION_REQUEST = 1u << 2,   /* another thread wants a TLB or code flush */
-	ATTENTION_TIMER = 1u << 3,
+	ATTENTION_SINGLE = 1u << 3, /* MODE_SINGLE: never go from block to block without the loop */
 };
 
 /* The part of CPU state that decides how code is decoded; part of a block's key. */
@@ -54,6 +56,66 @@ enum cpu_mode {
 	MODE_STACK32 = 1u << 2,
 	MODE_SINGLE =
 		1u << 3, /* blocks of one instruction: something must be looked at after each */
+};
+
+/* Memory accesses by their rights: the low bits of tlb_key. */
+enum tlb_rights {
+	RIGHTS_USER,
+	RIGHTS_KERNEL, /* SMAP in force */
+	RIGHTS_KERNEL_ALL,
+	RIGHTS_SLOW, /* as the CPL says, but never cached: alignment checks or watchpoints are on */
+};
+
+#define TLB_KEY_ASID_SHIFT 2
+#define TLB_ASIDS          1023 /* the last one is that of TLB_NONE */
+#define PCID_SLOTS         16
+
+/* What others sent to this vCPU and it has not looked at. */
+enum pending {
+	PENDING_NMI = 1u << 0,
+	PENDING_INIT = 1u << 1,
+	PENDING_SIPI = 1u << 2,
+	PENDING_INTERRUPT = 1u << 3, /* the local APIC or PIC may have an interrupt */
+};
+
+/* What waits between instructions. */
+struct soft_events {
+	enum vcpu_activity activity;
+	bool fault; /* `exception` below is to be delivered */
+	bool nmi_masked;
+	int delivering;   /* the vector being delivered, or -1 */
+	uint8_t injected; /* an interrupt taken elsewhere and not yet delivered, or VCPU_NO_VECTOR
+			   */
+	uint32_t debug;   /* DR6 bits of traps that this instruction has caused */
+	atomic_uint pending;     /* enum pending; shared */
+	atomic_uint sipi_vector; /* goes with PENDING_SIPI; shared */
+};
+
+/* MSRs that are not in other fields. */
+struct soft_msrs {
+	uint64_t star, lstar, cstar, syscall_mask, kernel_gs_base, tsc_aux;
+	uint64_t sysenter_cs, sysenter_esp, sysenter_eip;
+	uint64_t pat, xss, misc_enable, debugctl, spec_ctrl, tsc_adjust, hwcr;
+	uint64_t mcg_status, mcg_ctl;
+	uint64_t mtrr_def_type, mtrr_variable[16], mtrr_fixed[11];
+	uint64_t kvm_wall_clock, kvm_system_time, kvm_poll_control, kvm_steal_time;
+};
+
+struct soft_stats {
+	atomic_uint_fast64_t instructions, blocks, cache_flushes, tlb_misses, exceptions,
+		interrupts, halts, io, mmio, code_writes;
+};
+
+#define CODE_REQUESTS 16
+
+/* Pages of which other threads say that their code changed, or that they now hold code. */
+struct code_requests {
+	pthread_mutex_t lock;
+	const uint8_t *pages[CODE_REQUESTS]; /* host addresses; guarded by lock */
+	unsigned count;
+	uint64_t posted;   /* requests so far */
+	bool all;          /* more than fit: drop everything */
+	bool flush_writes; /* the dirty log wants to see every page written again */
 };
 
 struct soft_cpu {
@@ -77,7 +139,6 @@ struct soft_cpu {
 	uint64_t jump_key;     /* see block_priv.h */
 	atomic_uint attention; /* shared */
 	bool shadow;           /* interrupts wait for one instruction (STI, MOV SS) */
-	bool code_written;     /* a block of this vCPU was dropped while it ran */
 	uint64_t instructions;
 
 	struct vcpu_segment segments[SEG_COUNT];
@@ -95,6 +156,7 @@ struct soft_cpu {
 	/* What an instruction of this unit raises; 0: it runs. native_units_update() keeps it. */
 	uint8_t unit_fault[UNIT_COUNT];
 	uint8_t upper_in_use[16]; /* by vector register; 0: what is above its 16 bytes is zero */
+	struct jump_entry *jumps;
 	struct lapic *lapic;
 	jmp_buf unwind; /* back to the run loop, out of a handler */
 
@@ -103,9 +165,35 @@ struct soft_cpu {
 		uint8_t vector;
 		bool has_error;
 		bool trap; /* rip is already behind the instruction */
+		bool soft; /* INT3, INTO: checked against the gate's DPL */
 		uint32_t error;
 		uint64_t payload; /* CR2 or DR6 bits */
 	} exception;
+
+	struct soft_events events;
+	struct soft_msrs msr;
+	int64_t tsc_offset;       /* guest TSC less scaled host TSC */
+	uint64_t code_generation; /* counts up when links and jump entries go stale */
+	uint64_t large_pages[16]; /* filter: which 2 MiB pieces may be in the TLB through large
+				     pages */
+	struct {
+		uint64_t pcid;
+		uint64_t asid; /* 0: slot is free */
+	} pcids[PCID_SLOTS];
+	uint64_t next_asid;
+	unsigned next_pcid_slot;
+
+	/* Sleeping in HLT; the condition goes with the lock. */
+	pthread_mutex_t sleep_lock;
+	pthread_cond_t wake;
+	atomic_bool asleep; /* shared */
+
+	/* Code and TLB shoot-down between vCPUs; shared, see code.c. */
+	atomic_bool in_guest;
+	atomic_uint_fast64_t acknowledged;
+	struct code_requests requests;
+
+	struct soft_stats stats;
 
 	/* Where an access that has no single host address is put together; see access_priv.h. */
 	struct {
@@ -124,8 +212,6 @@ struct soft_cpu {
 	 * byte 576.
 	 */
 	alignas(64) uint8_t xsave[VCPU_XSAVE_MAX];
-
-	struct soft_system *system; /* MSRs and events that no handler needs fast; system_priv.h */
 };
 
 /* The byte offset that names a register. `n` is a GPR number 0 to 15. */
@@ -179,16 +265,14 @@ static inline bool cpu_vm86(const struct soft_cpu *cpu)
 
 /*
  * Raise a fault at `insn`: rip is set to it, nothing else of the guest changes, and the run loop
- * delivers. From a handler only. `raise_trap`: as a trap, after the instruction (INT1, single step
- * and the like).
+ * delivers. From a handler, or with `insn` NULL from between
+ * instructions.
  */
 _Noreturn void raise_fault(struct soft_cpu *cpu, const struct insn *insn, unsigned vector);
 _Noreturn void raise_error(struct soft_cpu *cpu, const struct insn *insn, unsigned vector,
 			   uint32_t error);
 _Noreturn void raise_page_fault(struct soft_cpu *cpu, const struct insn *insn, uint64_t linear,
 				uint32_t error);
-_Noreturn void raise_trap(struct soft_cpu *cpu, const struct insn *insn, unsigned vector,
-			  uint64_t payload);
 
 static inline _Noreturn void raise_ud(struct soft_cpu *cpu, const struct insn *insn)
 {

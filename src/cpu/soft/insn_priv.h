@@ -31,12 +31,13 @@ typedef const struct insn *insn_exec(struct soft_cpu *cpu, const struct insn *in
 
 /* How the effective address becomes a linear one. */
 enum insn_ea {
-	EA_NONE,   /* no memory operand */
-	EA_FLAT,   /* 64-bit mode, segment base 0 */
-	EA_BASED,  /* 64-bit mode, FS or GS base added */
-	EA_LONG32, /* 64-bit mode, 32-bit address size; base of `seg` added if FS or GS */
-	EA_32,     /* 16 and 32-bit code, 32-bit address size: segment base, limit and rights */
-	EA_16,     /* the same with 16-bit address size */
+	EA_NONE,    /* no memory operand */
+	EA_FLAT,    /* 64-bit mode, segment base 0 */
+	EA_BASED,   /* 64-bit mode, FS or GS base added */
+	EA_LONG32,  /* 64-bit mode, 32-bit address size; base of `seg` added if FS or GS */
+	EA_32,      /* 16 and 32-bit code, 32-bit address size: segment base, limit and rights */
+	EA_16,      /* the same with 16-bit address size */
+	EA_RIP_FAR, /* as EA_FLAT, relative to the instruction's end: what did not fit into disp */
 };
 
 enum insn_flags {
@@ -81,8 +82,8 @@ struct insn {
  *
  * `out` comes with length, offset, flags and, if there is a memory operand, base, index (none for
  * VSIB), scale, disp, seg and ea filled in; exec and what else it needs is the callee's to fill. 0,
- * or -ENOENT: the guest gets #UD; or -ENOSPC: the caller drops all its blocks, calls native_flush(),
- * and decodes again.
+ * or -ENOENT: the guest gets #UD; or -ENOSPC: the caller drops all its blocks, calls
+ * native_flush(), and decodes again.
  */
 int native_decode(struct soft_cpu *cpu, const ZydisDecodedInstruction *z,
 		  const ZydisDecodedOperand *operands, struct insn *out);

@@ -1,0 +1,412 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The block cache of one vCPU.
+ *
+ * Blocks and their links lie in an arena that only grows; when it is full everything is dropped and
+ * it starts anew. A dropped block stays where it is until then, with each instruction replaced by
+ * one that returns to the run loop, so that the block may be running while it is dropped; links to
+ * it went stale with the generation.
+ *
+ * Only the vCPU's own thread enters.
+ */
+#include "cpu/soft/block_priv.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "cpu/soft/access_priv.h"
+#include "cpu/soft/code_priv.h"
+#include "cpu/soft/decode_priv.h"
+
+#define PAGE_BUCKETS   4096
+#define LINE_BYTES     64
+#define INSN_BYTES_MAX 15
+/* The longest block: a check of the second page, the instructions, and the way on, each with two
+ * links. */
+#define BLOCK_BYTES_MAX                                                                            \
+	(sizeof(struct block) + (BLOCK_INSNS + 2) * sizeof(struct insn) + 2 * sizeof(struct link))
+
+/* A block in a page's list: the pointer's low bit says by which of its pages. */
+typedef uintptr_t page_node;
+
+struct block_cache {
+	uint8_t *arena;
+	size_t used;
+	bool reset; /* nothing in the arena is in the tables any more */
+	struct block *hash[BLOCK_HASH];
+	page_node pages[PAGE_BUCKETS];
+};
+
+int block_cache_new(struct block_cache **ret_cache)
+{
+	struct block_cache *cache = calloc(1, sizeof(*cache));
+	void *arena;
+
+	if (!cache)
+		return -ENOMEM;
+	arena = mmap(NULL, BLOCK_CACHE_SIZE, PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (arena == MAP_FAILED) {
+		free(cache);
+		return -ENOMEM;
+	}
+	cache->arena = arena;
+	*ret_cache = cache;
+	return 0;
+}
+
+void block_cache_free(struct block_cache *cache)
+{
+	if (!cache)
+		return;
+	munmap(cache->arena, BLOCK_CACHE_SIZE);
+	free(cache);
+}
+
+static unsigned hash_of(const uint8_t *host, uint8_t mode)
+{
+	uint64_t h = ((uintptr_t)host ^ (uint64_t)mode << 40) * UINT64_C(0x9e3779b97f4a7c15);
+
+	return (unsigned)(h >> 50) % BLOCK_HASH;
+}
+
+static const uint8_t *page_of(const uint8_t *host)
+{
+	return (const uint8_t *)((uintptr_t)host & ~PAGE_MASK);
+}
+
+static page_node *page_bucket(struct block_cache *cache, const uint8_t *page)
+{
+	return &cache->pages[((uintptr_t)page >> PAGE_SHIFT) % PAGE_BUCKETS];
+}
+
+static struct block *node_block(page_node node)
+{
+	return (struct block *)(node & ~(page_node)1);
+}
+
+static void list_in_page(struct block_cache *cache, struct block *block, unsigned which,
+			 const uint8_t *page)
+{
+	page_node *bucket = page_bucket(cache, page);
+
+	block->page_next[which] = *bucket;
+	*bucket = (page_node)block | which;
+}
+
+static void jump_entries_clear(struct soft_cpu *cpu)
+{
+	for (unsigned i = 0; i < JUMP_ENTRIES; i++)
+		cpu->jumps[i].key = 0;
+}
+
+void jump_key_update(struct soft_cpu *cpu)
+{
+	cpu->jump_key = cpu->code_generation << 20 | (uint64_t)cpu->mode << 12 | cpu->tlb_key;
+}
+
+void jump_key_renew(struct soft_cpu *cpu)
+{
+	/* 44 bits: the wrap is years away, but then every old key must be gone. */
+	if (!(++cpu->code_generation & bits_mask(44)))
+		jump_entries_clear(cpu);
+	jump_key_update(cpu);
+}
+
+static void kill(struct block *block)
+{
+	unsigned count = block->count;
+
+	block->dead = true;
+	for (unsigned i = 0; i < count; i++)
+		block->insns[i].exec = op_resync;
+}
+
+void block_drop_page(struct soft_cpu *cpu, const uint8_t *page)
+{
+	page_node *at = page_bucket(cpu->blocks, page);
+	bool any = false;
+
+	while (*at) {
+		struct block *block = node_block(*at);
+		unsigned which = *at & 1;
+
+		if (page_of(which ? block->second : block->host) == page) {
+			if (!block->dead)
+				kill(block);
+			any = true;
+			*at = block->page_next[which];
+		} else {
+			at = &block->page_next[which];
+		}
+	}
+	if (any)
+		jump_key_renew(cpu);
+}
+
+void block_drop_all(struct soft_cpu *cpu)
+{
+	struct block_cache *cache = cpu->blocks;
+
+	for (unsigned i = 0; i < BLOCK_HASH; i++) {
+		for (struct block *b = cache->hash[i]; b; b = b->hash_next)
+			kill(b);
+		cache->hash[i] = NULL;
+	}
+	memset(cache->pages, 0, sizeof(cache->pages));
+	cache->reset = true;
+	cpu->stats.cache_flushes++;
+	jump_key_renew(cpu);
+}
+
+static struct block *lookup(struct block_cache *cache, const uint8_t *host, uint8_t mode)
+{
+	struct block **at = &cache->hash[hash_of(host, mode)];
+
+	while (*at) {
+		struct block *b = *at;
+
+		if (b->dead)
+			*at = b->hash_next;
+		else if (b->host == host && b->mode == mode)
+			return b;
+		else
+			at = &b->hash_next;
+	}
+	return NULL;
+}
+
+/* Room for one more block; the present one has been left. */
+static struct block *arena_top(struct soft_cpu *cpu)
+{
+	struct block_cache *cache = cpu->blocks;
+
+	if (BLOCK_CACHE_SIZE - cache->used < BLOCK_BYTES_MAX && !cache->reset)
+		block_drop_all(cpu);
+	if (cache->reset) {
+		cache->used = 0;
+		cache->reset = false;
+	}
+	return (struct block *)(cache->arena + cache->used);
+}
+
+/* Where the next instruction's bytes come from, while a block is being built. */
+struct source {
+	const uint8_t *host; /* the block's start */
+	unsigned offset;     /* of the next instruction */
+	unsigned rest;       /* bytes from the block's start to its page's end */
+	unsigned claimed;    /* bytes from the block's start that are marked as code */
+};
+
+static void claim(struct soft_cpu *cpu, struct source *s)
+{
+	unsigned end = MIN(s->offset + INSN_BYTES_MAX, s->rest);
+
+	if (s->claimed < end) {
+		unsigned page_offset = (uintptr_t)s->host & PAGE_MASK;
+		unsigned first = (page_offset + s->claimed) / LINE_BYTES;
+		unsigned last = (page_offset + end - 1) / LINE_BYTES;
+
+		code_claim(cpu, page_of(s->host), bits_mask(last - first + 1) << first);
+		s->claimed = (last + 1) * LINE_BYTES - page_offset;
+	}
+}
+
+static unsigned insn_limit(const struct soft_cpu *cpu)
+{
+	return cpu->mode & MODE_SINGLE ? 1 : BLOCK_INSNS;
+}
+
+/* Gives the last instructions their links, behind the insns, and closes the block. */
+static void finish(struct soft_cpu *cpu, struct block *b, unsigned guest_insns, unsigned links)
+{
+	struct block_cache *cache = cpu->blocks;
+	struct insn *last = &b->insns[b->count - 1];
+	struct link *link = (struct link *)&b->insns[b->count];
+
+	if (links) {
+		memset(link, 0, links * sizeof(*link));
+		last->aux = link;
+	}
+	last->op = (uint8_t)guest_insns;
+	cache->used += sizeof(*b) + b->count * sizeof(struct insn) + links * sizeof(*link);
+	cache->used = (cache->used + 7) & ~(size_t)7;
+	b->hash_next = cache->hash[hash_of(b->host, b->mode)];
+	cache->hash[hash_of(b->host, b->mode)] = b;
+	list_in_page(cache, b, 0, page_of(b->host));
+	if (b->second)
+		list_in_page(cache, b, 1, b->second);
+	cpu->stats.blocks++;
+}
+
+static void append_continue(struct block *b, unsigned offset)
+{
+	b->insns[b->count++] = (struct insn){ .exec = op_continue, .offset = (uint16_t)offset };
+}
+
+static uint64_t fetch_linear(const struct soft_cpu *cpu)
+{
+	return cpu_code64(cpu) ? cpu->rip
+			       : (uint32_t)(cpu->segments[SEG_CS].base + (uint32_t)cpu->rip);
+}
+
+/* Whether requests of others that claim() answered made what was decoded so far stale. */
+static bool must_redo(const struct soft_cpu *cpu, uint64_t served)
+{
+	return cpu->blocks->reset || atomic_load(&cpu->acknowledged) != served;
+}
+
+/* A block of the one instruction that begins in this page and ends in the next. */
+static struct block *decode_crossing(struct soft_cpu *cpu, const uint8_t *host, unsigned rest)
+{
+	uint64_t linear = fetch_linear(cpu);
+	const uint8_t *second = fetch_host(cpu, linear + rest);
+	uint64_t served = atomic_load(&cpu->acknowledged);
+	uint8_t bytes[INSN_BYTES_MAX];
+	unsigned links = 0;
+	enum decode_result result;
+	struct block *b;
+
+	if (!second)
+		return NULL;
+	code_claim(cpu, page_of(host), BIT(63));
+	code_claim(cpu, second, BIT(0));
+	memcpy(bytes, host, rest);
+	memcpy(bytes + rest, second, sizeof(bytes) - rest);
+	b = arena_top(cpu);
+	*b = (struct block){ .host = host, .second = second, .mode = cpu->mode, .count = 2 };
+	b->insns[0] = (struct insn){ .exec = op_check_second, .aux = b };
+	b->insns[1] = (struct insn){ .offset = 0 };
+	result = decode_insn(cpu, bytes, sizeof(bytes), &b->insns[1], &links);
+	if (must_redo(cpu, served))
+		return decode_crossing(cpu, host, rest);
+	b->bytes = b->insns[1].length;
+	if (result != DECODE_LAST) {
+		append_continue(b, b->bytes);
+		links = 1;
+	}
+	finish(cpu, b, 1, links);
+	return b;
+}
+
+static struct block *decode_block(struct soft_cpu *cpu, const uint8_t *host)
+{
+	struct source s = { .host = host,
+			    .rest = (unsigned)(PAGE_SIZE - ((uintptr_t)host & PAGE_MASK)) };
+	enum decode_result result = DECODE_OK;
+	uint64_t served = atomic_load(&cpu->acknowledged);
+	unsigned links = 0;
+	struct block *b;
+
+	claim(cpu, &s);
+	b = arena_top(cpu);
+	*b = (struct block){ .host = host, .mode = cpu->mode };
+	while (b->count < insn_limit(cpu)) {
+		uint8_t bytes[INSN_BYTES_MAX] = { 0 };
+		unsigned count = MIN((unsigned)sizeof(bytes), s.rest - s.offset);
+
+		claim(cpu, &s);
+		memcpy(bytes, host + s.offset, count);
+		b->insns[b->count] = (struct insn){ .offset = (uint16_t)s.offset };
+		result = decode_insn(cpu, bytes, count, &b->insns[b->count], &links);
+		if (result == DECODE_MORE)
+			break;
+		s.offset += b->insns[b->count].length;
+		b->count++;
+		if (result == DECODE_LAST || s.offset == s.rest)
+			break;
+	}
+	if (!b->count)
+		return decode_crossing(cpu, host, s.rest);
+	if (must_redo(cpu, served))
+		return decode_block(cpu, host);
+	b->bytes = s.offset;
+	links = result == DECODE_LAST ? links : 1;
+	if (result != DECODE_LAST)
+		append_continue(b, s.offset);
+	finish(cpu, b, b->count, links);
+	return b;
+}
+
+/* 16 and 32-bit code: whether the block lies within the code segment. */
+static bool within_limit(const struct soft_cpu *cpu, const struct block *b)
+{
+	return cpu_code64(cpu) ||
+	       (uint32_t)cpu->rip + (uint64_t)b->bytes - 1 <= cpu->segments[SEG_CS].limit;
+}
+
+const struct insn *block_find(struct soft_cpu *cpu)
+{
+	const uint8_t *host = fetch_host(cpu, fetch_linear(cpu));
+	struct block *b;
+
+	/* Code in device memory is what the bus gives for nothing: all ones, which is undefined. */
+	if (!host)
+		raise_fault(cpu, NULL, EXCEPTION_UD);
+	b = lookup(cpu->blocks, host, cpu->mode);
+	if (!b)
+		b = decode_block(cpu, host);
+	if (!b)
+		raise_fault(cpu, NULL, EXCEPTION_UD);
+	if (unlikely(!within_limit(cpu, b))) {
+		/* Instruction by instruction up to the one that leaves the segment. */
+		if (cpu->mode & MODE_SINGLE)
+			raise_error(cpu, NULL, EXCEPTION_GP, 0);
+		cpu->mode |= MODE_SINGLE;
+		jump_key_update(cpu);
+		atomic_fetch_or(&cpu->attention, ATTENTION_SINGLE);
+		return block_find(cpu);
+	}
+	return b->insns;
+}
+
+const struct insn *link_resolve(struct soft_cpu *cpu, struct link *link)
+{
+	uint64_t generation = cpu->code_generation;
+	const struct insn *target = block_find(cpu);
+
+	/* The link itself is gone if everything was dropped meanwhile. */
+	if (generation == cpu->code_generation)
+		*link = (struct link){ target, cpu->rip, cpu->jump_key };
+	return target;
+}
+
+const struct insn *jump_resolve(struct soft_cpu *cpu)
+{
+	const struct insn *target = block_find(cpu);
+
+	*jump_slot(cpu, cpu->rip) = (struct jump_entry){ target, cpu->rip, cpu->jump_key };
+	return target;
+}
+
+/* The end of a block that is not a branch. */
+const struct insn *op_continue(struct soft_cpu *cpu, const struct insn *insn)
+{
+	uint64_t rip = cpu->rip + insn->offset;
+
+	return leave_by_link(cpu, insn, 0, cpu_code64(cpu) ? rip : (uint32_t)rip);
+}
+
+/* In place of each instruction of a dropped block. */
+const struct insn *op_resync(struct soft_cpu *cpu, const struct insn *insn)
+{
+	cpu->rip += insn->offset;
+	if (!cpu_code64(cpu))
+		cpu->rip = (uint32_t)cpu->rip;
+	return NULL;
+}
+
+/* At the start of a block that reaches into a second page: is it still there? */
+const struct insn *op_check_second(struct soft_cpu *cpu, const struct insn *insn)
+{
+	struct block *b = (struct block *)(uintptr_t)insn->aux;
+	uint64_t second = (fetch_linear(cpu) | PAGE_MASK) + 1;
+
+	if (fetch_host(cpu, second) == b->second)
+		return NEXT(cpu, insn);
+	kill(b);
+	jump_key_renew(cpu);
+	return NULL;
+}

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Keeping decoded code in step with memory.
+ *
+ * The order that makes it safe. Decoding: set the line's bit, have every other vCPU drop its write
+ * permission to the page (if it is the page's first bit), read the bytes. Writing by a vCPU: it has
+ * no write permission in its TLB, so it comes to code_write_begin(); bits of its lines set: clear
+ * the page's mask, tell the others to drop the page's blocks, write. A decoder that comes in
+ * between sets the first bit again, and waits for the writer to finish its block. Writing by a
+ * device: write, fence, look at the mask; the decoder's fence is between its bit and its reading,
+ * so one of the two sees the other.
+ *
+ * Dropping on other vCPUs is done by them, at the end of their block at the latest: before they
+ * execute anything that serialises, which is when the architecture promises that they see new code.
+ *
+ * Spec: Intel SDM volume 3, section 8.1.3 "Handling Self- and Cross-Modifying Code".
+ */
+#include "cpu/soft/code_priv.h"
+
+#include <sched.h>
+
+#include "cpu/soft/block_priv.h"
+#include "cpu/soft/engine_priv.h"
+#include "cpu/soft/mmu_priv.h"
+#include "host/thread.h"
+
+#define LINE_SHIFT 6
+
+static _Atomic uint64_t *lines_of(struct soft_engine *engine, const uint8_t *host)
+{
+	for (unsigned i = 0; i < MEMORY_REGIONS; i++) {
+		const struct memory_region *r = &engine->memory->regions[i];
+		uint64_t offset = (uint64_t)(host - r->host);
+
+		if (r->size && host >= r->host && offset < r->size)
+			return &engine->code_lines[i][offset >> PAGE_SHIFT];
+	}
+	return NULL;
+}
+
+static uint64_t line_mask(const uint8_t *host, unsigned size)
+{
+	unsigned first = ((uintptr_t)host & PAGE_MASK) >> LINE_SHIFT;
+	unsigned last = (((uintptr_t)host + size - 1) & PAGE_MASK) >> LINE_SHIFT;
+
+	return bits_mask(last - first + 1) << first;
+}
+
+static const uint8_t *page_of(const uint8_t *host)
+{
+	return (const uint8_t *)((uintptr_t)host & ~PAGE_MASK);
+}
+
+/* Leaves a request with one vCPU. */
+static void request(struct soft_cpu *cpu, const uint8_t *page)
+{
+	struct code_requests *r = &cpu->requests;
+
+	pthread_mutex_lock(&r->lock);
+	if (!page)
+		r->flush_writes = true;
+	else if (r->count < CODE_REQUESTS)
+		r->pages[r->count++] = page;
+	else
+		r->all = true;
+	r->posted++;
+	pthread_mutex_unlock(&r->lock);
+	atomic_fetch_or(&cpu->attention, ATTENTION_REQUEST);
+}
+
+static void request_others(struct soft_engine *engine, const struct soft_cpu *self,
+			   const uint8_t *page)
+{
+	for (unsigned i = 0; i < engine->vcpus; i++) {
+		struct soft_cpu *cpu = engine_cpu(engine, i);
+
+		if (cpu && cpu != self)
+			request(cpu, page);
+	}
+}
+
+static uint64_t last_posted(struct soft_cpu *cpu)
+{
+	LOCK_SCOPE(&cpu->requests.lock);
+	return cpu->requests.posted;
+}
+
+/* Until each other vCPU has answered what was posted so far, or does not run guest code. */
+static void wait_for_others(struct soft_engine *engine, struct soft_cpu *self)
+{
+	for (unsigned i = 0; i < engine->vcpus; i++) {
+		struct soft_cpu *cpu = engine_cpu(engine, i);
+		unsigned spins = 0;
+		uint64_t posted;
+
+		if (!cpu || cpu == self)
+			continue;
+		posted = last_posted(cpu);
+		while (atomic_load(&cpu->in_guest) && atomic_load(&cpu->acknowledged) < posted) {
+			if (self)
+				code_serve_requests(self);
+			if (++spins % 64)
+				__builtin_ia32_pause();
+			else
+				sched_yield();
+		}
+	}
+}
+
+void code_serve_requests(struct soft_cpu *cpu)
+{
+	struct code_requests *r = &cpu->requests;
+
+	if (!(atomic_load(&cpu->attention) & ATTENTION_REQUEST))
+		return;
+	atomic_fetch_and(&cpu->attention, ~(unsigned)ATTENTION_REQUEST);
+	pthread_mutex_lock(&r->lock);
+	if (r->all)
+		block_drop_all(cpu);
+	if (r->all || r->flush_writes)
+		mmu_flush_writes(cpu, NULL);
+	for (unsigned i = 0; i < r->count; i++) {
+		block_drop_page(cpu, r->pages[i]);
+		mmu_flush_writes(cpu, r->pages[i]);
+	}
+	r->count = 0;
+	r->all = r->flush_writes = false;
+	atomic_store(&cpu->acknowledged, r->posted);
+	pthread_mutex_unlock(&r->lock);
+}
+
+void code_claim(struct soft_cpu *cpu, const uint8_t *page, uint64_t lines)
+{
+	struct soft_engine *engine = cpu->engine;
+	_Atomic uint64_t *mask = lines_of(engine, page);
+
+	if (!mask)
+		return;
+	/* Whoever holds the lock may wait for us. */
+	while (pthread_mutex_trylock(&engine->code_lock)) {
+		code_serve_requests(cpu);
+		sched_yield();
+	}
+	if (!atomic_fetch_or(mask, lines)) {
+		mmu_flush_writes(cpu, page);
+		request_others(engine, cpu, page);
+		wait_for_others(engine, cpu);
+	}
+	pthread_mutex_unlock(&engine->code_lock);
+	atomic_thread_fence(memory_order_seq_cst);
+}
+
+bool code_in_page(struct soft_cpu *cpu, const uint8_t *page)
+{
+	_Atomic uint64_t *mask = lines_of(cpu->engine, page);
+
+	return mask && atomic_load_explicit(mask, memory_order_relaxed);
+}
+
+void code_write_begin(struct soft_cpu *cpu, const uint8_t *host, unsigned size)
+{
+	_Atomic uint64_t *mask = lines_of(cpu->engine, host);
+
+	if (!mask || !(atomic_load(mask) & line_mask(host, size)))
+		return;
+	cpu->stats.code_writes++;
+	atomic_store(mask, 0);
+	block_drop_page(cpu, page_of(host));
+	request_others(cpu->engine, cpu, page_of(host));
+}
+
+void code_written_by_device(void *ctx, struct gpa gpa, uint64_t count)
+{
+	struct soft_engine *engine = ctx;
+	uint8_t *host = memory_map(engine->memory, gpa, count);
+
+	atomic_thread_fence(memory_order_seq_cst);
+	while (host && count) {
+		uint64_t part = MIN(count, PAGE_SIZE - ((uintptr_t)host & PAGE_MASK));
+		_Atomic uint64_t *mask = lines_of(engine, host);
+
+		if (mask && atomic_load(mask) & line_mask(host, (unsigned)part)) {
+			atomic_store(mask, 0);
+			request_others(engine, NULL, page_of(host));
+		}
+		host += part;
+		count -= part;
+	}
+}
+
+void code_flush_writes(struct soft_engine *engine)
+{
+	request_others(engine, NULL, NULL);
+	wait_for_others(engine, NULL);
+}
+
+void code_enter_guest(struct soft_cpu *cpu)
+{
+	atomic_store(&cpu->in_guest, true);
+	code_serve_requests(cpu);
+}
+
+void code_leave_guest(struct soft_cpu *cpu)
+{
+	atomic_store(&cpu->in_guest, false);
+}
