@@ -7,6 +7,7 @@
 
 #include "base/macros.h"
 #include "cpu/kvm/kvm.h"
+#include "cpu/soft/soft.h"
 
 /* In order of preference; the last one works everywhere. */
 static const struct {
@@ -14,6 +15,7 @@ static const struct {
 	enum sandbox_thread vcpu_thread;
 } engines[] = {
 	{ &kvm_engine_ops, SANDBOX_VCPU_KVM },
+	{ &soft_engine_ops, SANDBOX_VCPU_SOFT },
 };
 
 int engine_choose(const char *name, struct engine_choice *ret_choice, struct err *err)
