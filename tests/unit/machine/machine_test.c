@@ -15,7 +15,15 @@
 #include "base/bytes.h"
 #include "base/macros.h"
 #include "fake_engine.h"
+#include "net/user.h"
 #include "x86/msr.h"
+
+/* Back-ends for one of every virtio device. */
+struct backends {
+	struct machine_disk disk;
+	struct machine_nic nic;
+	struct machine_console console;
+};
 
 struct fixture {
 	struct loop *loop;
@@ -24,6 +32,7 @@ struct fixture {
 	unsigned events[MACHINE_EVENT_ENDED + 1]; /* how many of each kind */
 	struct machine_event last;
 	enum machine_event_kind stop_at; /* the loop stops there */
+	struct backends backends;
 };
 
 static void on_event(void *ctx, const struct machine_event *event)
@@ -50,6 +59,29 @@ static void fixture_init(struct fixture *f)
 	assert_int_equal(loop_new(&f->loop, NULL), 0);
 }
 
+static void add_backends(struct fixture *f)
+{
+	char path[] = "/tmp/cella-disk-XXXXXX";
+	struct block_open_options options = { .path = path };
+	struct backends *b = &f->backends;
+	int fd = mkstemp(path);
+
+	assert_int_equal(ftruncate(fd, MIB), 0);
+	close(fd);
+	assert_int_equal(block_open(&options, f->loop, &b->disk.node, NULL), 0);
+	unlink(path);
+	assert_int_equal(net_user_open(&(struct net_user_options){ 0 }, f->loop, &b->nic.net, NULL),
+			 0);
+	assert_int_equal(chardev_open("file=/dev/null", f->loop, &b->console.chardev, NULL), 0);
+	b->disk.id = "disk0";
+	b->nic.id = "net0";
+	b->console.id = "console0";
+	f->config.disks = &b->disk;
+	f->config.nics = &b->nic;
+	f->config.consoles = &b->console;
+	f->config.disk_count = f->config.nic_count = f->config.console_count = 1;
+}
+
 static void build(struct fixture *f)
 {
 	struct err err = ERR_INIT;
@@ -61,6 +93,10 @@ static void build(struct fixture *f)
 static void fixture_fini(struct fixture *f)
 {
 	machine_free(f->machine);
+	block_close(f->backends.disk.node);
+	if (f->backends.nic.net)
+		net_close(f->backends.nic.net);
+	chardev_close(f->backends.console.chardev);
 	loop_free(f->loop);
 }
 
@@ -72,9 +108,10 @@ static void dump_of_every_device_is_json(void **state)
 
 	(void)state;
 	fixture_init(&f);
+	add_backends(&f);
 	build(&f);
 	devices = machine_devices(f.machine);
-	assert_in_range(json_array_size(devices), 18, 40);
+	assert_in_range(json_array_size(devices), 22, 40);
 	json_array_foreach(devices, i, device)
 	{
 		const char *id = json_string_value(json_object_get(device, "id"));
@@ -329,6 +366,7 @@ static void saved_machine_loads_into_its_like(void **state)
 
 	(void)state;
 	fixture_init(&f);
+	add_backends(&f);
 	f.config.vcpus = 3;
 	build(&f);
 	fake_engine->vcpus[2]->state.gpr[GPR_RCX] = 0x1234;
