@@ -48,7 +48,7 @@ struct clock_page {
 	uint32_t mul;
 	int8_t shift;
 	uint8_t flags, pad2[2];
-} __attribute__((packed));
+};
 
 struct wall_clock_page {
 	uint32_t version, seconds, nanoseconds;
