@@ -65,7 +65,10 @@
 		return NEXT(cpu, insn);                                                            \
 	}
 
-/* The accumulator is written only when the comparison fails. */
+/*
+ * The accumulator is written only when the comparison fails, a register as destination only when it
+ * succeeds: else not even its upper half is cleared.
+ */
 #define CMPXCHG_DEFINE(bits, suffix, mod, name)                                                    \
 	HANDLER(cmpxchg_rr##bits)                                                                  \
 	{                                                                                          \
@@ -77,8 +80,9 @@
 		    : "r"(a), "r"(old)                                                             \
 		    : "cc");                                                                       \
 		cpu->status = status;                                                              \
-		set_reg##bits(cpu, insn->dst, a == old ? *reg##bits(cpu, insn->src) : a);          \
-		if (a != old)                                                                      \
+		if (a == old)                                                                      \
+			set_reg##bits(cpu, insn->dst, *reg##bits(cpu, insn->src));                 \
+		else                                                                               \
 			set_reg##bits(cpu, RAX, a);                                                \
 		return NEXT(cpu, insn);                                                            \
 	}                                                                                          \

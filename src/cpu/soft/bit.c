@@ -91,8 +91,20 @@ STRING_OFFSET(64)
 	FOR_WIDE_WIDTHS(BIT_REGISTER, name)                                                        \
 	FOR_WIDE_WIDTHS(BIT_MEMORY_WIDTH, name)
 
+#define BIT_TEST_REGISTER(bits, suffix, mod, name)                                                 \
+	HANDLER(name##_rr##bits)                                                                   \
+	{                                                                                          \
+		name##_value##bits(cpu, *reg##bits(cpu, insn->dst), *reg##bits(cpu, insn->src));   \
+		return NEXT(cpu, insn);                                                            \
+	}                                                                                          \
+	HANDLER(name##_ri##bits)                                                                   \
+	{                                                                                          \
+		name##_value##bits(cpu, *reg##bits(cpu, insn->dst), (uint##bits##_t)insn->imm);    \
+		return NEXT(cpu, insn);                                                            \
+	}
+
 FOR_WIDE_WIDTHS(BIT_VALUE, bt)
-FOR_WIDE_WIDTHS(BIT_REGISTER, bt)
+FOR_WIDE_WIDTHS(BIT_TEST_REGISTER, bt)
 BIT_TEST_MEMORY(16, "w", "w")
 BIT_TEST_MEMORY(32, "l", "k")
 BIT_TEST_MEMORY(64, "q", "q")

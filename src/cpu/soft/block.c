@@ -185,6 +185,10 @@ static struct block *arena_top(struct soft_cpu *cpu)
 
 	if (BLOCK_CACHE_SIZE - cache->used < BLOCK_BYTES_MAX && !cache->reset)
 		block_drop_all(cpu);
+	if (!native_has_room(cpu->native, BLOCK_INSNS + 1)) {
+		block_drop_all(cpu);
+		native_flush(cpu->native);
+	}
 	if (cache->reset) {
 		cache->used = 0;
 		cache->reset = false;

@@ -131,6 +131,13 @@ static enum insn_ea address_kind(const ZydisDecodedInstruction *z, uint8_t seg)
 	return seg >= SEG_FS ? EA_BASED : EA_FLAT;
 }
 
+/* No base but a displacement, whatever REX.B says; Zydis 4.0 names R13 with 32-bit addresses. */
+static bool is_baseless(const ZydisDecodedInstruction *z)
+{
+	return z->raw.modrm.mod == 0 && z->raw.modrm.rm == 4 && z->raw.sib.base == 5 &&
+	       z->address_width != 16 && z->attributes & ZYDIS_ATTRIB_HAS_SIB;
+}
+
 static void set_address(const ZydisDecodedInstruction *z, const ZydisDecodedOperand *o,
 			struct insn *insn)
 {
@@ -138,6 +145,10 @@ static void set_address(const ZydisDecodedInstruction *z, const ZydisDecodedOper
 
 	insn->seg = segment_number(o->mem.segment);
 	insn->base = address_register(o->mem.base);
+	if (o->encoding == ZYDIS_OPERAND_ENCODING_MODRM_RM && is_baseless(z)) {
+		insn->base = REG_OFFSET_ZERO;
+		disp = z->raw.disp.value;
+	}
 	insn->index = address_register(o->mem.index);
 	insn->scale = o->mem.scale ? (uint8_t)__builtin_ctz(o->mem.scale) : 0;
 	insn->ea = address_kind(z, insn->seg);
@@ -300,7 +311,8 @@ enum decode_result decode_insn(struct soft_cpu *cpu, const uint8_t *bytes, unsig
 			insn->flags |= INSN_REPNE;
 		if (decode_known(cpu, &z, operands, insn, ret_links, &end))
 			goto done;
-		/* Some names are shared: MOVSD is a string and a vector instruction. */
+		/* Some names are shared: MOVSD is a string and a vector instruction. There is room:
+		 * see block.c. */
 		if (!(insn->flags & INSN_LOCK) && !native_decode(cpu, &z, operands, insn))
 			goto done;
 	}

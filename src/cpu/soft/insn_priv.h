@@ -82,8 +82,7 @@ struct insn {
  *
  * `out` comes with length, offset, flags and, if there is a memory operand, base, index (none for
  * VSIB), scale, disp, seg and ea filled in; exec and what else it needs is the callee's to fill. 0,
- * or -ENOENT: the guest gets #UD; or -ENOSPC: the caller drops all its blocks, calls
- * native_flush(), and decodes again.
+ * or -ENOENT: the guest gets #UD. The caller has seen to it that native_has_room().
  */
 int native_decode(struct soft_cpu *cpu, const ZydisDecodedInstruction *z,
 		  const ZydisDecodedOperand *operands, struct insn *out);

@@ -3,6 +3,8 @@
  */
 #include <string.h>
 
+#include <errno.h>
+
 #include "cpu/soft/system_priv.h"
 #include "cpu/soft/width_priv.h"
 
@@ -80,14 +82,25 @@ BOUND_DEFINE(32)
 	}
 #define MISC_ROW(mnemonic, name) ROW(mnemonic, FORM_ANY, 0, ANY_WIDTH(name))
 
+/* 0F 0D prefetches; with a register as operand it is undefined. */
+static int nop_adjust(struct soft_cpu *cpu, const ZydisDecodedInstruction *z,
+		      const ZydisDecodedOperand *operands, struct insn *insn)
+{
+	(void)cpu;
+	(void)operands;
+	(void)insn;
+	return z->opcode_map == ZYDIS_OPCODE_MAP_0F && z->opcode == 0x0d ? -ENOENT : 0;
+}
+
 const struct op_row misc_rows[] = {
-	MISC_ROW(NOP, nothing),
+	{ ZYDIS_MNEMONIC_NOP, FORM_ANY, 0, ANY_WIDTH(nothing), nop_adjust },
 	MISC_ROW(PAUSE, pause_spin),
 	MISC_ROW(LFENCE, nothing),
 	MISC_ROW(SFENCE, nothing),
 	MISC_ROW(MFENCE, mfence),
 	MISC_ROW(PREFETCH, nothing),
 	MISC_ROW(PREFETCHW, nothing),
+	MISC_ROW(PREFETCHWT1, nothing),
 	MISC_ROW(PREFETCHNTA, nothing),
 	MISC_ROW(PREFETCHT0, nothing),
 	MISC_ROW(PREFETCHT1, nothing),

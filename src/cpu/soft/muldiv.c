@@ -117,32 +117,67 @@ __extension__ typedef unsigned __int128 u128;
 __extension__ typedef __int128 s128;
 
 /*
- * Division by way of a C type twice as wide; what the quotient does not fit is #DE. Flags are
- * undefined afterwards; this family of processors keeps them.
+ * Division of the register pair. What the quotient does not fit is #DE, which is found first; then
+ * the host's instruction divides and makes of the flags what it does.
  */
-#define DIV_DEFINE(bits, name, type, wide, is_signed)                                              \
-	static inline void name##_pair##bits(struct soft_cpu *cpu, const struct insn *insn,        \
-					     type by)                                              \
+#define DIVIDE(bits, suffix, mod, name)                                                            \
+	static inline void name##_host##bits(struct soft_cpu *cpu, uint##bits##_t by)              \
+	{                                                                                          \
+		uint64_t low = *reg64(cpu, RAX), high = *reg64(cpu, RDX), status = cpu->status;    \
+                                                                                                   \
+		asm("movq %2, %%rax\n\t" FLAGS_IN "\n\t"                                           \
+		    "movq %0, %%rax\n\t" #name suffix " %" mod "3\n\t"                             \
+		    "movq %%rax, %0\n\t" FLAGS_OUT "\n\t"                                          \
+		    "movq %%rax, %2"                                                               \
+		    : "+&r"(low), "+&d"(high), "+&r"(status)                                       \
+		    : "r"(by)                                                                      \
+		    : "rax", "cc");                                                                \
+		cpu->status = (uint16_t)status;                                                    \
+		*reg64(cpu, RAX) = low;                                                            \
+		*reg64(cpu, RDX) = high;                                                           \
+	}
+
+#define DIV_OVERFLOWS(bits)                                                                        \
+	static inline bool div_overflows##bits(struct soft_cpu *cpu, uint##bits##_t by)            \
+	{                                                                                          \
+		return by <= (uint##bits##_t)(dividend##bits(cpu) >> bits);                        \
+	}
+
+/* A dividend that is only sign-extended, the usual case, is quick to judge. */
+#define IDIV_OVERFLOWS(bits, wide)                                                                 \
+	static inline bool idiv_overflows##bits(struct soft_cpu *cpu, uint##bits##_t divisor)      \
 	{                                                                                          \
 		const wide most_negative = (wide)((u128)1 << (2 * bits - 1));                      \
+		int##bits##_t by = (int##bits##_t)divisor;                                         \
 		wide a = (wide)dividend##bits(cpu), quotient;                                      \
                                                                                                    \
-		/* The most negative number by -1 would trap on the host. */                       \
-		if (!by || (is_signed && a == most_negative && by == (type)-1))                    \
-			raise_fault(cpu, insn, EXCEPTION_DE);                                      \
+		if (!by)                                                                           \
+			return true;                                                               \
+		if (a == (int##bits##_t)a)                                                         \
+			return by == -1 && a == INT##bits##_MIN;                                   \
+		if (by == -1 && a == most_negative)                                                \
+			return true;                                                               \
 		quotient = a / by;                                                                 \
-		if (quotient != (type)quotient)                                                    \
-			raise_fault(cpu, insn, EXCEPTION_DE);                                      \
-		set_divided##bits(cpu, (uint##bits##_t)quotient, (uint##bits##_t)(a % by));        \
-	}                                                                                          \
+		return quotient != (int##bits##_t)quotient;                                        \
+	}
+
+#define DIV_HANDLERS(bits, suffix, mod, name)                                                      \
 	HANDLER(name##_r##bits)                                                                    \
 	{                                                                                          \
-		name##_pair##bits(cpu, insn, (type)*reg##bits(cpu, insn->dst));                    \
+		uint##bits##_t by = *reg##bits(cpu, insn->dst);                                    \
+                                                                                                   \
+		if (name##_overflows##bits(cpu, by))                                               \
+			raise_fault(cpu, insn, EXCEPTION_DE);                                      \
+		name##_host##bits(cpu, by);                                                        \
 		return NEXT(cpu, insn);                                                            \
 	}                                                                                          \
 	HANDLER(name##_m##bits)                                                                    \
 	{                                                                                          \
-		name##_pair##bits(cpu, insn, (type)LOAD_EA(bits));                                 \
+		uint##bits##_t by = LOAD_EA(bits);                                                 \
+                                                                                                   \
+		if (name##_overflows##bits(cpu, by))                                               \
+			raise_fault(cpu, insn, EXCEPTION_DE);                                      \
+		name##_host##bits(cpu, by);                                                        \
 		return NEXT(cpu, insn);                                                            \
 	}
 
@@ -150,12 +185,6 @@ __extension__ typedef __int128 s128;
 	static inline wide dividend##bits(struct soft_cpu *cpu)                                    \
 	{                                                                                          \
 		return (wide)*reg##bits(cpu, RDX) << bits | *reg##bits(cpu, RAX);                  \
-	}                                                                                          \
-	static inline void set_divided##bits(struct soft_cpu *cpu, uint##bits##_t quotient,        \
-					     uint##bits##_t rest)                                  \
-	{                                                                                          \
-		set_reg##bits(cpu, RAX, quotient);                                                 \
-		set_reg##bits(cpu, RDX, rest);                                                     \
 	}
 
 static inline uint16_t dividend8(struct soft_cpu *cpu)
@@ -163,23 +192,22 @@ static inline uint16_t dividend8(struct soft_cpu *cpu)
 	return *reg16(cpu, RAX);
 }
 
-static inline void set_divided8(struct soft_cpu *cpu, uint8_t quotient, uint8_t rest)
-{
-	set_reg16(cpu, RAX, (uint16_t)(rest << 8 | quotient));
-}
-
 DIVIDEND_DEFINE(16, uint32_t)
 DIVIDEND_DEFINE(32, uint64_t)
 DIVIDEND_DEFINE(64, u128)
 
-DIV_DEFINE(8, div, uint8_t, uint16_t, false)
-DIV_DEFINE(16, div, uint16_t, uint32_t, false)
-DIV_DEFINE(32, div, uint32_t, uint64_t, false)
-DIV_DEFINE(64, div, uint64_t, u128, false)
-DIV_DEFINE(8, idiv, int8_t, int16_t, true)
-DIV_DEFINE(16, idiv, int16_t, int32_t, true)
-DIV_DEFINE(32, idiv, int32_t, int64_t, true)
-DIV_DEFINE(64, idiv, int64_t, s128, true)
+DIV_OVERFLOWS(8)
+DIV_OVERFLOWS(16)
+DIV_OVERFLOWS(32)
+DIV_OVERFLOWS(64)
+IDIV_OVERFLOWS(8, int16_t)
+IDIV_OVERFLOWS(16, int32_t)
+IDIV_OVERFLOWS(32, int64_t)
+IDIV_OVERFLOWS(64, s128)
+FOR_WIDTHS(DIVIDE, div)
+FOR_WIDTHS(DIVIDE, idiv)
+FOR_WIDTHS(DIV_HANDLERS, div)
+FOR_WIDTHS(DIV_HANDLERS, idiv)
 
 #define PAIR_ROWS(mnemonic, name)                                                                  \
 	ROW(mnemonic, FORM_R, 0, EXEC_WIDTHS(name##_r)),                                           \

@@ -60,6 +60,7 @@ static bool suppresses_faults(const ZydisDecodedInstruction *z)
 	case ZYDIS_MNEMONIC_VGF2P8AFFINEQB:
 	case ZYDIS_MNEMONIC_VGF2P8AFFINEINVQB:
 	case ZYDIS_MNEMONIC_VDBPSADBW:
+	case ZYDIS_MNEMONIC_VCVTNE2PS2BF16:
 		return false;
 	default:
 		break;
@@ -122,14 +123,11 @@ static unsigned mask_lanes(const ZydisDecodedInstruction *z, const ZydisDecodedO
 	bool broadcast = z->avx.broadcast.mode != ZYDIS_BROADCAST_MODE_INVALID;
 	bool to_mask = operands[0].type == ZYDIS_OPERAND_TYPE_REGISTER &&
 		       ZydisRegisterGetClass(operands[0].reg.value) == ZYDIS_REGCLASS_MASK;
+	unsigned lanes =
+		broadcast ? z->avx.vector_length / memory->element_size : memory->element_count;
 
-	if (broadcast && to_mask)
-		return z->avx.vector_length / memory->element_size;
-	/* The result may be a mask; or half empty. */
-	if (!broadcast)
-		return to_mask ? memory->element_count
-			       : MIN(memory->element_count, operands[0].element_count);
-	return operands[0].element_count;
+	/* The result's elements count too, unless it is a mask: of 64 bits, always. */
+	return to_mask ? lanes : MIN(lanes, operands[0].element_count);
 }
 
 /* Fills in the mask of a masked memory operand; false: it has none. */

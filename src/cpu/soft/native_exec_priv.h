@@ -105,8 +105,7 @@ insn_exec native_fxsave, native_fxrstor, native_xsave, native_xsaveopt, native_x
 	native_xsaves, native_xrstor, native_xrstors;
 
 /*
- * Decoders that native_decode() asks in turn; 0, -ENOENT (not theirs), or -ENOSPC. `out->op` is
- * filled in.
+ * Decoders that native_decode() asks in turn; 0, or -ENOENT (not theirs). `out->op` is filled in.
  */
 int native_decode_move(const ZydisDecodedInstruction *z, const ZydisDecodedOperand *operands,
 		       struct insn *out);

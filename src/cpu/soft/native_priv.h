@@ -70,6 +70,9 @@ void native_host_detect(struct native_host *ret_host);
 int native_new(struct native **ret_native);
 void native_free(struct native *native);
 
+/* Whether native_thunk_get() will find room for so many new thunks; else native_flush() is due. */
+bool native_has_room(const struct native *native, unsigned thunks);
+
 /* Drops all thunks. No decoded instruction may refer to one any more. */
 void native_flush(struct native *native);
 
@@ -80,8 +83,8 @@ static inline const struct native_host *native_host(const struct native *native)
 }
 
 /*
- * The thunk of a decoded instruction. `ret_thunk` is good until native_flush(). -ENOSPC: the store
- * is full, and native_flush() is due. -ENOENT: no instruction for a thunk.
+ * The thunk of a decoded instruction. `ret_thunk` is good until native_flush(). -ENOSPC: no
+ * room. -ENOENT: no instruction for a thunk.
  */
 int native_thunk_get(struct native *native, const ZydisDecodedInstruction *z,
 		     const ZydisDecodedOperand *operands, native_thunk **ret_thunk);

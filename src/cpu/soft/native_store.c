@@ -83,6 +83,12 @@ void native_free(struct native *native)
 	free(native);
 }
 
+bool native_has_room(const struct native *native, unsigned thunks)
+{
+	return native->slots_used + thunks <= TABLE_SLOTS / 4 * 3 &&
+	       native->used + (uint64_t)thunks * THUNK_BYTES_MAX <= STORE_BYTES;
+}
+
 void native_flush(struct native *native)
 {
 	uint32_t mxcsr = __builtin_ia32_stmxcsr() & ~0x3fu;
@@ -134,8 +140,7 @@ int native_thunk_get(struct native *native, const ZydisDecodedInstruction *z,
 	key = key_of(&form);
 	slot = slot_find(native, &key);
 	if (!slot->key.used) {
-		if (native->slots_used >= TABLE_SLOTS / 4 * 3 ||
-		    native->used + THUNK_BYTES_MAX > STORE_BYTES)
+		if (!native_has_room(native, 1))
 			return -ENOSPC;
 		code = (struct code){ .bytes = native->write + native->used,
 				      .size = THUNK_BYTES_MAX };

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The sandbox: a page of code between loading and storing of all registers.
+ *
+ * The register block is at a fixed address below 2 GiB, so that it can be reached when no register
+ * is free. A fault comes as a signal on a stack of its own; the handler takes the registers from
+ * the frame and goes on behind the instruction.
+ */
+#include "sandbox.h"
+
+#include <assert.h>
+#include <errno.h>
+
+#include <signal.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include "base/macros.h"
+
+#define BLOCK_ADDRESS 0x10020000
+#define SIGNALS_MAX   32
+#define STRING_(x)    #x
+#define STRING(x)     STRING_(x)
+
+/* At BLOCK_ADDRESS. The assembly below knows the offsets. */
+struct block {
+	uint64_t gpr[GPR_COUNT];                  /* 0 */
+	uint64_t rflags;                          /* 128 */
+	uint64_t target;                          /* 136 */
+	uint64_t exit;                            /* 144 */
+	uint64_t host_rsp;                        /* 152 */
+	uint32_t host_mxcsr;                      /* 160 */
+	uint16_t host_fcw;                        /* 164 */
+	alignas(64) uint8_t xsave[SANDBOX_XSAVE]; /* 192 */
+	/* Written by the signal handler. */
+	uint64_t recover, rip, cr2;
+	uint32_t error;
+	uint8_t vector;
+	struct sigaction others[SIGNALS_MAX]; /* handlers for faults elsewhere, by signal */
+};
+
+static_assert(offsetof(struct block, xsave) == 192, "the assembly knows");
+
+struct sandbox {
+	struct block *block;
+	uint8_t *code_write; /* the code page, writable */
+	void *stack;         /* for signals */
+};
+
+void sandbox_enter(void);
+extern const char sandbox_exit[], sandbox_recover[];
+
+#define B(offset) "(" STRING(BLOCK_ADDRESS) "+" #offset ")"
+
+__asm__(".pushsection .text\n"
+	".globl sandbox_enter, sandbox_exit, sandbox_recover\n"
+	"sandbox_enter:\n"
+	"	push %rbx\n push %rbp\n push %r12\n push %r13\n push %r14\n push %r15\n"
+	"	mov %rsp, " B(
+		152) "\n"
+		     "	stmxcsr " B(160) "\n"
+					 "	fnstcw " B(
+						 164) "\n"
+						      "	mov $-1, %eax\n mov $-1, %edx\n"
+						      "	xrstor64 " B(
+							      192) "\n"
+								   "	pushq " B(
+									   128) "\n popfq\n"
+										"	mov " B(0) ", %rax\n mov " B(8) ", %rcx\n mov " B(
+											16) ", %rdx\n"
+											    "	mov " B(24) ", %rbx\n mov " B(
+												    32) ", %rsp\n mov " B(40) ", %rbp\n"
+															      "	mov " B(48) ", %rsi\n mov " B(56) ", %rdi\n mov " B(64) ", %r8\n"
+																							 "	mov " B(72) ", %r9\n mov " B(80) ", %r10\n mov " B(88) ", %r11\n"
+																														   "	mov " B(96) ", %r12\n mov " B(
+																															   104) ", %r13\n mov " B(112) ", %r14\n"
+																																		       "	mov " B(
+																																			       120) ", %r15\n"
+																																				    "	jmp *" B(
+																																					    136) "\n"
+																																						 "sandbox_exit:\n"
+																																						 "	mov %rax, " B(0) "\n mov %rcx, " B(8) "\n mov %rdx, " B(
+																																							 16) "\n"
+																																							     "	mov %rbx, " B(24) "\n mov %rsp, " B(32) "\n mov %rbp, " B(40) "\n"
+																																																   "	mov %rsi, " B(48) "\n mov %rdi, " B(56) "\n mov %r8, " B(64) "\n"
+																																																									"	mov %r9, " B(72) "\n mov %r10, " B(80) "\n mov %r11, " B(
+																																																										88) "\n"
+																																																										    "	mov %r12, " B(96) "\n mov %r13, " B(
+																																																											    104) "\n mov %r14, " B(112) "\n"
+																																																															"	mov %r15, " B(120) "\n"
+																																																																	     "	mov " B(152) ", %rsp\n"
+																																																																				   "	pushfq\n popq " B(128) "\n"
+																																																																							      "	mov $-1, %eax\n mov $-1, %edx\n"
+																																																																							      "	xsave64 " B(
+																																																																								      192) "\n"
+																																																																									   "sandbox_recover:\n"
+																																																																									   "	mov " B(152) ", %rsp\n"
+																																																																											     "	cld\n"
+																																																																											     "	fninit\n fldcw " B(164) "\n ldmxcsr " B(
+																																																																												     160) "\n vzeroupper\n"
+																																																																													  "	pop %r15\n pop %r14\n pop %r13\n pop %r12\n pop %rbp\n pop %rbx\n"
+																																																																													  "	ret\n"
+																																																																													  ".popsection\n");
+
+static void take_registers(struct block *block, const greg_t *regs)
+{
+	static const uint8_t order[GPR_COUNT] = {
+		REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
+		REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15,
+	};
+
+	for (unsigned i = 0; i < GPR_COUNT; i++)
+		block->gpr[i] = (uint64_t)regs[order[i]];
+	block->rflags = (uint64_t)regs[REG_EFL];
+	block->rip = (uint64_t)regs[REG_RIP];
+	block->cr2 = (uint64_t)regs[REG_CR2];
+	block->error = (uint32_t)regs[REG_ERR];
+	block->vector = (uint8_t)regs[REG_TRAPNO];
+}
+
+static void on_fault(int number, siginfo_t *info, void *context)
+{
+	struct block *block = (struct block *)BLOCK_ADDRESS;
+	ucontext_t *uc = context;
+	greg_t *regs = uc->uc_mcontext.gregs;
+
+	if (regs[REG_RIP] >> 12 != SANDBOX_CODE >> 12 || info->si_code <= 0) {
+		/* Not in the sandbox: the interpreter's thunks have their own handler. */
+		if (block->others[number].sa_flags & SA_SIGINFO)
+			block->others[number].sa_sigaction(number, info, context);
+		else
+			signal(number, SIG_DFL);
+		return;
+	}
+	take_registers(block, regs);
+	memcpy(block->xsave, uc->uc_mcontext.fpregs, SANDBOX_XSAVE);
+	regs[REG_RIP] = (greg_t)block->recover;
+	regs[REG_EFL] &= ~(greg_t)0x400;
+}
+
+static void *map_fixed(uintptr_t address, size_t size, int protection)
+{
+	return mmap((void *)address, size, protection,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+}
+
+static int map_all(struct sandbox *s)
+{
+	int fd = memfd_create("sandbox", MFD_CLOEXEC);
+	int protection = PROT_READ | PROT_WRITE;
+
+	if (fd < 0 || ftruncate(fd, 4096) < 0)
+		return -errno;
+	s->code_write = mmap(NULL, 4096, protection, MAP_SHARED, fd, 0);
+	if (s->code_write == MAP_FAILED ||
+	    mmap((void *)SANDBOX_CODE, 4096, PROT_READ | PROT_EXEC,
+		 MAP_SHARED | MAP_FIXED_NOREPLACE, fd, 0) == MAP_FAILED)
+		return -errno;
+	close(fd);
+	if (map_fixed(SANDBOX_DATA, SANDBOX_DATA_PAGES * 4096, PROT_NONE) == MAP_FAILED)
+		return -errno;
+	s->block = map_fixed(BLOCK_ADDRESS, (sizeof(struct block) + 4095) & ~4095ul, protection);
+	return s->block == MAP_FAILED ? -errno : 0;
+}
+
+static int handlers_install(struct sandbox *s)
+{
+	static const int signals[] = { SIGSEGV, SIGFPE, SIGILL, SIGBUS, SIGTRAP };
+	struct sigaction action = { .sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK };
+	const size_t size = 65536; /* frames with AVX-512 are large */
+	stack_t stack = { .ss_size = size };
+
+	s->stack = malloc(size);
+	stack.ss_sp = s->stack;
+	if (!s->stack)
+		return -ENOMEM;
+	if (sigaltstack(&stack, NULL) < 0)
+		return -errno;
+	for (unsigned i = 0; i < ARRAY_SIZE(signals); i++)
+		if (sigaction(signals[i], &action, &s->block->others[signals[i]]) < 0)
+			return -errno;
+	return 0;
+}
+
+int sandbox_new(struct sandbox **ret_sandbox)
+{
+	struct sandbox *s = calloc(1, sizeof(*s));
+	int r;
+
+	if (!s)
+		return -ENOMEM;
+	r = map_all(s);
+	if (!r)
+		r = handlers_install(s);
+	if (r) {
+		sandbox_free(s);
+		return r;
+	}
+	s->block->exit = (uintptr_t)sandbox_exit;
+	s->block->recover = (uintptr_t)sandbox_recover;
+	*ret_sandbox = s;
+	return 0;
+}
+
+void sandbox_free(struct sandbox *s)
+{
+	stack_t off = { .ss_flags = SS_DISABLE };
+
+	if (!s)
+		return;
+	sigaltstack(&off, NULL);
+	free(s->stack);
+	if (s->code_write != MAP_FAILED)
+		munmap(s->code_write, 4096);
+	munmap((void *)SANDBOX_CODE, 4096);
+	munmap((void *)SANDBOX_DATA, SANDBOX_DATA_PAGES * 4096);
+	munmap((void *)BLOCK_ADDRESS, (sizeof(struct block) + 4095) & ~4095ul);
+	free(s);
+}
+
+static void code_write(struct sandbox *s, const uint8_t *code, unsigned length)
+{
+	static const uint8_t jump[] = { 0xff, 0x24, 0x25 }; /* jmp *disp32 */
+	uint32_t exit = BLOCK_ADDRESS + offsetof(struct block, exit);
+
+	memset(s->code_write, 0xcc, 64);
+	memcpy(s->code_write, code, length);
+	memcpy(s->code_write + length, jump, sizeof(jump));
+	memcpy(s->code_write + length + sizeof(jump), &exit, sizeof(exit));
+}
+
+void sandbox_run(struct sandbox *s, const uint8_t *code, unsigned length,
+		 struct sandbox_state *state)
+{
+	void *writable = (void *)SANDBOX_WRITABLE, *readable = (void *)SANDBOX_READABLE;
+	struct block *block = s->block;
+
+	code_write(s, code, length);
+	mprotect(writable, SANDBOX_DATA_BYTES, PROT_READ | PROT_WRITE);
+	memcpy(writable, state->data, SANDBOX_DATA_BYTES);
+	mprotect(readable, 4096, PROT_READ);
+	memcpy(block->gpr, state->gpr, sizeof(block->gpr));
+	block->rflags = state->rflags;
+	block->target = SANDBOX_CODE;
+	memcpy(block->xsave, state->xsave, SANDBOX_XSAVE);
+	block->vector = SANDBOX_NO_FAULT;
+	block->rip = SANDBOX_CODE + length;
+	sandbox_enter();
+	memcpy(state->gpr, block->gpr, sizeof(block->gpr));
+	memcpy(state->xsave, block->xsave, SANDBOX_XSAVE);
+	memcpy(state->data, writable, SANDBOX_DATA_BYTES);
+	state->rflags = block->rflags;
+	state->rip = block->rip;
+	state->vector = block->vector;
+	state->error = block->error;
+	state->cr2 = block->cr2;
+}
