@@ -16,7 +16,17 @@ PASSED, FAILED = 33, 35
 
 # Program: seconds it may take. All have two vCPUs, because TCG with one takes liberties with LOCK.
 PROGRAMS = {
+    "devices": 30,
     "exceptions": 30,
+    "ioapic": 30,
+    "lapic": 30,
+    "paging": 30,
+    "pic_pit": 30,
+    "real_mode": 30,
+    "segmentation": 30,
+    "smc": 30,
+    "smp": 30,
+    "strings": 30,
 }
 
 CELLA = ["--cpus", "2", "--memory", "64M", "--net", "none", "--serial", "stdio", "--device", "isa-debug-exit", "--device", "pc-testdev"]

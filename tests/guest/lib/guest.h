@@ -168,7 +168,8 @@ extern volatile uint64_t trap_start, trap_resume;
 
 /*
  * Executes instructions; an exception in them resumes behind. Afterwards `trap` tells; trap_start
- * is the address of the first one. Inputs may be in any register but rax.
+ * is the address of the first one. Inputs may be in any register but rax and
+ * r11, which the text may use; a second label 66 in it is where an exception resumes.
  */
 #define TRY(text, ...)                                                                             \
 	do {                                                                                       \
@@ -181,7 +182,7 @@ extern volatile uint64_t trap_start, trap_resume;
 				 "66: movq $0, trap_resume\n"                                      \
 				 :                                                                 \
 				 : __VA_ARGS__                                                     \
-				 : "rax", "memory", "cc");                                         \
+				 : "rax", "r11", "memory", "cc");                                  \
 	} while (0)
 
 /* Vector, error code, and that the instruction itself is the one that faulted. */
