@@ -267,8 +267,7 @@ int sandbox_allow(struct sandbox *sandbox, const char *folder, unsigned access, 
 				   : 0;
 }
 
-/* All capability sets of the calling thread. */
-static int drop_capabilities(void)
+int sandbox_drop_capabilities(void)
 {
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = { 0 };
@@ -292,7 +291,7 @@ int sandbox_drop_privileges(struct err *err)
 	if (setrlimit(RLIMIT_CORE, &no_core) || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		rc = -errno;
 	if (!rc)
-		rc = drop_capabilities();
+		rc = sandbox_drop_capabilities();
 	return rc ? err_errno(err, rc, "cannot drop privileges") : 0;
 }
 
@@ -314,7 +313,7 @@ int sandbox_enter(const struct sandbox *sandbox, struct err *err)
 
 int sandbox_enter_thread(const struct sandbox *sandbox, enum sandbox_thread thread)
 {
-	int rc = drop_capabilities();
+	int rc = sandbox_drop_capabilities();
 
 	return rc ? rc : install(&sandbox->programs[thread], 0);
 }

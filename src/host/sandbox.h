@@ -20,7 +20,7 @@ enum sandbox_thread {
 	SANDBOX_LOOP,      /* the main thread: event loop, back-ends, control socket */
 	SANDBOX_VCPU_KVM,  /* runs a vCPU and the devices it touches */
 	SANDBOX_VCPU_SOFT, /* the same in software */
-	SANDBOX_WORKER,    /* blocking file operations */
+	SANDBOX_WORKER,    /* blocking file operations, timers of engines */
 	SANDBOX_THREADS
 };
 
@@ -41,6 +41,9 @@ enum {
  * folder that does not exist needs no rule.
  */
 int sandbox_allow(struct sandbox *sandbox, const char *folder, unsigned access, struct err *err);
+
+/* For good, of the calling thread. 0 or negative errno. */
+int sandbox_drop_capabilities(void);
 
 /* For good: no new privileges, no core dumps, and no capabilities of the calling thread. */
 int sandbox_drop_privileges(struct err *err);

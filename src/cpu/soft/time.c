@@ -21,6 +21,7 @@
 #include "base/check.h"
 #include "cpu/soft/run_priv.h"
 #include "host/clock.h"
+#include "host/sandbox.h"
 #include "host/thread.h"
 
 #define RATIO_SHIFT         48
@@ -215,6 +216,7 @@ static void *timer_loop(void *ctx)
 		struct timespec at = { .tv_sec = (time_t)(next / NS_PER_SEC),
 				       .tv_nsec = (long)(next % NS_PER_SEC) };
 
+		sandbox_confine_worker();
 		t->sleeps_until = next;
 		if (next == UINT64_MAX)
 			pthread_cond_wait(&t->changed, &t->lock);
