@@ -174,7 +174,7 @@ static void run_one(struct sandbox *sandbox, struct subject *subject, const stru
 	struct sandbox_state want = *in, got = *in;
 	unsigned parts;
 
-	sandbox_run(sandbox, c->code, c->length, &want);
+	native_sandbox_run(sandbox, c->code, c->length, &want);
 	subject_run(subject, c->code, c->length, &got);
 	settle(&want, totals->host.size);
 	settle(&got, totals->host.size);
@@ -236,7 +236,7 @@ int main(int argc, char **argv)
 	int r;
 
 	native_host_detect(&totals.host);
-	if (subject_new(&subject) || sandbox_new(&sandbox)) {
+	if (subject_new(&subject) || native_sandbox_new(&sandbox)) {
 		fprintf(stderr, "cannot set up\n");
 		return 1;
 	}
@@ -247,7 +247,7 @@ int main(int argc, char **argv)
 			run_space(sandbox, subject, &random, &form_spaces[i], rounds, &totals);
 	}
 	r = report(&totals);
-	sandbox_free(sandbox);
+	native_sandbox_free(sandbox);
 	subject_free(subject);
 	return r;
 }

@@ -38,12 +38,12 @@ struct sandbox_state {
 struct sandbox;
 
 /* Negative errno. One at a time in a process: the addresses are fixed. */
-int sandbox_new(struct sandbox **ret_sandbox);
-void sandbox_free(struct sandbox *sandbox);
+int native_sandbox_new(struct sandbox **ret_sandbox);
+void native_sandbox_free(struct sandbox *sandbox);
 
 /*
  * Runs the instruction of `length` bytes, that must not leave the sandbox, at SANDBOX_CODE. `state`
  * holds the registers and data before and after.
  */
-void sandbox_run(struct sandbox *sandbox, const uint8_t *code, unsigned length,
-		 struct sandbox_state *state);
+void native_sandbox_run(struct sandbox *sandbox, const uint8_t *code, unsigned length,
+			struct sandbox_state *state);

@@ -10,6 +10,6 @@ struct subject;
 int subject_new(struct subject **ret_subject);
 void subject_free(struct subject *subject);
 
-/* As sandbox_run(). */
+/* As native_sandbox_run(). */
 void subject_run(struct subject *subject, const uint8_t *code, unsigned length,
 		 struct sandbox_state *state);
