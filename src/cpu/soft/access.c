@@ -117,7 +117,7 @@ static uint64_t device_read(struct soft_cpu *cpu, uint64_t gpa, unsigned size)
 	uint64_t value;
 
 	if (lapic_claims(cpu, gpa))
-		return lapic_mmio_read(cpu, gpa & PAGE_MASK, size);
+		return lapic_mmio_read(cpu, gpa & PAGE_MASK);
 	cpu->stats.mmio++;
 	code_leave_guest(cpu);
 	value = bus_read(cpu->engine->platform->mmio, gpa, size);
@@ -433,14 +433,24 @@ void system_store(struct soft_cpu *cpu, const struct insn *insn, uint64_t linear
 const uint8_t *fetch_host(struct soft_cpu *cpu, uint64_t linear)
 {
 	const struct access a = { NULL, cpu->tlb_key, MMU_FETCH };
-	struct tlb_entry *e = tlb_slot(cpu, linear);
+	struct code_tlb_entry *e = (struct code_tlb_entry *)code_tlb_slot(cpu, linear);
+	struct tlb_entry *d = tlb_slot(cpu, linear);
+	const uint8_t *host;
 	uint64_t gpa;
 
-	if (likely(e->exec == ((linear & ~PAGE_MASK) | cpu->tlb_key)))
+	if (likely(e->tag == ((linear & ~PAGE_MASK) | cpu->fetch_key)))
 		return (const uint8_t *)(e->host + linear);
-	if (cpu_long_mode(cpu) && !linear_is_canonical(cpu, linear))
-		raise_error(cpu, NULL, EXCEPTION_GP, 0);
-	return resolve(cpu, &a, linear, &gpa);
+	if (d->exec == ((linear & ~PAGE_MASK) | cpu->tlb_key)) {
+		host = (const uint8_t *)(d->host + linear);
+	} else {
+		if (cpu_long_mode(cpu) && !linear_is_canonical(cpu, linear))
+			raise_error(cpu, NULL, EXCEPTION_GP, 0);
+		host = resolve(cpu, &a, linear, &gpa);
+	}
+	if (host)
+		*e = (struct code_tlb_entry){ (linear & ~PAGE_MASK) | cpu->fetch_key,
+					      (uintptr_t)host - linear };
+	return host;
 }
 
 /* Limit and type of a segment. Spec: SDM volume 3, section 5.3. */

@@ -34,6 +34,7 @@ typedef uintptr_t page_node;
 struct block_cache {
 	uint8_t *arena;
 	size_t used;
+	uint64_t flushes;
 	bool reset; /* nothing in the arena is in the tables any more */
 	struct block *hash[BLOCK_HASH];
 	page_node pages[PAGE_BUCKETS];
@@ -69,7 +70,7 @@ static unsigned hash_of(const uint8_t *host, uint8_t mode)
 {
 	uint64_t h = ((uintptr_t)host ^ (uint64_t)mode << 40) * UINT64_C(0x9e3779b97f4a7c15);
 
-	return (unsigned)(h >> 50) % BLOCK_HASH;
+	return (unsigned)(h >> 40) % BLOCK_HASH;
 }
 
 static const uint8_t *page_of(const uint8_t *host)
@@ -96,25 +97,6 @@ static void list_in_page(struct block_cache *cache, struct block *block, unsigne
 	*bucket = (page_node)block | which;
 }
 
-static void jump_entries_clear(struct soft_cpu *cpu)
-{
-	for (unsigned i = 0; i < JUMP_ENTRIES; i++)
-		cpu->jumps[i].key = 0;
-}
-
-void jump_key_update(struct soft_cpu *cpu)
-{
-	cpu->jump_key = cpu->code_generation << 20 | (uint64_t)cpu->mode << 12 | cpu->tlb_key;
-}
-
-void jump_key_renew(struct soft_cpu *cpu)
-{
-	/* 44 bits: the wrap is years away, but then every old key must be gone. */
-	if (!(++cpu->code_generation & bits_mask(44)))
-		jump_entries_clear(cpu);
-	jump_key_update(cpu);
-}
-
 static void kill(struct block *block)
 {
 	unsigned count = block->count;
@@ -127,7 +109,6 @@ static void kill(struct block *block)
 void block_drop_page(struct soft_cpu *cpu, const uint8_t *page)
 {
 	page_node *at = page_bucket(cpu->blocks, page);
-	bool any = false;
 
 	while (*at) {
 		struct block *block = node_block(*at);
@@ -136,14 +117,11 @@ void block_drop_page(struct soft_cpu *cpu, const uint8_t *page)
 		if (page_of(which ? block->second : block->host) == page) {
 			if (!block->dead)
 				kill(block);
-			any = true;
 			*at = block->page_next[which];
 		} else {
 			at = &block->page_next[which];
 		}
 	}
-	if (any)
-		jump_key_renew(cpu);
 }
 
 void block_drop_all(struct soft_cpu *cpu)
@@ -157,8 +135,9 @@ void block_drop_all(struct soft_cpu *cpu)
 	}
 	memset(cache->pages, 0, sizeof(cache->pages));
 	cache->reset = true;
+	cache->flushes++;
 	cpu->stats.cache_flushes++;
-	jump_key_renew(cpu);
+	memset(cpu->jumps, 0, JUMP_ENTRIES * sizeof(*cpu->jumps));
 }
 
 static struct block *lookup(struct block_cache *cache, const uint8_t *host, uint8_t mode)
@@ -359,7 +338,6 @@ const struct insn *block_find(struct soft_cpu *cpu)
 		if (cpu->mode & MODE_SINGLE)
 			raise_error(cpu, NULL, EXCEPTION_GP, 0);
 		cpu->mode |= MODE_SINGLE;
-		jump_key_update(cpu);
 		atomic_fetch_or(&cpu->attention, ATTENTION_SINGLE);
 		return block_find(cpu);
 	}
@@ -368,12 +346,13 @@ const struct insn *block_find(struct soft_cpu *cpu)
 
 const struct insn *link_resolve(struct soft_cpu *cpu, struct link *link)
 {
-	uint64_t generation = cpu->code_generation;
+	uint64_t flushes = cpu->blocks->flushes;
+	uint8_t mode = cpu->mode;
 	const struct insn *target = block_find(cpu);
 
 	/* The link itself is gone if everything was dropped meanwhile. */
-	if (generation == cpu->code_generation)
-		*link = (struct link){ target, cpu->rip, cpu->jump_key };
+	if (flushes == cpu->blocks->flushes && mode == cpu->mode)
+		*link = (struct link){ target, cpu->rip, fetch_host(cpu, fetch_linear(cpu)) };
 	return target;
 }
 
@@ -381,7 +360,9 @@ const struct insn *jump_resolve(struct soft_cpu *cpu)
 {
 	const struct insn *target = block_find(cpu);
 
-	*jump_slot(cpu, cpu->rip) = (struct jump_entry){ target, cpu->rip, cpu->jump_key };
+	*jump_slot(cpu, cpu->rip) =
+		(struct jump_entry){ target, cpu->rip, fetch_host(cpu, fetch_linear(cpu)),
+				     cpu->mode };
 	return target;
 }
 
@@ -411,6 +392,5 @@ const struct insn *op_check_second(struct soft_cpu *cpu, const struct insn *insn
 	if (fetch_host(cpu, second) == b->second)
 		return NEXT(cpu, insn);
 	kill(b);
-	jump_key_renew(cpu);
 	return NULL;
 }

@@ -7,10 +7,9 @@
  * instruction that crosses into another page is a block of its own that checks on entry that the
  * second page is still the same one.
  *
- * jump_key is what makes a remembered way good: links and jump entries hold the linear rip and the
- * key of when they were made. It has the tlb_key (address space and rights) in bits 0 to 11, the
- * mode in bits 12 to 19, and above it a generation that counts up whenever translations or blocks
- * of the vCPU die.
+ * A link or jump entry remembers where a linear rip led: to an insn, found at a host address. It is
+ * good if that insn's block is alive and rip still leads to that host address: within one page that
+ * goes without saying, else the code TLB tells. Links lie in the arena and go with their blocks.
  */
 #pragma once
 
@@ -18,20 +17,21 @@
 
 #define BLOCK_INSNS      64
 #define BLOCK_CACHE_SIZE (UINT64_C(48) << 20)
-#define BLOCK_HASH       16384
+#define BLOCK_HASH       65536
 #define JUMP_ENTRIES     4096
 
 /* Where a block's end leads: an inline cache of one. */
 struct link {
-	const struct insn *target;
+	const struct insn *target; /* NULL: not known yet */
 	uint64_t rip;
-	uint64_t key;
+	const uint8_t *host; /* of rip */
 };
 
 struct jump_entry {
 	const struct insn *target;
 	uint64_t rip;
-	uint64_t key;
+	const uint8_t *host;
+	uint64_t mode; /* enum cpu_mode of the target's block */
 };
 
 struct block {
@@ -62,12 +62,6 @@ void block_drop_page(struct soft_cpu *cpu, const uint8_t *page);
 /* Drops all, as above. */
 void block_drop_all(struct soft_cpu *cpu);
 
-/* Makes every link and jump entry stale. */
-void jump_key_renew(struct soft_cpu *cpu);
-
-/* Recomputes jump_key from mode and tlb_key. */
-void jump_key_update(struct soft_cpu *cpu);
-
 /* The slow half of the functions below. */
 const struct insn *link_resolve(struct soft_cpu *cpu, struct link *link);
 const struct insn *jump_resolve(struct soft_cpu *cpu);
@@ -83,18 +77,43 @@ static inline bool attention_needed(struct soft_cpu *cpu)
 	return unlikely(atomic_load_explicit(&cpu->attention, memory_order_relaxed));
 }
 
-/* Ends a block at `insn`: goes on at `rip` (a linear address in 64-bit code) by the link. */
+/* Whether `rip` (cut to its width) is in the same page as `from`, or the code TLB leads it to
+ * `host`. */
+static inline bool leads_to(const struct soft_cpu *cpu, uint64_t from, uint64_t rip,
+			    const uint8_t *host)
+{
+	uint64_t linear = rip + cpu->code_base;
+	const struct code_tlb_entry *e = code_tlb_slot(cpu, linear);
+
+	if (likely((from ^ rip) >> PAGE_SHIFT == 0))
+		return true;
+	return likely(e->tag == ((linear & ~PAGE_MASK) | cpu->fetch_key) &&
+		      e->host + linear == (uintptr_t)host);
+}
+
+/* What stands in place of a dropped block's instructions. */
+insn_exec op_resync;
+
+static inline bool is_alive(const struct insn *target)
+{
+	return likely(target->exec != op_resync);
+}
+
+/* Ends a block at `insn`: goes on at `rip` by the link. */
 static inline const struct insn *leave_by_link(struct soft_cpu *cpu, const struct insn *insn,
 					       unsigned which, uint64_t rip)
 {
 	struct link *link = (struct link *)(uintptr_t)insn->aux + which;
+	const struct insn *target = link->target;
+	uint64_t from = cpu->rip;
 
 	cpu->rip = rip;
 	cpu->instructions += insn->op;
 	if (attention_needed(cpu))
 		return NULL;
-	if (likely(link->rip == rip && link->key == cpu->jump_key))
-		return ENTER(cpu, link->target);
+	if (likely(target && link->rip == rip) && is_alive(target) &&
+	    leads_to(cpu, from, rip, link->host))
+		return ENTER(cpu, target);
 	return link_resolve(cpu, link);
 }
 
@@ -108,13 +127,16 @@ static inline const struct insn *leave_by_jump(struct soft_cpu *cpu, const struc
 					       uint64_t rip)
 {
 	const struct jump_entry *jump = jump_slot(cpu, rip);
+	const struct insn *target = jump->target;
+	uint64_t from = cpu->rip;
 
 	cpu->rip = rip;
 	cpu->instructions += insn->op;
 	if (attention_needed(cpu))
 		return NULL;
-	if (likely(jump->rip == rip && jump->key == cpu->jump_key))
-		return ENTER(cpu, jump->target);
+	if (likely(target && jump->rip == rip && jump->mode == cpu->mode) && is_alive(target) &&
+	    leads_to(cpu, from, rip, jump->host))
+		return ENTER(cpu, target);
 	return jump_resolve(cpu);
 }
 

@@ -226,41 +226,37 @@ HANDLER(jcxz)
 	return branch_legacy(cpu, insn, !counter(cpu, insn));
 }
 
-static int set_widths(struct soft_cpu *cpu, const ZydisDecodedInstruction *z,
-		      const ZydisDecodedOperand *operands, struct insn *insn)
+static int set_widths(const struct decoding *d, struct insn *insn)
 {
-	insn->seg = z->operand_width;
-	insn->scale = z->address_width / 8;
+	insn->seg = d->z->operand_width;
+	insn->scale = d->z->address_width / 8;
 	return 0;
 }
 
-static int choose_ret(struct soft_cpu *cpu, const ZydisDecodedInstruction *z,
-		      const ZydisDecodedOperand *operands, struct insn *insn)
+static int choose_ret(const struct decoding *d, struct insn *insn)
 {
 	static insn_exec *const near[] = { NULL, ret16, ret32, ret64 };
 
-	if (z->meta.branch_type == ZYDIS_BRANCH_TYPE_FAR)
-		return far_choose(z, operands, insn);
-	insn->exec = near[width_index(z->operand_width)];
-	if (z->operand_width == 64 && insn->imm)
+	if (d->z->meta.branch_type == ZYDIS_BRANCH_TYPE_FAR)
+		return far_choose(d, insn);
+	insn->exec = near[width_index(d->z->operand_width)];
+	if (d->z->operand_width == 64 && insn->imm)
 		insn->exec = ret64_i;
 	return insn->exec ? 0 : -ENOENT;
 }
 
 /* JMP and CALL: near rows by form; everything else is far. */
-static int choose_far(struct soft_cpu *cpu, const ZydisDecodedInstruction *z,
-		      const ZydisDecodedOperand *operands, struct insn *insn)
+static int choose_far(const struct decoding *d, struct insn *insn)
 {
-	if (z->meta.branch_type != ZYDIS_BRANCH_TYPE_FAR)
+	if (d->z->meta.branch_type != ZYDIS_BRANCH_TYPE_FAR)
 		return -ENOENT;
-	return far_choose(z, operands, insn);
+	return far_choose(d, insn);
 }
 
-static int near_only(struct soft_cpu *cpu, const ZydisDecodedInstruction *z,
-		     const ZydisDecodedOperand *operands, struct insn *insn)
+static int near_only(const struct decoding *d, struct insn *insn)
 {
-	if (z->meta.branch_type == ZYDIS_BRANCH_TYPE_FAR)
-		return far_choose(z, operands, insn);
+	if (d->z->meta.branch_type == ZYDIS_BRANCH_TYPE_FAR)
+		return far_choose(d, insn);
 	return 0;
 }
 

@@ -457,10 +457,9 @@ HANDLER(cache_flush)
 	return NEXT(cpu, insn);
 }
 
-static int set_size(struct soft_cpu *cpu, const ZydisDecodedInstruction *z,
-		    const ZydisDecodedOperand *operands, struct insn *insn)
+static int set_size(const struct decoding *d, struct insn *insn)
 {
-	insn->imm = z->operand_width;
+	insn->imm = d->z->operand_width;
 	return 0;
 }
 

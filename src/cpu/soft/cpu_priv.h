@@ -38,8 +38,15 @@ struct tlb_entry {
 	uintptr_t host;
 };
 
-#define TLB_ENTRIES 1024
-#define TLB_NONE    UINT64_MAX /* the key in it is never current */
+/* The same for code alone, tagged with fetch_key. */
+struct code_tlb_entry {
+	uint64_t tag;
+	uintptr_t host;
+};
+
+#define TLB_ENTRIES      1024
+#define CODE_TLB_ENTRIES 512
+#define TLB_NONE         UINT64_MAX /* the key in it is never current */
 
 /* Reasons for the run loop to look up: bits of soft_cpu.attention. */
 enum attention {
@@ -136,7 +143,8 @@ struct soft_cpu {
 	uint32_t flags;
 
 	uint64_t tlb_key;
-	uint64_t jump_key;     /* see block_priv.h */
+	uint64_t fetch_key;    /* the address space, and user or supervisor, for the code TLB */
+	uint64_t code_base;    /* linear address of offset 0 of the code: 0 in 64-bit code */
 	atomic_uint attention; /* shared */
 	bool shadow;           /* interrupts wait for one instruction (STI, MOV SS) */
 	uint64_t instructions;
@@ -173,7 +181,6 @@ struct soft_cpu {
 	struct soft_events events;
 	struct soft_msrs msr;
 	int64_t tsc_offset;       /* guest TSC less scaled host TSC */
-	uint64_t code_generation; /* counts up when links and jump entries go stale */
 	uint64_t large_pages[16]; /* filter: which 2 MiB pieces may be in the TLB through large
 				     pages */
 	struct {
@@ -204,6 +211,7 @@ struct soft_cpu {
 	} scratch;
 
 	struct tlb_entry tlb[TLB_ENTRIES];
+	struct code_tlb_entry code_tlb[CODE_TLB_ENTRIES];
 
 	/*
 	 * The vector, x87 and other extended state: a standard-form XSAVE image. While XSTATE_BV
@@ -213,6 +221,12 @@ struct soft_cpu {
 	 */
 	alignas(64) uint8_t xsave[VCPU_XSAVE_MAX];
 };
+
+static inline const struct code_tlb_entry *code_tlb_slot(const struct soft_cpu *cpu,
+							 uint64_t linear)
+{
+	return &cpu->code_tlb[linear >> PAGE_SHIFT & (CODE_TLB_ENTRIES - 1)];
+}
 
 /* The byte offset that names a register. `n` is a GPR number 0 to 15. */
 #define REG_OFFSET(n)      ((uint8_t)(offsetof(struct soft_cpu, gpr) + 8 * (n)))

@@ -280,10 +280,11 @@ static bool decode_known(struct soft_cpu *cpu, const ZydisDecodedInstruction *z,
 {
 	enum op_form form = set_operands(z, operands, insn);
 	const struct op_row *row = find_row(cpu, z, operands, form, &insn->exec);
+	const struct decoding decoding = { cpu, z, operands };
 
 	if (!row)
 		return false;
-	if (row->adjust && row->adjust(cpu, z, operands, insn))
+	if (row->adjust && row->adjust(&decoding, insn))
 		return false;
 	*ret_links = row->flags & OP_LINK2 ? 2 : row->flags & OP_LINK ? 1 : 0;
 	*ret_end = row->flags & OP_END || insn->flags & INSN_LAST;

@@ -42,14 +42,20 @@ enum op_flags {
 	OP_WIDTH1 = 1u << 7, /* the width is that of the second operand */
 };
 
+/* What the decoder knows of an instruction, for op_row.adjust. */
+struct decoding {
+	struct soft_cpu *cpu;
+	const ZydisDecodedInstruction *z;
+	const ZydisDecodedOperand *operands;
+};
+
 struct op_row {
 	uint16_t mnemonic;
 	uint8_t form;
 	uint8_t flags;
 	insn_exec *exec[4]; /* for operands of 8, 16, 32, 64 bits; NULL: the row is not for it */
 	/* Optional: a last word on the insn. 0, or -ENOENT: #UD. */
-	int (*adjust)(struct soft_cpu *cpu, const ZydisDecodedInstruction *z,
-		      const ZydisDecodedOperand *operands, struct insn *insn);
+	int (*adjust)(const struct decoding *d, struct insn *insn);
 };
 
 /* All families; rows of a mnemonic are in one family. */

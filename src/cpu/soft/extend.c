@@ -61,16 +61,14 @@ static int choose(const struct extend *register_form, const struct extend *memor
 	return insn->exec ? 0 : -ENOENT;
 }
 
-static int choose_zero(struct soft_cpu *cpu, const ZydisDecodedInstruction *z,
-		       const ZydisDecodedOperand *operands, struct insn *insn)
+static int choose_zero(const struct decoding *d, struct insn *insn)
 {
-	return choose(&zero_rr, &zero_rm, operands, insn);
+	return choose(&zero_rr, &zero_rm, d->operands, insn);
 }
 
-static int choose_sign(struct soft_cpu *cpu, const ZydisDecodedInstruction *z,
-		       const ZydisDecodedOperand *operands, struct insn *insn)
+static int choose_sign(const struct decoding *d, struct insn *insn)
 {
-	return choose(&sign_rr, &sign_rm, operands, insn);
+	return choose(&sign_rr, &sign_rm, d->operands, insn);
 }
 
 #define RAX REG_OFFSET(GPR_RAX)

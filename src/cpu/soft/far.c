@@ -480,19 +480,18 @@ HANDLER(iret)
 	return NULL;
 }
 
-int far_choose(const ZydisDecodedInstruction *z, const ZydisDecodedOperand *operands,
-	       struct insn *insn)
+int far_choose(const struct decoding *d, struct insn *insn)
 {
-	bool call = z->mnemonic == ZYDIS_MNEMONIC_CALL;
+	bool call = d->z->mnemonic == ZYDIS_MNEMONIC_CALL;
 
 	insn->src = insn->scale;
-	insn->scale = z->operand_width / 8;
-	if (z->mnemonic == ZYDIS_MNEMONIC_RET) {
+	insn->scale = d->z->operand_width / 8;
+	if (d->z->mnemonic == ZYDIS_MNEMONIC_RET) {
 		insn->exec = far_return;
-	} else if (operands[0].type == ZYDIS_OPERAND_TYPE_POINTER) {
-		insn->imm = operands[0].ptr.offset | (uint64_t)operands[0].ptr.segment << 32;
+	} else if (d->operands[0].type == ZYDIS_OPERAND_TYPE_POINTER) {
+		insn->imm = d->operands[0].ptr.offset | (uint64_t)d->operands[0].ptr.segment << 32;
 		insn->exec = call ? far_call_direct : far_jump_direct;
-	} else if (operands[0].type == ZYDIS_OPERAND_TYPE_MEMORY) {
+	} else if (d->operands[0].type == ZYDIS_OPERAND_TYPE_MEMORY) {
 		insn->exec = call ? far_call_indirect : far_jump_indirect;
 	} else {
 		return -ENOENT;
@@ -500,10 +499,9 @@ int far_choose(const ZydisDecodedInstruction *z, const ZydisDecodedOperand *oper
 	return 0;
 }
 
-static int set_size(struct soft_cpu *cpu, const ZydisDecodedInstruction *z,
-		    const ZydisDecodedOperand *operands, struct insn *insn)
+static int set_size(const struct decoding *d, struct insn *insn)
 {
-	insn->scale = z->operand_width / 8;
+	insn->scale = d->z->operand_width / 8;
 	return 0;
 }
 

@@ -138,10 +138,9 @@ HANDLER(popf)
 	return leave_by_jump(cpu, insn, rip_next(cpu, insn));
 }
 
-static int set_size(struct soft_cpu *cpu, const ZydisDecodedInstruction *z,
-		    const ZydisDecodedOperand *operands, struct insn *insn)
+static int set_size(const struct decoding *d, struct insn *insn)
 {
-	switch (z->mnemonic) {
+	switch (d->z->mnemonic) {
 	case ZYDIS_MNEMONIC_PUSHF:
 	case ZYDIS_MNEMONIC_POPF:
 		insn->imm = 2;

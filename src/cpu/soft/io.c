@@ -159,18 +159,17 @@ HANDLER(outs)
 	return transfer(cpu, insn, outs_one, GPR_RSI);
 }
 
-static int choose_string(struct soft_cpu *cpu, const ZydisDecodedInstruction *z,
-			 const ZydisDecodedOperand *operands, struct insn *insn)
+static int choose_string(const struct decoding *d, struct insn *insn)
 {
-	insn->scale = z->address_width / 8;
-	insn->imm = z->operand_width == 64 ? 4 : z->operand_width / 8;
-	if (z->mnemonic == ZYDIS_MNEMONIC_INSB || z->mnemonic == ZYDIS_MNEMONIC_OUTSB)
+	insn->scale = d->z->address_width / 8;
+	insn->imm = d->z->operand_width == 64 ? 4 : d->z->operand_width / 8;
+	if (d->z->mnemonic == ZYDIS_MNEMONIC_INSB || d->z->mnemonic == ZYDIS_MNEMONIC_OUTSB)
 		insn->imm = 1;
 	insn->seg = SEG_DS;
-	for (unsigned i = 0; i < z->operand_count; i++) {
-		if (operands[i].type == ZYDIS_OPERAND_TYPE_MEMORY &&
-		    ZydisRegisterGetId(operands[i].mem.base) == GPR_RSI)
-			insn->seg = (uint8_t)(operands[i].mem.segment - ZYDIS_REGISTER_ES);
+	for (unsigned i = 0; i < d->z->operand_count; i++) {
+		if (d->operands[i].type == ZYDIS_OPERAND_TYPE_MEMORY &&
+		    ZydisRegisterGetId(d->operands[i].mem.base) == GPR_RSI)
+			insn->seg = (uint8_t)(d->operands[i].mem.segment - ZYDIS_REGISTER_ES);
 	}
 	return 0;
 }

@@ -564,7 +564,7 @@ static bool write_register(struct lapic *a, uint64_t offset, uint32_t value)
 	return true;
 }
 
-uint64_t lapic_mmio_read(struct soft_cpu *cpu, uint64_t offset, unsigned size)
+uint64_t lapic_mmio_read(struct soft_cpu *cpu, uint64_t offset)
 {
 	/* Only 32-bit reads of aligned registers are defined; parts of one are given as they lie.
 	 */

@@ -12,7 +12,7 @@ void lapic_free(struct lapic *lapic);
 bool lapic_claims(const struct soft_cpu *cpu, uint64_t gpa);
 
 /* Register page. vCPU's thread. */
-uint64_t lapic_mmio_read(struct soft_cpu *cpu, uint64_t offset, unsigned size);
+uint64_t lapic_mmio_read(struct soft_cpu *cpu, uint64_t offset);
 void lapic_mmio_write(struct soft_cpu *cpu, uint64_t offset, uint64_t value, unsigned size);
 
 /* x2APIC registers and IA32_APIC_BASE, IA32_TSC_DEADLINE; false: #GP(0). */

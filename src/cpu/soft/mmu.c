@@ -17,7 +17,6 @@
 
 #include <string.h>
 
-#include "cpu/soft/block_priv.h"
 #include "cpu/soft/engine_priv.h"
 
 /* Geometry of one paging mode. */
@@ -293,18 +292,26 @@ static bool is_slow(const struct soft_cpu *cpu)
 	return false;
 }
 
+static void set_key(struct soft_cpu *cpu, uint64_t asid, enum tlb_rights rights)
+{
+	cpu->tlb_key = asid << TLB_KEY_ASID_SHIFT | rights;
+	cpu->fetch_key =
+		asid << TLB_KEY_ASID_SHIFT | (cpu->cpl == 3 ? RIGHTS_USER : RIGHTS_KERNEL_ALL);
+}
+
 void mmu_update_rights(struct soft_cpu *cpu)
 {
 	enum tlb_rights rights = is_slow(cpu) ? RIGHTS_SLOW : mmu_rights(cpu);
 
-	cpu->tlb_key = (cpu->tlb_key & ~UINT64_C(3)) | rights;
-	jump_key_update(cpu);
+	set_key(cpu, cpu->tlb_key >> TLB_KEY_ASID_SHIFT, rights);
 }
 
 static void clear_entries(struct soft_cpu *cpu)
 {
 	for (unsigned i = 0; i < TLB_ENTRIES; i++)
 		cpu->tlb[i] = (struct tlb_entry){ TLB_NONE, TLB_NONE, TLB_NONE, 0 };
+	for (unsigned i = 0; i < CODE_TLB_ENTRIES; i++)
+		cpu->code_tlb[i].tag = TLB_NONE;
 	memset(cpu->large_pages, 0, sizeof(cpu->large_pages));
 	memset(cpu->pcids, 0, sizeof(cpu->pcids));
 	cpu->next_asid = 1;
@@ -331,8 +338,7 @@ static void take_asid(struct soft_cpu *cpu)
 		slot = cpu->next_pcid_slot++ % PCID_SLOTS;
 	cpu->pcids[slot].pcid = pcid;
 	cpu->pcids[slot].asid = cpu->next_asid++;
-	cpu->tlb_key = cpu->pcids[slot].asid << TLB_KEY_ASID_SHIFT | (cpu->tlb_key & 3);
-	jump_key_renew(cpu);
+	set_key(cpu, cpu->pcids[slot].asid, cpu->tlb_key & 3);
 }
 
 void mmu_flush_all(struct soft_cpu *cpu)
@@ -347,9 +353,7 @@ void mmu_switch(struct soft_cpu *cpu, bool keep)
 
 	for (unsigned slot = 0; keep && slot < PCID_SLOTS; slot++) {
 		if (cpu->pcids[slot].asid && cpu->pcids[slot].pcid == pcid) {
-			cpu->tlb_key =
-				cpu->pcids[slot].asid << TLB_KEY_ASID_SHIFT | (cpu->tlb_key & 3);
-			jump_key_update(cpu);
+			set_key(cpu, cpu->pcids[slot].asid, cpu->tlb_key & 3);
 			return;
 		}
 	}
@@ -382,6 +386,10 @@ static void drop_range(struct soft_cpu *cpu, uint64_t linear, unsigned shift)
 		    tag_in(e->exec, linear, shift))
 			*e = (struct tlb_entry){ TLB_NONE, TLB_NONE, TLB_NONE, 0 };
 	}
+	for (unsigned i = 0; i < CODE_TLB_ENTRIES; i++) {
+		if (tag_in(cpu->code_tlb[i].tag, linear, shift))
+			cpu->code_tlb[i].tag = TLB_NONE;
+	}
 }
 
 /* The filter's bit for the large page of that size at `linear`. */
@@ -403,7 +411,10 @@ void mmu_flush_page(struct soft_cpu *cpu, uint64_t linear)
 {
 	static const unsigned shifts[] = { 21, 22, 30 };
 	struct tlb_entry *e = &cpu->tlb[linear >> PAGE_SHIFT & (TLB_ENTRIES - 1)];
+	struct code_tlb_entry *c = &cpu->code_tlb[linear >> PAGE_SHIFT & (CODE_TLB_ENTRIES - 1)];
 
+	if (tag_in(c->tag, linear, PAGE_SHIFT))
+		c->tag = TLB_NONE;
 	if (tag_in(e->read, linear, PAGE_SHIFT) || tag_in(e->write, linear, PAGE_SHIFT) ||
 	    tag_in(e->exec, linear, PAGE_SHIFT))
 		*e = (struct tlb_entry){ TLB_NONE, TLB_NONE, TLB_NONE, 0 };
@@ -413,7 +424,6 @@ void mmu_flush_page(struct soft_cpu *cpu, uint64_t linear)
 		if (cpu->large_pages[bit / 64] & BIT(bit % 64))
 			drop_range(cpu, linear, shifts[i]);
 	}
-	jump_key_renew(cpu);
 }
 
 void mmu_flush_writes(struct soft_cpu *cpu, const uint8_t *page)

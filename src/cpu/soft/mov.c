@@ -104,30 +104,28 @@ HANDLER(xlat)
 	return NEXT(cpu, insn);
 }
 
-static int choose_lea(struct soft_cpu *cpu, const ZydisDecodedInstruction *z,
-		      const ZydisDecodedOperand *operands, struct insn *insn)
+static int choose_lea(const struct decoding *d, struct insn *insn)
 {
 	static insn_exec *const cut[] = EXEC_WIDE_WIDTHS(lea_cut_rm);
 
 	if (insn->ea != EA_FLAT && insn->ea != EA_BASED)
-		insn->exec = cut[width_index(operands[0].size)];
+		insn->exec = cut[width_index(d->operands[0].size)];
 	return 0;
 }
 
 /* MOV between a general register or memory and a segment, control or debug register; and 64-bit
  * addresses. */
-static int choose_mov(struct soft_cpu *cpu, const ZydisDecodedInstruction *z,
-		      const ZydisDecodedOperand *operands, struct insn *insn)
+static int choose_mov(const struct decoding *d, struct insn *insn)
 {
 	static insn_exec *const far_rm[] = EXEC_WIDTHS(mov_far_rm);
 	static insn_exec *const far_mr[] = EXEC_WIDTHS(mov_far_mr);
 
 	for (unsigned i = 0; i < 2; i++) {
-		if (operands[i].type != ZYDIS_OPERAND_TYPE_REGISTER)
+		if (d->operands[i].type != ZYDIS_OPERAND_TYPE_REGISTER)
 			continue;
-		switch (ZydisRegisterGetClass(operands[i].reg.value)) {
+		switch (ZydisRegisterGetClass(d->operands[i].reg.value)) {
 		case ZYDIS_REGCLASS_SEGMENT:
-			return segment_choose_mov(z, operands, insn, i == 0);
+			return segment_choose_mov(d, insn, i == 0);
 		case ZYDIS_REGCLASS_CONTROL:
 			return control_choose_mov(insn, i == 0);
 		case ZYDIS_REGCLASS_DEBUG:
@@ -136,14 +134,15 @@ static int choose_mov(struct soft_cpu *cpu, const ZydisDecodedInstruction *z,
 			break;
 		}
 	}
-	if (z->opcode >= 0xa0 && z->opcode <= 0xa3 && z->opcode_map == ZYDIS_OPCODE_MAP_DEFAULT) {
-		bool load = operands[0].type == ZYDIS_OPERAND_TYPE_REGISTER;
-		const ZydisDecodedOperand *memory = &operands[load ? 1 : 0];
+	if (d->z->opcode >= 0xa0 && d->z->opcode <= 0xa3 &&
+	    d->z->opcode_map == ZYDIS_OPCODE_MAP_DEFAULT) {
+		bool load = d->operands[0].type == ZYDIS_OPERAND_TYPE_REGISTER;
+		const ZydisDecodedOperand *memory = &d->operands[load ? 1 : 0];
 
 		insn->imm = (uint64_t)memory->mem.disp.value;
-		if (z->address_width == 32)
+		if (d->z->address_width == 32)
 			insn->imm = (uint32_t)insn->imm;
-		if (z->address_width == 16)
+		if (d->z->address_width == 16)
 			insn->imm = (uint16_t)insn->imm;
 		insn->exec = (load ? far_rm : far_mr)[width_index(memory->size)];
 	}

@@ -275,7 +275,6 @@ static void update_mode(struct soft_cpu *cpu)
 		atomic_fetch_or(&cpu->attention, ATTENTION_SINGLE);
 	else
 		atomic_fetch_and(&cpu->attention, ~(unsigned)ATTENTION_SINGLE);
-	jump_key_update(cpu);
 }
 
 static void run_blocks(struct soft_cpu *cpu)
@@ -337,6 +336,7 @@ static bool run_once(struct soft_cpu *cpu)
 		return true;
 	}
 	update_mode(cpu);
+	cpu->code_base = cpu_code64(cpu) ? 0 : cpu->segments[SEG_CS].base;
 	if (unlikely(cpu->mode & MODE_SINGLE)) {
 		run_single(cpu);
 	} else {

@@ -210,15 +210,14 @@ HANDLER(mov_to_ss_m)
 	return leave_to_loop(cpu, insn, rip_next(cpu, insn));
 }
 
-int segment_choose_mov(const ZydisDecodedInstruction *z, const ZydisDecodedOperand *operands,
-		       struct insn *insn, bool load)
+int segment_choose_mov(const struct decoding *d, struct insn *insn, bool load)
 {
-	bool memory = operands[load ? 1 : 0].type == ZYDIS_OPERAND_TYPE_MEMORY;
+	bool memory = d->operands[load ? 1 : 0].type == ZYDIS_OPERAND_TYPE_MEMORY;
 
 	if (!load) {
-		insn->exec = memory                   ? mov_from_segment_m
-			     : z->operand_width == 16 ? mov_from_segment_r16
-						      : mov_from_segment_r;
+		insn->exec = memory                      ? mov_from_segment_m
+			     : d->z->operand_width == 16 ? mov_from_segment_r16
+							 : mov_from_segment_r;
 		return 0;
 	}
 	if (insn->dst == SEG_CS || insn->dst > SEG_GS)
@@ -247,12 +246,11 @@ int segment_choose_mov(const ZydisDecodedInstruction *z, const ZydisDecodedOpera
 
 FOR_WIDE_WIDTHS(LOAD_POINTER, load_pointer)
 
-static int choose_pointer(struct soft_cpu *cpu, const ZydisDecodedInstruction *z,
-			  const ZydisDecodedOperand *operands, struct insn *insn)
+static int choose_pointer(const struct decoding *d, struct insn *insn)
 {
 	static insn_exec *const exec[] = EXEC_WIDE_WIDTHS(load_pointer);
 
-	switch (z->mnemonic) {
+	switch (d->z->mnemonic) {
 	case ZYDIS_MNEMONIC_LES:
 		insn->src = SEG_ES;
 		break;
@@ -268,7 +266,7 @@ static int choose_pointer(struct soft_cpu *cpu, const ZydisDecodedInstruction *z
 	default:
 		insn->src = SEG_GS;
 	}
-	insn->exec = exec[width_index(operands[0].size)];
+	insn->exec = exec[width_index(d->operands[0].size)];
 	return insn->exec ? 0 : -ENOENT;
 }
 
@@ -318,7 +316,7 @@ static void set_zf(struct soft_cpu *cpu, bool value)
 	cpu->status = (uint16_t)((cpu->status & ~STATUS_ZF) | (value ? STATUS_ZF : 0));
 }
 
-static void arpl(struct soft_cpu *cpu, const struct insn *insn, uint16_t *value, uint16_t with)
+static void arpl(struct soft_cpu *cpu, uint16_t *value, uint16_t with)
 {
 	bool raise = (*value & SELECTOR_RPL) < (with & SELECTOR_RPL);
 
@@ -331,7 +329,7 @@ HANDLER(arpl_rr)
 {
 	if (!has_descriptors(cpu))
 		raise_ud(cpu, insn);
-	arpl(cpu, insn, reg16(cpu, insn->dst), *reg16(cpu, insn->src));
+	arpl(cpu, reg16(cpu, insn->dst), *reg16(cpu, insn->src));
 	return NEXT(cpu, insn);
 }
 
@@ -342,7 +340,7 @@ HANDLER(arpl_mr)
 	if (!has_descriptors(cpu))
 		raise_ud(cpu, insn);
 	p = rmw_begin(cpu, insn, ea_linear(cpu, insn, 2, true), 2, false);
-	arpl(cpu, insn, p, *reg16(cpu, insn->src));
+	arpl(cpu, p, *reg16(cpu, insn->src));
 	rmw_end(cpu, insn, p);
 	return NEXT(cpu, insn);
 }
@@ -436,17 +434,15 @@ SELECTOR_HANDLERS(lar, src)
 SELECTOR_HANDLERS(lsl, src)
 SELECTOR_HANDLERS(verify, dst)
 
-static int set_width(struct soft_cpu *cpu, const ZydisDecodedInstruction *z,
-		     const ZydisDecodedOperand *operands, struct insn *insn)
+static int set_width(const struct decoding *d, struct insn *insn)
 {
-	insn->op = (uint8_t)operands[0].size;
+	insn->op = (uint8_t)d->operands[0].size;
 	return 0;
 }
 
-static int set_write(struct soft_cpu *cpu, const ZydisDecodedInstruction *z,
-		     const ZydisDecodedOperand *operands, struct insn *insn)
+static int set_write(const struct decoding *d, struct insn *insn)
 {
-	insn->op = z->mnemonic == ZYDIS_MNEMONIC_VERW;
+	insn->op = d->z->mnemonic == ZYDIS_MNEMONIC_VERW;
 	return 0;
 }
 

@@ -4,6 +4,8 @@
 
 #include "cpu/soft/access_priv.h"
 
+struct decoding;
+
 #define SELECTOR_INDEX UINT16_C(0xfff8)
 #define SELECTOR_ERROR UINT16_C(0xfffc) /* what of a selector goes into an error code */
 
@@ -55,10 +57,8 @@ void cpl_set(struct soft_cpu *cpu, unsigned cpl);
 void flags_write(struct soft_cpu *cpu, uint64_t value, uint64_t mask);
 
 /* Picks the handlers of MOV to and from segment registers, and of far JMP, CALL, RET. */
-int segment_choose_mov(const ZydisDecodedInstruction *z, const ZydisDecodedOperand *operands,
-		       struct insn *insn, bool load);
-int far_choose(const ZydisDecodedInstruction *z, const ZydisDecodedOperand *operands,
-	       struct insn *insn);
+int segment_choose_mov(const struct decoding *d, struct insn *insn, bool load);
+int far_choose(const struct decoding *d, struct insn *insn);
 
 enum event_kind {
 	EVENT_EXTERNAL, /* interrupt, NMI */

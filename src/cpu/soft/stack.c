@@ -123,16 +123,15 @@ HANDLER(pop_segment)
 	return NEXT(cpu, insn);
 }
 
-static int choose_push(struct soft_cpu *cpu, const ZydisDecodedInstruction *z,
-		       const ZydisDecodedOperand *operands, struct insn *insn)
+static int choose_push(const struct decoding *d, struct insn *insn)
 {
-	bool segment = operands[0].type == ZYDIS_OPERAND_TYPE_REGISTER &&
-		       ZydisRegisterGetClass(operands[0].reg.value) == ZYDIS_REGCLASS_SEGMENT;
-	bool pop = z->mnemonic == ZYDIS_MNEMONIC_POP;
+	bool segment = d->operands[0].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+		       ZydisRegisterGetClass(d->operands[0].reg.value) == ZYDIS_REGCLASS_SEGMENT;
+	bool pop = d->z->mnemonic == ZYDIS_MNEMONIC_POP;
 
 	if (segment) {
 		insn->exec = pop ? pop_segment : push_segment;
-		insn->imm = z->operand_width / 8;
+		insn->imm = d->z->operand_width / 8;
 		if (pop && insn->dst == SEG_SS)
 			insn->flags |= INSN_LAST;
 	}
@@ -140,17 +139,17 @@ static int choose_push(struct soft_cpu *cpu, const ZydisDecodedInstruction *z,
 }
 
 /* 64-bit code's usual forms, whose operand is 64 bits wide. */
-static int choose_push64(struct soft_cpu *cpu, const ZydisDecodedInstruction *z,
-			 const ZydisDecodedOperand *operands, struct insn *insn)
+static int choose_push64(const struct decoding *d, struct insn *insn)
 {
 	static insn_exec *const immediate[] = { NULL, push_i16, push_i32, push_i64 };
 
-	if (operands[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
-		insn->exec = z->operand_width == 64 ? push64_i
-						    : immediate[width_index(z->operand_width)];
+	if (d->operands[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
+		insn->exec = d->z->operand_width == 64
+				     ? push64_i
+				     : immediate[width_index(d->z->operand_width)];
 		return 0;
 	}
-	return choose_push(cpu, z, operands, insn);
+	return choose_push(d, insn);
 }
 
 static const uint8_t all_order[8] = { GPR_RAX, GPR_RCX, GPR_RDX, GPR_RBX,
@@ -240,12 +239,11 @@ HANDLER(enter)
 	return NEXT(cpu, insn);
 }
 
-static int choose_enter(struct soft_cpu *cpu, const ZydisDecodedInstruction *z,
-			const ZydisDecodedOperand *operands, struct insn *insn)
+static int choose_enter(const struct decoding *d, struct insn *insn)
 {
-	insn->imm = operands[0].imm.value.u;
-	insn->aux = (const void *)(uintptr_t)(operands[1].imm.value.u & 0xff);
-	insn->op = z->operand_width / 8;
+	insn->imm = d->operands[0].imm.value.u;
+	insn->aux = (const void *)(uintptr_t)(d->operands[1].imm.value.u & 0xff);
+	insn->op = d->z->operand_width / 8;
 	return 0;
 }
 

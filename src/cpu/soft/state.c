@@ -33,7 +33,7 @@ static void get_events(struct soft_cpu *cpu, struct vcpu_state *s)
 	s->activity = cpu->events.activity;
 }
 
-int state_get(struct soft_cpu *cpu, struct vcpu_state *s, struct err *err)
+void state_get(struct soft_cpu *cpu, struct vcpu_state *s)
 {
 	memset(s, 0, sizeof(*s));
 	memcpy(s->gpr, cpu->gpr, sizeof(s->gpr));
@@ -66,7 +66,6 @@ int state_get(struct soft_cpu *cpu, struct vcpu_state *s, struct err *err)
 	get_events(cpu, s);
 	lapic_save(cpu, s);
 	s->tsc = time_tsc(cpu);
-	return 0;
 }
 
 static int bad(struct err *err, const char *what, uint64_t value)
@@ -103,7 +102,7 @@ static int check_control(const struct soft_cpu *cpu, const struct vcpu_state *s,
 	return 0;
 }
 
-static int check_rest(const struct soft_cpu *cpu, const struct vcpu_state *s, struct err *err)
+static int check_rest(const struct vcpu_state *s, struct err *err)
 {
 	if (s->cr8 > 15)
 		return bad(err, "CR8", s->cr8);
@@ -175,7 +174,7 @@ int state_set(struct soft_cpu *cpu, const struct vcpu_state *s, struct err *err)
 	int rc = check_control(cpu, s, err);
 
 	if (!rc)
-		rc = check_rest(cpu, s, err);
+		rc = check_rest(s, err);
 	if (rc)
 		return rc;
 	memcpy(old, cpu->xsave, sizeof(old));

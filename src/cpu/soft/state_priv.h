@@ -4,7 +4,7 @@
 
 #include "cpu/soft/cpu_priv.h"
 
-int state_get(struct soft_cpu *cpu, struct vcpu_state *ret_state, struct err *err);
+void state_get(struct soft_cpu *cpu, struct vcpu_state *ret_state);
 
 /* Refuses with -EINVAL, nothing changed, what no processor could be in. */
 int state_set(struct soft_cpu *cpu, const struct vcpu_state *state, struct err *err);

@@ -199,6 +199,9 @@ static uint64_t stos_run(struct soft_cpu *cpu, const struct insn *insn, unsigned
 		advance(cpu, insn, GPR_RDI, step(cpu, bits / 8));                                  \
 	}
 
+/* For instructions that go one by one. */
+#define NO_RUN(cpu, insn, size, count) 0
+
 /* Repeats while the count lasts; `many` does a run at once and says how many elements. */
 #define REPEAT_DEFINE(bits, suffix, mod, name, many)                                               \
 	HANDLER(name##bits)                                                                        \
@@ -266,29 +269,22 @@ static uint64_t stos_many(struct soft_cpu *cpu, const struct insn *insn, unsigne
 	return count;
 }
 
-static uint64_t lods_many(struct soft_cpu *cpu, const struct insn *insn, unsigned size,
-			  uint64_t count)
-{
-	return 0;
-}
-
 FOR_WIDTHS(STRING_DEFINE, string)
 FOR_WIDTHS(REPEAT_DEFINE, movs, movs_many)
 FOR_WIDTHS(REPEAT_DEFINE, stos, stos_many)
-FOR_WIDTHS(REPEAT_DEFINE, lods, lods_many)
+FOR_WIDTHS(REPEAT_DEFINE, lods, NO_RUN)
 FOR_WIDTHS(COMPARE_DEFINE, cmps)
 FOR_WIDTHS(COMPARE_DEFINE, scas)
 
-static int choose_string(struct soft_cpu *cpu, const ZydisDecodedInstruction *z,
-			 const ZydisDecodedOperand *operands, struct insn *insn)
+static int choose_string(const struct decoding *d, struct insn *insn)
 {
-	if (z->meta.category != ZYDIS_CATEGORY_STRINGOP)
+	if (d->z->meta.category != ZYDIS_CATEGORY_STRINGOP)
 		return -ENOENT;
-	insn->scale = z->address_width / 8;
+	insn->scale = d->z->address_width / 8;
 	/* Operands are hidden: the source's segment is that of the one which is based on SI. */
 	insn->seg = SEG_DS;
-	for (unsigned i = 0; i < z->operand_count; i++) {
-		const ZydisDecodedOperand *o = &operands[i];
+	for (unsigned i = 0; i < d->z->operand_count; i++) {
+		const ZydisDecodedOperand *o = &d->operands[i];
 
 		if (o->type == ZYDIS_OPERAND_TYPE_MEMORY &&
 		    ZydisRegisterGetId(o->mem.base) == GPR_RSI)

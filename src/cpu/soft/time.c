@@ -141,7 +141,8 @@ static void write_clock_page(struct soft_cpu *cpu, uint8_t flags)
 	uint64_t address = cpu->msr.kvm_system_time;
 	struct clock_page page = { .flags = CLOCK_TSC_STABLE | flags };
 	uint8_t *shared;
-	uint32_t *version;
+	uint32_t *version, mul;
+	int8_t shift;
 
 	if (!(address & 1))
 		return;
@@ -151,7 +152,9 @@ static void write_clock_page(struct soft_cpu *cpu, uint8_t flags)
 	/* One reference for all vCPUs, so that their clocks agree. */
 	page.tsc = scaled_tsc(cpu->engine, cpu->engine->start_tsc) + (uint64_t)cpu->tsc_offset;
 	page.system_time_ns = 0;
-	clock_scale(cpu->engine->tsc_khz, &page.mul, &page.shift);
+	clock_scale(cpu->engine->tsc_khz, &mul, &shift);
+	page.mul = mul;
+	page.shift = shift;
 	version = (uint32_t *)shared; /* the first field; the guest rereads while it is odd */
 	page.version = (*version | 1) + 1;
 	__atomic_store_n(version, page.version - 1, __ATOMIC_RELEASE);
