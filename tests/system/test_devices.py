@@ -96,9 +96,10 @@ def test_network_out_through_nat_to_loopback():
     body = random.Random(2).randbytes(1 << 20)
     with web_server(body) as port:
         status, text = soft(run_command(
-            "udhcpc -q -i eth0 -s /bin/true > /dev/null; ip addr add 10.0.2.15/24 dev eth0; ip link set eth0 up;"
+            "ip link set eth0 up; udhcpc -q -n -i eth0 -s /bin/true 2>&1; ip addr add 10.0.2.15/24 dev eth0;"
             f" wget -q -O - http://10.0.2.2:{port}/ | sha256sum", "--net", "user"))
     assert status == 0, text
+    assert "lease of 10.0.2.15 obtained" in text, text
     assert hashlib.sha256(body).hexdigest() in text, text
 
 
