@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* NOP, PAUSE, fences, prefetches, cache lines, RDRAND, RDSEED, BOUND, UD. Spec: Intel SDM volume 2.
  */
-#include <string.h>
+#include <errno.h>
 
 #include <errno.h>
 
@@ -76,24 +76,21 @@ FOR_WIDE_WIDTHS(RANDOM_DEFINE, rdseed)
 BOUND_DEFINE(16)
 BOUND_DEFINE(32)
 
+/* The prefetches of 0F 0D take memory only; Zydis calls their register forms NOP. */
+static int refuse_prefetch(const struct decoding *d, struct insn *insn)
+{
+	(void)insn;
+	return d->z->opcode_map == ZYDIS_OPCODE_MAP_0F && d->z->opcode == 0x0d ? -ENOENT : 0;
+}
+
 #define ANY_WIDTH(name)                                                                            \
 	{                                                                                          \
 		name, name, name, name                                                             \
 	}
 #define MISC_ROW(mnemonic, name) ROW(mnemonic, FORM_ANY, 0, ANY_WIDTH(name))
 
-/* 0F 0D prefetches; with a register as operand it is undefined. */
-static int nop_adjust(struct soft_cpu *cpu, const ZydisDecodedInstruction *z,
-		      const ZydisDecodedOperand *operands, struct insn *insn)
-{
-	(void)cpu;
-	(void)operands;
-	(void)insn;
-	return z->opcode_map == ZYDIS_OPCODE_MAP_0F && z->opcode == 0x0d ? -ENOENT : 0;
-}
-
 const struct op_row misc_rows[] = {
-	{ ZYDIS_MNEMONIC_NOP, FORM_ANY, 0, ANY_WIDTH(nothing), nop_adjust },
+	{ ZYDIS_MNEMONIC_NOP, FORM_ANY, 0, ANY_WIDTH(nothing), refuse_prefetch },
 	MISC_ROW(PAUSE, pause_spin),
 	MISC_ROW(LFENCE, nothing),
 	MISC_ROW(SFENCE, nothing),
