@@ -12,9 +12,6 @@ static int help_command(int argc, char **argv, struct err *err);
 
 static int version_command(int argc, char **argv, struct err *err)
 {
-	(void)argc;
-	(void)argv;
-	(void)err;
 	puts("cella " CELLA_VERSION);
 	return 0;
 }

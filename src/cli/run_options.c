@@ -12,9 +12,6 @@
 static int set_dry_run(struct request *request, const struct option *option, const char *text,
 		       struct err *err)
 {
-	(void)option;
-	(void)text;
-	(void)err;
 	request->dry_run = true;
 	return 0;
 }
@@ -22,9 +19,6 @@ static int set_dry_run(struct request *request, const struct option *option, con
 static int set_help(struct request *request, const struct option *option, const char *text,
 		    struct err *err)
 {
-	(void)option;
-	(void)text;
-	(void)err;
 	request->help = true;
 	return 0;
 }
@@ -32,7 +26,6 @@ static int set_help(struct request *request, const struct option *option, const 
 static int set_no_reboot(struct request *request, const struct option *option, const char *text,
 			 struct err *err)
 {
-	(void)text;
 	if (json_object_set_new(request->config, option->key, json_false()))
 		return err_errno(err, ENOMEM, "cannot keep the value");
 	return 0;

@@ -283,7 +283,6 @@ static void listener_ready(struct loop_fd *source, uint32_t events)
 	struct control *control = container_of(source, struct control, listener);
 	int fd = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-	(void)events;
 	if (fd >= 0)
 		accept_connection(control, fd);
 	else if (errno != EAGAIN && errno != ECONNABORTED)

@@ -26,7 +26,6 @@ static void say(int number, const siginfo_t *info)
 
 static void on_fatal(int number, siginfo_t *info, void *context)
 {
-	(void)context;
 	chardev_restore_terminal();
 	/* abort() has already said why. */
 	if (number != SIGABRT)

@@ -31,7 +31,6 @@ static int status(struct connection *connection, const json_t *params, json_t **
 {
 	const struct vmm *vmm = vmm_of(connection);
 
-	(void)params;
 	return give(json_pack("{s:s, s:s, s:i, s:s, s:s, s:i, s:I}", "name", vmm->description.name,
 			      "version", CELLA_VERSION, "pid", (int)getpid(), "state",
 			      machine_state_name(machine_state(vmm->machine)), "engine",
@@ -43,25 +42,18 @@ static int status(struct connection *connection, const json_t *params, json_t **
 static int pause_machine(struct connection *connection, const json_t *params, json_t **ret_result,
 			 struct err *err)
 {
-	(void)params;
-	(void)ret_result;
 	return machine_pause(vmm_of(connection)->machine, err);
 }
 
 static int resume_machine(struct connection *connection, const json_t *params, json_t **ret_result,
 			  struct err *err)
 {
-	(void)params;
-	(void)ret_result;
 	return machine_resume(vmm_of(connection)->machine, err);
 }
 
 static int power_button(struct connection *connection, const json_t *params, json_t **ret_result,
 			struct err *err)
 {
-	(void)params;
-	(void)ret_result;
-	(void)err;
 	vmm_press_power_button(vmm_of(connection));
 	return 0;
 }
@@ -69,25 +61,18 @@ static int power_button(struct connection *connection, const json_t *params, jso
 static int nmi(struct connection *connection, const json_t *params, json_t **ret_result,
 	       struct err *err)
 {
-	(void)params;
-	(void)ret_result;
 	return machine_nmi(vmm_of(connection)->machine, err);
 }
 
 static int reset(struct connection *connection, const json_t *params, json_t **ret_result,
 		 struct err *err)
 {
-	(void)params;
-	(void)ret_result;
 	return machine_reset(vmm_of(connection)->machine, err);
 }
 
 static int quit(struct connection *connection, const json_t *params, json_t **ret_result,
 		struct err *err)
 {
-	(void)params;
-	(void)ret_result;
-	(void)err;
 	vmm_end(vmm_of(connection), 0, "quit");
 	return 0;
 }
@@ -99,7 +84,6 @@ static int console_list(struct connection *connection, const json_t *params, jso
 	json_t *list = json_array();
 	struct console *console;
 
-	(void)params;
 	list_for_each (console, &consoles->list, node)
 		json_array_append_new(list, json_string(console->id));
 	return give(list, ret_result, err);
@@ -111,7 +95,6 @@ static int console_attach_to(struct connection *connection, const json_t *params
 	const char *id = schema_string(params, "console");
 	struct console *console = console_find(&vmm_of(connection)->backends.attachable, id);
 
-	(void)ret_result;
 	if (!console) {
 		err_set(err, ENOENT, "there is no console '%s'", id);
 		return err_hint(err, "ask console.list");
@@ -123,7 +106,6 @@ static int console_attach_to(struct connection *connection, const json_t *params
 static int device_list(struct connection *connection, const json_t *params, json_t **ret_result,
 		       struct err *err)
 {
-	(void)params;
 	return give(machine_devices(vmm_of(connection)->machine), ret_result, err);
 }
 
@@ -137,16 +119,12 @@ static int device_dump(struct connection *connection, const json_t *params, json
 static int stats(struct connection *connection, const json_t *params, json_t **ret_result,
 		 struct err *err)
 {
-	(void)params;
 	return give(machine_stats(vmm_of(connection)->machine), ret_result, err);
 }
 
 static int subscribe(struct connection *connection, const json_t *params, json_t **ret_result,
 		     struct err *err)
 {
-	(void)params;
-	(void)ret_result;
-	(void)err;
 	connection->subscribed = true;
 	return 0;
 }

@@ -94,7 +94,6 @@ static void signal_ready(struct loop_fd *source, uint32_t events)
 	struct vmm *vmm = container_of(source, struct vmm, signals);
 	struct signalfd_siginfo info;
 
-	(void)events;
 	if (read(source->fd, &info, sizeof(info)) != sizeof(info))
 		return;
 	if (vmm->ending_signal || machine_state(vmm->machine) != MACHINE_RUNNING) {
