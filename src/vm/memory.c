@@ -11,6 +11,10 @@
 
 #include "base/bits.h"
 #include "base/check.h"
+#include "base/macros.h"
+#include "host/fd.h"
+
+#define TRANSPARENT_HUGE_PAGE (2 * MIB)
 
 static int open_memfd(const struct memory_config *config, struct err *err)
 {
@@ -40,18 +44,63 @@ static int open_memfd(const struct memory_config *config, struct err *err)
 	return fd;
 }
 
+/* Whether the host backs a memfd with huge pages when madvise() asks; "[never]" is the kernels'
+ * default. */
+static bool memfd_gets_huge_pages(void)
+{
+	static const char *const choices[] = { "[always]", "[within_size]", "[advise]", "[force]" };
+	char *text = NULL;
+	size_t bytes;
+	bool found = false;
+
+	if (fd_read_file("/sys/kernel/mm/transparent_hugepage/shmem_enabled", 4096, (void **)&text,
+			 &bytes, NULL))
+		return false;
+	for (size_t i = 0; i < ARRAY_SIZE(choices); i++)
+		found |= strstr(text, choices[i]) != NULL;
+	free(text);
+	return found;
+}
+
+/* Maps at a multiple of `align`, because huge pages need host and guest addresses in step. */
+static void *map_aligned(int fd, uint64_t fd_offset, uint64_t size, uint64_t align)
+{
+	int flags = MAP_NORESERVE | (fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED);
+	uint8_t *reserved = mmap(NULL, size + align, PROT_NONE,
+				 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	uint64_t before;
+	void *host;
+
+	if (reserved == MAP_FAILED)
+		return MAP_FAILED;
+	before = -(uintptr_t)reserved & (align - 1);
+	host = mmap(reserved + before, size, PROT_READ | PROT_WRITE, flags | MAP_FIXED, fd,
+		    fd < 0 ? 0 : (off_t)fd_offset);
+	if (host == MAP_FAILED) {
+		int error = errno;
+
+		munmap(reserved, size + align);
+		errno = error;
+		return MAP_FAILED;
+	}
+	if (before)
+		munmap(reserved, before);
+	munmap(reserved + before + size, align - before);
+	return host;
+}
+
 static int map_region(struct memory *memory, unsigned index, uint64_t base, uint64_t fd_offset,
 		      uint64_t size, const struct memory_config *config, struct err *err)
 {
 	struct memory_region *region = &memory->regions[index];
-	int flags = MAP_SHARED | MAP_NORESERVE;
 	void *host;
 
 	region->base = GPA(base);
 	region->fd_offset = fd_offset;
 	if (!size)
 		return 0;
-	host = mmap(NULL, size, PROT_READ | PROT_WRITE, flags, memory->fd, (off_t)fd_offset);
+	host = map_aligned(memory->fd, fd_offset, size,
+			   MAX(config->hugepages, TRANSPARENT_HUGE_PAGE));
 	if (host == MAP_FAILED)
 		return err_errno(err, errno, "cannot map guest memory of %llu MiB",
 				 (unsigned long long)size >> 20);
@@ -88,7 +137,10 @@ int memory_new(struct memory **ret_memory, const struct memory_config *config, s
 	if (!memory)
 		return err_errno(err, ENOMEM, "cannot create guest memory");
 	memory->size = config->size;
-	rc = memory->fd = open_memfd(config, err);
+	memory->fd = -1;
+	rc = 0;
+	if (config->shared || config->hugepages || memfd_gets_huge_pages())
+		rc = memory->fd = open_memfd(config, err);
 	if (rc >= 0)
 		rc = map_region(memory, 0, 0, 0, low, config, err);
 	if (!rc)

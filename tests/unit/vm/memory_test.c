@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -16,7 +17,7 @@
 
 static int setup(void **state)
 {
-	const struct memory_config config = { .size = BELOW_AND_ABOVE };
+	const struct memory_config config = { .size = BELOW_AND_ABOVE, .shared = true };
 
 	return memory_new((struct memory **)state, &config, NULL);
 }
@@ -66,6 +67,21 @@ static void regions_share_one_memfd_without_overlap(void **state)
 	assert_int_equal(again, low);
 	assert_int_equal(memory_read(memory, GPA(MEMORY_LOW_MAX - 4), &again, 8), -EFAULT);
 	assert_int_equal(memory->regions[1].fd_offset, MEMORY_LOW_MAX);
+	assert_int_equal(pread(memory->fd, &again, 8, MEMORY_LOW_MAX), 8);
+	assert_int_equal(again, high);
+}
+
+static void regions_without_sharing_are_aligned_for_huge_pages(void **state)
+{
+	const struct memory_config config = { .size = BELOW_AND_ABOVE };
+	struct memory *memory = NULL;
+
+	(void)state;
+	assert_int_equal(memory_new(&memory, &config, NULL), 0);
+	for (unsigned i = 0; i < MEMORY_REGIONS; i++)
+		assert_int_equal((uintptr_t)memory->regions[i].host % (2 * MIB), 0);
+	assert_int_equal(memory_fill(memory, GPA(MEMORY_HIGH_BASE), 0x5a, 64 * MIB), 0);
+	memory_free(memory);
 }
 
 static void dirty_log_finds_exactly_written_pages(void **state)
@@ -125,6 +141,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(map_table_of_ranges_agrees, setup, teardown),
+		cmocka_unit_test(regions_without_sharing_are_aligned_for_huge_pages),
 		cmocka_unit_test_setup_teardown(regions_share_one_memfd_without_overlap, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(dirty_log_finds_exactly_written_pages, setup,
