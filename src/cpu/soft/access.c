@@ -160,13 +160,13 @@ static uint64_t load_sized(const void *host, unsigned size)
 {
 	switch (size) {
 	case 1:
-		return *(const uint8_t *)host;
+		return *(const guest8 *)host;
 	case 2:
-		return *(const uint16_t *)host;
+		return *(const guest16 *)host;
 	case 4:
-		return *(const uint32_t *)host;
+		return *(const guest32 *)host;
 	default:
-		return *(const uint64_t *)host;
+		return *(const guest64 *)host;
 	}
 }
 
@@ -174,16 +174,16 @@ static void store_sized(void *host, uint64_t value, unsigned size)
 {
 	switch (size) {
 	case 1:
-		*(uint8_t *)host = (uint8_t)value;
+		*(guest8 *)host = (uint8_t)value;
 		break;
 	case 2:
-		*(uint16_t *)host = (uint16_t)value;
+		*(guest16 *)host = (uint16_t)value;
 		break;
 	case 4:
-		*(uint32_t *)host = (uint32_t)value;
+		*(guest32 *)host = (uint32_t)value;
 		break;
 	default:
-		*(uint64_t *)host = value;
+		*(guest64 *)host = value;
 	}
 }
 

@@ -88,14 +88,14 @@ void store_slow(struct soft_cpu *cpu, const struct insn *insn, uint64_t linear, 
 	static inline uint##bits##_t load##bits(struct soft_cpu *cpu, const struct insn *insn,     \
 						uint64_t linear)                                   \
 	{                                                                                          \
-		const uint##bits##_t *p = tlb_read(cpu, linear, bits / 8);                         \
+		const guest##bits *p = tlb_read(cpu, linear, bits / 8);                            \
                                                                                                    \
 		return likely(p) ? *p : (uint##bits##_t)load_slow(cpu, insn, linear, bits / 8);    \
 	}                                                                                          \
 	static inline void store##bits(struct soft_cpu *cpu, const struct insn *insn,              \
 				       uint64_t linear, uint##bits##_t value)                      \
 	{                                                                                          \
-		uint##bits##_t *p = tlb_write(cpu, linear, bits / 8);                              \
+		guest##bits *p = tlb_write(cpu, linear, bits / 8);                                 \
                                                                                                    \
 		if (likely(p))                                                                     \
 			*p = value;                                                                \

@@ -24,7 +24,7 @@
 	HANDLER(xchg_mr##bits)                                                                     \
 	{                                                                                          \
 		uint64_t linear = ea_linear(cpu, insn, bits / 8, true);                            \
-		uint##bits##_t *p = rmw_begin(cpu, insn, linear, bits / 8, true);                  \
+		guest##bits *p = rmw_begin(cpu, insn, linear, bits / 8, true);                     \
 		uint##bits##_t value = *reg##bits(cpu, insn->src);                                 \
                                                                                                    \
 		asm volatile("xchg" suffix " %" mod "0, %1" : "+r"(value), "+m"(*p) : : "memory"); \
@@ -51,7 +51,7 @@
 	HANDLER(xadd_mr##bits)                                                                     \
 	{                                                                                          \
 		uint64_t linear = ea_linear(cpu, insn, bits / 8, true);                            \
-		uint##bits##_t *p = rmw_begin(cpu, insn, linear, bits / 8, true);                  \
+		guest##bits *p = rmw_begin(cpu, insn, linear, bits / 8, true);                     \
 		uint##bits##_t b = *reg##bits(cpu, insn->src);                                     \
 		uint16_t status;                                                                   \
                                                                                                    \
@@ -89,7 +89,7 @@
 	HANDLER(cmpxchg_mr##bits)                                                                  \
 	{                                                                                          \
 		uint64_t linear = ea_linear(cpu, insn, bits / 8, true);                            \
-		uint##bits##_t *p = rmw_begin(cpu, insn, linear, bits / 8, true);                  \
+		guest##bits *p = rmw_begin(cpu, insn, linear, bits / 8, true);                     \
 		uint64_t old = *reg64(cpu, RAX), seen;                                             \
                                                                                                    \
 		asm volatile("lock cmpxchg" suffix " %" mod "3, %1\n\t"                            \
@@ -111,7 +111,7 @@ FOR_WIDTHS(CMPXCHG_DEFINE, cmpxchg)
 HANDLER(cmpxchg8b)
 {
 	uint64_t linear = ea_linear(cpu, insn, 8, true);
-	uint64_t *p = rmw_begin(cpu, insn, linear, 8, true);
+	guest64 *p = rmw_begin(cpu, insn, linear, 8, true);
 	uint64_t old = (uint64_t)*reg32(cpu, RDX) << 32 | *reg32(cpu, RAX);
 	uint64_t new = (uint64_t)*reg32(cpu, RCX) << 32 | *reg32(cpu, RBX);
 	uint64_t seen = __sync_val_compare_and_swap(p, old, new);

@@ -50,7 +50,7 @@ STRING_OFFSET(64)
 	HANDLER(name##_##variant##bits)                                                            \
 	{                                                                                          \
 		uint64_t linear = ea_linear_plus(cpu, insn, offset, bits / 8, true);               \
-		uint##bits##_t *p = rmw_begin(cpu, insn, linear, bits / 8, sizeof(lock) > 1);      \
+		guest##bits *p = rmw_begin(cpu, insn, linear, bits / 8, sizeof(lock) > 1);         \
 		uint##bits##_t at = (uint##bits##_t)(index) & (bits - 1);                          \
 		uint16_t status = cpu->status;                                                     \
                                                                                                    \

@@ -236,25 +236,31 @@ static inline const struct code_tlb_entry *code_tlb_slot(const struct soft_cpu *
 
 static_assert(offsetof(struct soft_cpu, rip) < 256, "registers are named by one byte");
 
+/* Guest operands lie at any address. One host access each, so that they are as atomic as theirs. */
+typedef uint8_t guest8;
+typedef uint16_t guest16 __attribute__((aligned(1)));
+typedef uint32_t guest32 __attribute__((aligned(1)));
+typedef uint64_t guest64 __attribute__((aligned(1)));
+
 static inline uint8_t *reg8(struct soft_cpu *cpu, uint8_t offset)
 {
 	return (uint8_t *)cpu + offset;
 }
 
-static inline uint16_t *reg16(struct soft_cpu *cpu, uint8_t offset)
+static inline guest16 *reg16(struct soft_cpu *cpu, uint8_t offset)
 {
-	return (uint16_t *)((uint8_t *)cpu + offset);
+	return (guest16 *)((uint8_t *)cpu + offset);
 }
 
 /* For reading; a 32-bit write clears the upper half: write through reg64(). */
-static inline uint32_t *reg32(struct soft_cpu *cpu, uint8_t offset)
+static inline guest32 *reg32(struct soft_cpu *cpu, uint8_t offset)
 {
-	return (uint32_t *)((uint8_t *)cpu + offset);
+	return (guest32 *)((uint8_t *)cpu + offset);
 }
 
-static inline uint64_t *reg64(struct soft_cpu *cpu, uint8_t offset)
+static inline guest64 *reg64(struct soft_cpu *cpu, uint8_t offset)
 {
-	return (uint64_t *)((uint8_t *)cpu + offset);
+	return (guest64 *)((uint8_t *)cpu + offset);
 }
 
 static inline bool cpu_long_mode(const struct soft_cpu *cpu)

@@ -122,10 +122,37 @@ static const struct isa_row isa_rows[] = {
 /* Features that come with those above, and have no instruction set of their own. */
 static const uint16_t other_features[] = { FEATURE_AVX512VL, FEATURE_MMXEXT, FEATURE_XSAVEERPTR };
 
-static bool host_has(unsigned feature)
+/* Leaves that were asked for; the instruction traps on virtual hosts and takes microseconds. */
+struct leaves {
+	struct {
+		uint32_t leaf, subleaf;
+		struct cpuid_regs regs;
+	} list[8];
+	unsigned count;
+};
+
+static struct cpuid_regs leaf_get(struct leaves *leaves, uint32_t leaf, uint32_t subleaf)
+{
+	unsigned i = 0;
+
+	while (i < leaves->count &&
+	       (leaves->list[i].leaf != leaf || leaves->list[i].subleaf != subleaf))
+		i++;
+	if (i == ARRAY_SIZE(leaves->list))
+		return cpuid_host(leaf, subleaf);
+	if (i == leaves->count) {
+		leaves->list[i].leaf = leaf;
+		leaves->list[i].subleaf = subleaf;
+		leaves->list[i].regs = cpuid_host(leaf, subleaf);
+		leaves->count++;
+	}
+	return leaves->list[i].regs;
+}
+
+static bool host_has(struct leaves *leaves, unsigned feature)
 {
 	const struct cpu_feature_row *row = &cpu_feature_table[feature];
-	struct cpuid_regs regs = cpuid_host(row->leaf, row->subleaf);
+	struct cpuid_regs regs = leaf_get(leaves, row->leaf, row->subleaf);
 	const uint32_t registers[] = { regs.eax, regs.ebx, regs.ecx, regs.edx };
 
 	return registers[row->reg] >> row->bit & 1;
@@ -160,19 +187,20 @@ static void detect_state(struct native_host *host)
 void native_host_detect(struct native_host *ret_host)
 {
 	struct native_host host = { 0 };
+	struct leaves leaves = { .count = 0 };
 
 	detect_state(&host);
 	memset(host.units, UNIT_COUNT, sizeof(host.units));
 	for (size_t i = 0; i < ARRAY_SIZE(isa_rows); i++) {
 		const struct isa_row *row = &isa_rows[i];
 
-		if (!host_has_state(&host, row->unit) || !host_has(row->feature))
+		if (!host_has_state(&host, row->unit) || !host_has(&leaves, row->feature))
 			continue;
 		host.units[row->isa] = row->unit;
 		cpu_features_add(&host.features, (enum cpu_feature)row->feature);
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(other_features); i++)
-		if (host_has(other_features[i]))
+		if (host_has(&leaves, other_features[i]))
 			cpu_features_add(&host.features, (enum cpu_feature)other_features[i]);
 	*ret_host = host;
 }

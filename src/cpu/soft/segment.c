@@ -316,7 +316,7 @@ static void set_zf(struct soft_cpu *cpu, bool value)
 	cpu->status = (uint16_t)((cpu->status & ~STATUS_ZF) | (value ? STATUS_ZF : 0));
 }
 
-static void arpl(struct soft_cpu *cpu, uint16_t *value, uint16_t with)
+static void arpl(struct soft_cpu *cpu, guest16 *value, uint16_t with)
 {
 	bool raise = (*value & SELECTOR_RPL) < (with & SELECTOR_RPL);
 
@@ -335,7 +335,7 @@ HANDLER(arpl_rr)
 
 HANDLER(arpl_mr)
 {
-	uint16_t *p;
+	guest16 *p;
 
 	if (!has_descriptors(cpu))
 		raise_ud(cpu, insn);

@@ -32,7 +32,7 @@
 	HANDLER(name##_m##variant##bits)                                                           \
 	{                                                                                          \
 		uint64_t linear = ea_linear(cpu, insn, bits / 8, true);                            \
-		uint##bits##_t *p = rmw_begin(cpu, insn, linear, bits / 8, false);                 \
+		guest##bits *p = rmw_begin(cpu, insn, linear, bits / 8, false);                    \
                                                                                                    \
 		*p = name##_value##bits(cpu, *p, (uint8_t)(count));                                \
 		rmw_end(cpu, insn, p);                                                             \
@@ -78,7 +78,7 @@ SHIFT_DEFINE(sar, "sar")
 	HANDLER(name##_mr##variant##bits)                                                          \
 	{                                                                                          \
 		uint64_t linear = ea_linear(cpu, insn, bits / 8, true);                            \
-		uint##bits##_t *p = rmw_begin(cpu, insn, linear, bits / 8, false);                 \
+		guest##bits *p = rmw_begin(cpu, insn, linear, bits / 8, false);                    \
                                                                                                    \
 		*p = name##_value##bits(cpu, *p, *reg##bits(cpu, insn->src), (uint8_t)(count));    \
 		rmw_end(cpu, insn, p);                                                             \

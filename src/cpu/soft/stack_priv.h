@@ -43,7 +43,7 @@ static inline void stack_push(struct soft_cpu *cpu, const struct insn *insn, uin
 static inline void stack_push64(struct soft_cpu *cpu, const struct insn *insn, uint64_t value)
 {
 	uint64_t rsp = cpu->gpr[GPR_RSP] - 8;
-	uint64_t *p = tlb_write(cpu, rsp, 8);
+	guest64 *p = tlb_write(cpu, rsp, 8);
 
 	if (likely(p))
 		*p = value;
@@ -55,7 +55,7 @@ static inline void stack_push64(struct soft_cpu *cpu, const struct insn *insn, u
 /* What is on top in 64-bit code; does not move RSP. */
 static inline uint64_t stack_top64(struct soft_cpu *cpu, const struct insn *insn)
 {
-	const uint64_t *p = tlb_read(cpu, cpu->gpr[GPR_RSP], 8);
+	const guest64 *p = tlb_read(cpu, cpu->gpr[GPR_RSP], 8);
 
 	return likely(p) ? *p : stack_load(cpu, insn, 0, 8);
 }

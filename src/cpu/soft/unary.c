@@ -23,7 +23,7 @@
 	HANDLER(name##_##variant##bits)                                                            \
 	{                                                                                          \
 		uint64_t linear = ea_linear(cpu, insn, bits / 8, true);                            \
-		uint##bits##_t *p = rmw_begin(cpu, insn, linear, bits / 8, sizeof(lock) > 1);      \
+		guest##bits *p = rmw_begin(cpu, insn, linear, bits / 8, sizeof(lock) > 1);         \
 		uint16_t status = cpu->status;                                                     \
                                                                                                    \
 		asm volatile(FLAGS_IN "\n\t" lock mnemonic suffix " %0\n\t" FLAGS_OUT              \

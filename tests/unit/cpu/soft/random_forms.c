@@ -332,7 +332,7 @@ static uint64_t random_address(struct random *random)
 		address = SANDBOX_DATA + 0x1000 * (1 + random_below(random, 4)) +
 			  random_below(random, 64) - 32;
 	if (chance(random, 1))
-		address |= UINT64_C(1) << (40 + random_below(random, 23));
+		address |= BIT(47 + random_below(random, 16));
 	return address;
 }
 

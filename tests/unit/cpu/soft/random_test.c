@@ -182,6 +182,9 @@ static void run_one(struct sandbox *sandbox, struct subject *subject, const stru
 	totals->run++;
 	totals->seen[c->z.mnemonic] = 1;
 	totals->faults += want.vector != SANDBOX_NO_FAULT;
+	/* Where the guest has nothing, the host may have pages of this process. */
+	if (got.vector == 14 && !in_sandbox(got.cr2) && native_sandbox_is_mapped(got.cr2))
+		return;
 	parts = compare(&want, &got) & ~allowed(c->z.mnemonic);
 	if (!parts)
 		return;

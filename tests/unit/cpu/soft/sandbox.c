@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "base/macros.h"
+#include "x86/cpuid.h"
 
 #define BLOCK_ADDRESS 0x10020000
 #define SIGNALS_MAX   32
@@ -39,6 +40,7 @@ struct block {
 	/* Written by the signal handler. */
 	uint64_t recover, rip, cr2;
 	uint32_t error;
+	uint32_t xsave_size; /* of the host's image */
 	uint8_t vector;
 	struct sigaction others[SIGNALS_MAX]; /* handlers for faults elsewhere, by signal */
 };
@@ -140,7 +142,7 @@ static void on_fault(int number, siginfo_t *info, void *context)
 		return;
 	}
 	take_registers(block, regs);
-	memcpy(block->xsave, uc->uc_mcontext.fpregs, SANDBOX_XSAVE);
+	memcpy(block->xsave, uc->uc_mcontext.fpregs, block->xsave_size);
 	regs[REG_RIP] = (greg_t)block->recover;
 	regs[REG_EFL] &= ~(greg_t)0x400;
 }
@@ -203,6 +205,7 @@ int native_sandbox_new(struct sandbox **ret_sandbox)
 		native_sandbox_free(s);
 		return r;
 	}
+	s->block->xsave_size = cpuid_host(0xd, 0).ebx;
 	s->block->exit = (uintptr_t)sandbox_exit;
 	s->block->recover = (uintptr_t)sandbox_recover;
 	*ret_sandbox = s;
@@ -261,4 +264,11 @@ void native_sandbox_run(struct sandbox *s, const uint8_t *code, unsigned length,
 	state->vector = block->vector;
 	state->error = block->error;
 	state->cr2 = block->cr2;
+}
+
+bool native_sandbox_is_mapped(uint64_t address)
+{
+	unsigned char resident;
+
+	return !mincore((void *)(uintptr_t)(address & ~UINT64_C(4095)), 4096, &resident);
 }

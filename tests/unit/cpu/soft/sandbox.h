@@ -47,3 +47,6 @@ void native_sandbox_free(struct sandbox *sandbox);
  */
 void native_sandbox_run(struct sandbox *sandbox, const uint8_t *code, unsigned length,
 			struct sandbox_state *state);
+
+/* Whether something of the process, and not of the sandbox, is at this address. */
+bool native_sandbox_is_mapped(uint64_t address);
