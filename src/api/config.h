@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The configuration of one virtual machine, as JSON: what the command line writes and `cella-vmm`
- *reads.
+ * reads.
  *
  *	{"name": "web", "cpu": {"count": 2}, "memory": {"size": 1073741824}, "kernel": "vmlinuz",
  *	 "disks": [{"path": "root.img"}], "nets": [{"kind": "user"}], "serials": [{"kind":
- *"stdio"}]}
+ * "stdio"}]}
  */
 #pragma once
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Schemas: what a JSON object may hold, as rows. Strict validation, presets, and the parsing of the
- *same values from command lines come from them.
+ * same values from command lines come from them.
  *
  *	static const struct schema_field disk_fields[] = {
- *		{ .name = "path", .type = SCHEMA_STRING, .required = true, .help = "file or block
- *device" }, { .name = "readonly", .type = SCHEMA_BOOLEAN, .preset = "false", .help = "refuse
- *writes" }, { 0 }
+ *		{ .name = "path", .type = SCHEMA_STRING, .required = true, .help = "file" },
+ *		{ .name = "readonly", .type = SCHEMA_BOOLEAN, .preset = "false", .help = "refuse writes" },
+ *		{ 0 }
  *	};
  *
  * Values are hostile: whatever is not in the rows is refused with a message that names it.

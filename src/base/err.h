@@ -3,7 +3,7 @@
  * Errors that a person will read.
  *
  * A function that can fail returns 0 or a negative errno. Where a person will see the failure its
- *last parameter is a `struct err *`, filled where the facts are known and wrapped on the way up:
+ * last parameter is a `struct err *`, filled where the facts are known and wrapped on the way up:
  *
  *	int disk_open(const char *path, struct err *err)
  *	{
@@ -16,8 +16,8 @@
  *		return err_wrap(err, "disk '%s'", id);
  *
  * Messages: lower case, verb first, objects in single quotes, no full stop. The hint says what to
- *do. Every function accepts NULL for `err` and then only passes the code on. Not thread-safe per
- *object.
+ * do. Every function accepts NULL for `err` and then only passes the code on. Not thread-safe per
+ * object.
  */
 #pragma once
 

@@ -17,8 +17,7 @@ enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG, LOG_TRACE };
 
 extern _Atomic enum log_level log_threshold; /* exception to "no globals": tools/globals.txt */
 
-/* Descriptor that takes the lines (borrowed), and whether it is a raw terminal. Default: 2, false.
- */
+/* Descriptor that takes the lines (borrowed), and whether it is a raw terminal. Default: 2, false. */
 void log_set_output(int fd, bool raw_terminal);
 
 /* The level of that name ("error" … "trace"); false if there is none. */

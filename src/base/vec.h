@@ -38,8 +38,7 @@ int vec_grow(void **items, size_t count, size_t *capacity, size_t more, size_t i
 	})
 
 /* No pointer arithmetic while there are no items. */
-#define vec_for_each(pos, v)                                                                       \
-	for (pos = (v)->items; pos && pos < (v)->items + (v)->count; pos++)
+#define vec_for_each(pos, v) for (pos = (v)->items; pos && pos < (v)->items + (v)->count; pos++)
 
 #define vec_fini(v)                                                                                \
 	do {                                                                                       \

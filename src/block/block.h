@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A node of the block graph: a file, a format or a filter that answers requests or passes them to
- *`next`.
+ * `next`.
  *
  * All of a node's requests complete on the loop it was opened with. Capabilities are methods,
- *queried, never flags tested elsewhere; a node that adds nothing for a call leaves the slot NULL
- *and the wrapper asks `next`.
+ * queried, never flags tested elsewhere; a node that adds nothing for a call leaves the slot NULL
+ * and the wrapper asks `next`.
  *
  *	struct block_open_options options = { .path = "disk.img", .snapshot = true };
  *	rc = block_open(&options, loop, &node, err);
@@ -70,8 +70,7 @@ struct block_request {
 struct block_ops {
 	const char *name; /* "raw", "snapshot" */
 
-	/* Required. Any thread. Ends with block_complete(), from any thread; may wait for `kick`.
-	 */
+	/* Required. Any thread. Ends with block_complete(), from any thread; may wait for `kick`. */
 	void (*queue)(struct block_node *node, struct block_request *request);
 	/* Optional. Any thread. Starts what `queue` held back. */
 	void (*kick)(struct block_node *node);

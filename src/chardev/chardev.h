@@ -55,13 +55,14 @@ struct chardev {
 /*
  * Opens what `spec` names; bytes flow once the loop runs. "none" gives a NULL chardev.
  *
- *	stdio		the terminal, in raw mode; Ctrl-] three times within a second calls the
- *escape function pty		a new pseudo-terminal, see chardev_path() file=PATH	output only;
- *the file is emptied first unix=PATH	a listening socket for one client at a time
+ *	stdio		the terminal, raw; Ctrl-] three times within a second calls `escape`
+ *	pty		a new pseudo-terminal, see chardev_path()
+ *	file=PATH	output only; the file is emptied first
+ *	unix=PATH	a listening socket for one client at a time
  *
  * A pty and a socket keep the latest 64 KiB for whoever connects later. The process must ignore
- *SIGPIPE. Errors: -EINVAL for a bad specification, -EBUSY when stdio is in use already, and the
- *system's, explained. Loop thread.
+ * SIGPIPE. Errors: -EINVAL for a bad specification, -EBUSY when stdio is in use already, and the
+ * system's, explained. Loop thread.
  */
 int chardev_open(const char *spec, struct loop *loop, struct chardev **ret_chardev,
 		 struct err *err);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* `cella control`: one method of a running machine's control socket, or its console, or its events.
- */
+/* `cella control`: one method of a running machine's control socket, or its console, or its events. */
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>

@@ -123,8 +123,7 @@ void options_print(FILE *out, const struct option *options)
 	}
 }
 
-/* The object that holds the last part of a dotted key, made on the way; `*ret_name` is that part.
- */
+/* The object that holds the last part of a dotted key, made on the way; `*ret_name` is that part. */
 static json_t *enter(json_t *config, const char *key, const char **ret_name)
 {
 	const char *dot;

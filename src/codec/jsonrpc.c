@@ -41,8 +41,7 @@ json_t *jsonrpc_load(const char *text, size_t length, json_t **ret_reply)
 	if (!message) {
 		snprintf(reason, sizeof(reason), "%s at character %d", error.text, error.position);
 		*ret_reply = jsonrpc_error(NULL, JSONRPC_PARSE_ERROR, reason);
-		/* The reason quotes the text, possibly half a character of it, which is no string.
-		 */
+		/* The reason quotes the text, possibly half a character of it, which is no string. */
 		if (!*ret_reply)
 			*ret_reply = jsonrpc_error(NULL, JSONRPC_PARSE_ERROR, "not JSON");
 		return NULL;

@@ -9,7 +9,6 @@
 
 #define DEBUGCON_PORT 0xe9
 
-/* `chardev` is borrowed for the device's life; NULL swallows. Errors: those of bus_map(), -ENOMEM.
- */
+/* `chardev` is borrowed for the device's life; NULL swallows. Errors: those of bus_map(), -ENOMEM. */
 int debugcon_new(struct device **ret_debugcon, struct bus *ports, struct chardev *chardev,
 		 struct err *err);

@@ -33,8 +33,7 @@ enum index_register { INDEX_ID, INDEX_VERSION, INDEX_ARBITRATION, INDEX_REDIRECT
 #define ENTRY_REMOTE_IRR BIT(14)
 #define ENTRY_LEVEL      BIT(15)
 #define ENTRY_MASKED     BIT(16)
-/* Vector, delivery mode, destination mode, polarity, trigger, mask, destination with its extension.
- */
+/* Vector, delivery mode, destination mode, polarity, trigger, mask, destination with its extension. */
 #define ENTRY_WRITABLE (UINT64_C(0xfffe000000000000) | UINT64_C(0x1afff))
 
 #define MSI_ADDRESS_BASE UINT64_C(0xfee00000)

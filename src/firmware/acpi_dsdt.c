@@ -4,7 +4,7 @@
  *
  *	\_S5_, \_PIC		power-off; which interrupt controllers are in use
  *	\_SB_.PCI0		the host bridge: windows, interrupt routing, native control of PCI
- *Express
+ * Express
  *	\_SB_.PCI0.COM1 …	devices of the board's table
  *	\_SB_.MBRD		what must not be handed out: the configuration window
  *	\_SB_.C000 …		processors

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Starting a kernel without firmware: what is to be loaded, what the loaders share, and how the
- *first processor enters.
+ * first processor enters.
  *
- *	rc = boot_files_open(&files, "bzImage", "initrd.img", err);	// picks the loader by the
- *kernel's magic
- *	...							// at power-on and at every reset:
- *	rc = boot_load(&files, &config, &entry, err);
- *	boot_entry_apply(&entry, &state);			// on top of vcpu_state_reset()
+ *	rc = boot_files_open(&files, "bzImage", "initrd.img", err);	// loader by magic
+ *	...
+ *	rc = boot_load(&files, &config, &entry, err);	// at power-on and at every reset
+ *	boot_entry_apply(&entry, &state);		// on top of vcpu_state_reset()
  */
 #pragma once
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The guest's memory map: building and asking it (see e820.h). Pure functions on the caller's map.
- */
+/* The guest's memory map: building and asking it (see e820.h). Pure functions on the caller's map. */
 #include "firmware/e820.h"
 
 #include "base/bits.h"

@@ -156,8 +156,7 @@ static int linux_load(const struct boot_files *files, const struct boot_config *
 	if (rc)
 		return rc;
 
-	/* Our descriptors are as the protocol wants them, so the kernel may load its segments anew.
-	 */
+	/* Our descriptors are as the protocol wants them, so the kernel may load its segments anew. */
 	params.page[LINUX_LOADFLAGS] &= (uint8_t)~LOADFLAGS_KEEP_SEGMENTS;
 	le32_put(params.page + LINUX_CODE32_START, (uint32_t)bz.load_address);
 	entry->gpr[GPR_RSI] = linux_params_put(&params, config, &area);

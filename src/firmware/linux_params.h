@@ -52,8 +52,7 @@ struct linux_initrd {
 	uint64_t base;
 };
 
-/* Loads the first module, if there is one, as high as `initrd` allows, and enters it in the page.
- */
+/* Loads the first module, if there is one, as high as `initrd` allows, and enters it in the page. */
 int linux_params_initrd(struct linux_params *params, const struct boot_files *files,
 			const struct boot_config *config, struct linux_initrd *initrd,
 			struct err *err);

@@ -63,8 +63,7 @@ static uint64_t put_map(const struct e820_map *map, struct boot_area *area)
 	return boot_area_put(area, rows, map->count * ROW_BYTES, 8);
 }
 
-/* Places the initrd as high as a 32-bit kernel reaches and returns the address of its list entry.
- */
+/* Places the initrd as high as a 32-bit kernel reaches and returns the address of its list entry. */
 static int put_initrd(const struct image *image, const struct boot_config *config,
 		      uint64_t kernel_end, struct boot_area *area, uint64_t *ret_list,
 		      struct err *err)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What a process gives up before it touches a guest: privileges, capabilities, and all system calls
- *that its threads have no reason for.
+ * that its threads have no reason for.
  *
  *	rc = sandbox_new(&sandbox, err);		// while everything is still allowed
  *	... open, map, start threads ...

@@ -18,8 +18,7 @@
 #include "devices/uart.h"
 #include "machine/machine_priv.h"
 
-/* GSIs that HPET comparators may use besides the legacy ones: those of ISA and PCI that Q35 offers.
- */
+/* GSIs that HPET comparators may use besides the legacy ones: those of ISA and PCI that Q35 offers. */
 #define HPET_GSIS UINT32_C(0x00ff0104)
 
 enum { HPET_TIMERS = 3, IOAPIC_PINS = 24 };

@@ -6,8 +6,8 @@
  *	   any of them --power-off, crash, debug exit--> ended
  *
  * The devices stand in one array in the order in which the board's table built them; reset, save,
- *load, dump and free walk it. All functions: the loop's thread, or the only thread while nobody
- *runs the loop.
+ * load, dump and free walk it. All functions: the loop's thread, or the only thread while nobody
+ * runs the loop.
  */
 #pragma once
 

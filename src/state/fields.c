@@ -28,8 +28,7 @@ struct state_stream state_stream_reader(const void *bytes, size_t count)
 	return (struct state_stream){ .bytes = (uint8_t *)bytes, .count = count };
 }
 
-/* Makes room for `count` bytes behind the end and returns them, NULL with the stream's error set.
- */
+/* Makes room for `count` bytes behind the end and returns them, NULL with the stream's error set. */
 static uint8_t *append(struct state_stream *stream, size_t count)
 {
 	uint8_t *at;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Field tables: the saved state of a device or vCPU as a const table; save, load, dump and
- *documentation walk it.
+ * documentation walk it.
  *
  *	static const struct state_field pit_channel_fields[] = {
  *		STATE_FIELD(struct pit_channel, reload, .min = 1, .max = 0x10000),
@@ -19,13 +19,13 @@
  *	};
  *
  * What is described is the modelled hardware, never our shortcuts. A field is a C integer or bool
- *of 1, 2, 4 or 8 bytes, an array of them, raw bytes, or nested structs. Saving does not change the
- *source.
+ * of 1, 2, 4 or 8 bytes, an array of them, raw bytes, or nested structs. Saving does not change the
+ * source.
  *
  * Stream (all integers little-endian): name as u16 length and bytes; u32 version; u32 payload
- *bytes; payload: the fields in table order that exist since that version, arrays item by item,
- *nested structs in place. A loader refuses a name it does not expect, a version above its own, a
- *value out of range, a payload too short or too long, and then leaves the object as it was.
+ * bytes; payload: the fields in table order that exist since that version, arrays item by item,
+ * nested structs in place. A loader refuses a name it does not expect, a version above its own, a
+ * value out of range, a payload too short or too long, and then leaves the object as it was.
  */
 #pragma once
 
@@ -116,8 +116,7 @@ struct state_desc {
 		.fields = (table), __VA_ARGS__                                                     \
 	}
 
-/* A growing (save) or finite (load) byte stream. The first error sticks; check it once at the end.
- */
+/* A growing (save) or finite (load) byte stream. The first error sticks; check it once at the end. */
 struct state_stream {
 	uint8_t *bytes;
 	size_t count, capacity, at;

@@ -110,8 +110,7 @@ static void finish(struct place *place, uint8_t status)
 	place->next_free = queue->free;
 	queue->free = place;
 	queue->unpublished = true;
-	/* The status is the last writable byte, so the log of written pages must cover all of them.
-	 */
+	/* The status is the last writable byte, so the log of written pages must cover all of them. */
 	virtqueue_push(chain, chain->writable_bytes);
 }
 

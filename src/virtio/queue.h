@@ -3,9 +3,9 @@
  * A virtqueue as its device sees it: chains of buffers come in, go out used.
  *
  * Split and packed rings look the same from here. Rings and descriptors are guest memory under
- *hostile hands: each descriptor is copied once and the copy is checked; the first thing that is
- *wrong breaks the queue, which puts the device in DEVICE_NEEDS_RESET (virtio/device.h) and makes
- *every queue of it look empty.
+ * hostile hands: each descriptor is copied once and the copy is checked; the first thing that is
+ * wrong breaks the queue, which puts the device in DEVICE_NEEDS_RESET (virtio/device.h) and makes
+ * every queue of it look empty.
  *
  * What a device does when it is kicked:
  *

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * `cella-vmm`: the process of one virtual machine. `cella run` starts it with its configuration in
- *an inherited descriptor:
+ * an inherited descriptor:
  *
  *	cella-vmm --config-fd FD [--dry-run]
  */

@@ -52,8 +52,7 @@ static void machine_event(void *ctx, const struct machine_event *event)
 		control_tell(vmm->control, events[event->kind], NULL);
 }
 
-/* Nothing of the guest has run on this thread yet, and nothing shall unless its filter is in place.
- */
+/* Nothing of the guest has run on this thread yet, and nothing shall unless its filter is in place. */
 static void vcpu_starting(void *ctx, unsigned vcpu)
 {
 	struct vmm *vmm = ctx;
@@ -219,8 +218,7 @@ static int allow_files(struct vmm *vmm, struct err *err)
 	const char *socket = schema_string(vmm->config, "control");
 	int rc = 0;
 
-	/* User networks look for the host's name servers again and again; the file may be replaced.
-	 */
+	/* User networks look for the host's name servers again and again; the file may be replaced. */
 	if (vmm->backends.nic_count)
 		rc = allow_folder_of(vmm, resolver, SANDBOX_READ, err);
 	if (!rc && vmm->backends.nic_count && resolver_target)

@@ -21,8 +21,8 @@ struct raw {
 	bool block_device;
 	bool read_only;
 	enum block_cache cache;
-	uint64_t size;  /* bytes, a multiple of RAW_UNIT; the file may end up to RAW_UNIT - 1 before
-			 */
+	uint64_t
+		size; /* bytes, a multiple of RAW_UNIT; the file may end up to RAW_UNIT - 1 before */
 	uint32_t align; /* what the descriptor asks of offsets, counts and memory: 1, or with
 			   O_DIRECT 512 to 4096 */
 
@@ -43,8 +43,7 @@ struct raw {
 	bool exclusive;
 };
 
-/* Whether offset, bytes and memory of what is left of the request are as the descriptor wants them.
- */
+/* Whether offset, bytes and memory of what is left of the request are as the descriptor wants them. */
 bool raw_range_aligned(const struct raw *raw, const struct block_request *request);
 bool raw_memory_aligned(const struct raw *raw, const struct block_request *request);
 

@@ -124,8 +124,7 @@ static int enable_caps(struct kvm_engine *kvm, struct err *err)
 		    KVM_X2APIC_API_USE_32BIT_IDS | KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK);
 	if (rc)
 		return kvm_err(err, -rc, KVM_ENABLE_CAP, "cannot have 32-bit APIC ids");
-	/* No model offers performance counters; this saves their emulation. Older kernels lack it.
-	 */
+	/* No model offers performance counters; this saves their emulation. Older kernels lack it. */
 	if (check_extension(kvm, KVM_CAP_PMU_CAPABILITY) > 0)
 		enable(kvm, KVM_CAP_PMU_CAPABILITY, KVM_PMU_CAP_DISABLE);
 	rc = enable_dirty_ring(kvm, err);

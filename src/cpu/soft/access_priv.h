@@ -15,8 +15,7 @@
 uint64_t ea_legacy(struct soft_cpu *cpu, const struct insn *insn, uint64_t offset, unsigned size,
 		   bool write);
 
-/* Linear address of `size` bytes at an offset in a segment, in any mode; raises #GP(0) or #SS(0).
- */
+/* Linear address of `size` bytes at an offset in a segment, in any mode; raises #GP(0) or #SS(0). */
 uint64_t segment_linear(struct soft_cpu *cpu, const struct insn *insn, unsigned seg,
 			uint64_t offset, unsigned size, bool write);
 
@@ -110,8 +109,7 @@ ACCESS_DEFINE(64)
 
 #undef ACCESS_DEFINE
 
-/* Any number of bytes, ascending. A store probes all pages first: it is done whole or not at all.
- */
+/* Any number of bytes, ascending. A store probes all pages first: it is done whole or not at all. */
 void load_bytes(struct soft_cpu *cpu, const struct insn *insn, uint64_t linear, void *buffer,
 		unsigned count);
 void store_bytes(struct soft_cpu *cpu, const struct insn *insn, uint64_t linear, const void *buffer,

@@ -2,8 +2,7 @@
 /* BT, BTS, BTR, BTC, BSF, BSR. Spec: Intel SDM volume 2. */
 #include "cpu/soft/width_priv.h"
 
-/* With a register as index the bit string reaches beyond the operand: bytes to add to the address.
- */
+/* With a register as index the bit string reaches beyond the operand: bytes to add to the address. */
 #define STRING_OFFSET(bits)                                                                        \
 	static inline uint64_t string_offset##bits(struct soft_cpu *cpu, const struct insn *insn)  \
 	{                                                                                          \

@@ -16,8 +16,7 @@
 		return NEXT(cpu, insn);                                                            \
 	}
 
-/* Memory is read, and a 32-bit register's upper half cleared, whether the condition holds or not.
- */
+/* Memory is read, and a 32-bit register's upper half cleared, whether the condition holds or not. */
 #define CMOV_WIDTH(bits, suffix, mod, name)                                                        \
 	HANDLER(cmov##name##_rr##bits)                                                             \
 	{                                                                                          \

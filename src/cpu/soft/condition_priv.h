@@ -7,8 +7,7 @@
 /* SF differs from OF. */
 #define STATUS_LESS(s) (((s) >> 15 ^ (s)) & 1)
 
-/* X(name, is true), in the order of the encoding. Zydis names: JNBE for A, JNL for GE, and so on.
- */
+/* X(name, is true), in the order of the encoding. Zydis names: JNBE for A, JNL for GE, and so on. */
 #define FOR_CONDITIONS(X)                                                                          \
 	X(O, s &STATUS_OF)                                                                         \
 	X(NO, !(s & STATUS_OF))                                                                    \

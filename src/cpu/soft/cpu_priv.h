@@ -91,8 +91,7 @@ struct soft_events {
 	bool fault; /* `exception` below is to be delivered */
 	bool nmi_masked;
 	int delivering;   /* the vector being delivered, or -1 */
-	uint8_t injected; /* an interrupt taken elsewhere and not yet delivered, or VCPU_NO_VECTOR
-			   */
+	uint8_t injected; /* an interrupt taken elsewhere and not yet delivered, or VCPU_NO_VECTOR */
 	uint32_t debug;   /* DR6 bits of traps that this instruction has caused */
 	atomic_uint pending;     /* enum pending; shared */
 	atomic_uint sipi_vector; /* goes with PENDING_SIPI; shared */

@@ -304,8 +304,7 @@ HANDLER(far_call_indirect)
 	return far_indirect(cpu, insn, true);
 }
 
-/* A return to an outer level leaves no segment register pointing to what that level must not see.
- */
+/* A return to an outer level leaves no segment register pointing to what that level must not see. */
 static void drop_inner_segments(struct soft_cpu *cpu)
 {
 	static const uint8_t data[] = { SEG_ES, SEG_DS, SEG_FS, SEG_GS };

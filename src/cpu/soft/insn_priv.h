@@ -3,7 +3,7 @@
  * A decoded instruction, and the way its semantics are called.
  *
  * Zydis decodes each instruction once into a `struct insn`; a block is an array of them that ends
- *with one that leaves the block. A handler does the whole instruction and says which comes next:
+ * with one that leaves the block. A handler does the whole instruction and says which comes next:
  *
  *	static const struct insn *mov_r64_r64(struct soft_cpu *cpu, const struct insn *insn)
  *	{
@@ -12,12 +12,12 @@
  *	}
  *
  * NEXT() calls the next handler as a tail call in optimised builds. A handler that lets the address
- *of a local variable escape cannot be left by a tail call and says `return insn + 1;` instead,
- *which is always right. NULL leaves the block for the run loop, with cpu->rip at the next
- *instruction.
+ * of a local variable escape cannot be left by a tail call and says `return insn + 1;` instead,
+ * which is always right. NULL leaves the block for the run loop, with cpu->rip at the next
+ * instruction.
  *
  * A handler that cannot complete calls one of the raise functions of cpu_priv.h, which do not
- *return: so nothing of the guest may have been changed before the last thing that can fail.
+ * return: so nothing of the guest may have been changed before the last thing that can fail.
  */
 #pragma once
 

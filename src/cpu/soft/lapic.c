@@ -566,8 +566,7 @@ static bool write_register(struct lapic *a, uint64_t offset, uint32_t value)
 
 uint64_t lapic_mmio_read(struct soft_cpu *cpu, uint64_t offset)
 {
-	/* Only 32-bit reads of aligned registers are defined; parts of one are given as they lie.
-	 */
+	/* Only 32-bit reads of aligned registers are defined; parts of one are given as they lie. */
 	uint64_t value = read_register(cpu->lapic, offset & ~UINT64_C(0xf));
 
 	return (offset & 0xf) < 4 ? value >> (8 * (offset & 3)) : 0;

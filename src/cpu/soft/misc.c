@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* NOP, PAUSE, fences, prefetches, cache lines, RDRAND, RDSEED, BOUND, UD. Spec: Intel SDM volume 2.
- */
+/* NOP, PAUSE, fences, prefetches, cache lines, RDRAND, RDSEED, BOUND, UD. Spec: Intel SDM volume 2. */
 #include <errno.h>
 
 #include <errno.h>
@@ -19,8 +18,7 @@ HANDLER(mfence)
 	return NEXT(cpu, insn);
 }
 
-/* A spinning guest gives its brother's thread a chance: there may be fewer processors than vCPUs.
- */
+/* A spinning guest gives its brother's thread a chance: there may be fewer processors than vCPUs. */
 HANDLER(pause_spin)
 {
 	__builtin_ia32_pause();

@@ -21,9 +21,8 @@ struct native_operand {
 
 /* How a mask selects elements in memory. */
 enum mask_kind {
-	MASK_EACH,   /* bit i of the opmask: element i */
-	MASK_PACKED, /* as many elements from the first on as the opmask has bits (compress, expand)
-		      */
+	MASK_EACH, /* bit i of the opmask: element i */
+	MASK_PACKED, /* as many elements from the first on as the opmask has bits (compress, expand) */
 	MASK_FOLDED, /* bits i, i + n, i + 2n … : element i of n (broadcast) */
 	MASK_VECTOR, /* the sign bit of element i of a vector register */
 };

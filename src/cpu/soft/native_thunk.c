@@ -2,9 +2,9 @@
 /*
  * The body of a thunk.
  *
- *	load registers; [load flags]; [ldmxcsr guest]; mark; INSTRUCTION; [stmxcsr guest; ldmxcsr
- *host] store registers; [store flags]; [vzeroupper]; xor eax, eax; ret recovery: [stmxcsr guest;
- *ldmxcsr host]; [vzeroupper]; ret
+ *	load registers; [load flags]; [ldmxcsr guest]; mark; INSTRUCTION;
+ *	[stmxcsr guest; ldmxcsr host]; store registers; [store flags]; [vzeroupper]; xor eax, eax; ret
+ *	recovery: [stmxcsr guest; ldmxcsr host]; [vzeroupper]; ret
  *
  * x87 and MMX registers are loaded and stored by FXRSTOR64 and FXSAVE64, which also carry XMM and
  * MXCSR, and FNINIT gives the x87 unit back to the host's C code.

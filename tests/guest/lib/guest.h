@@ -284,6 +284,5 @@ void pic_init(void);
 /* Waits about that long, by the PIT's second counter; works with interrupts off. */
 void delay_us(unsigned us);
 
-/* Waits up to a second until the counter is at least that; true if it got there. Interrupts get on.
- */
+/* Waits up to a second until the counter is at least that; true if it got there. Interrupts get on. */
 bool wait_count(volatile unsigned *counter, unsigned target);

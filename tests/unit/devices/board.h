@@ -272,8 +272,7 @@ static inline void poke_ioapic(struct board *board, uint32_t value)
 	ioapic_eoi(board->ioapic, (uint8_t)value);
 }
 
-/* Inputs 0 to 15: the ISA interrupts (2 is missing, so the rest moves up); two more share GSI 16.
- */
+/* Inputs 0 to 15: the ISA interrupts (2 is missing, so the rest moves up); two more share GSI 16. */
 static inline int create_gsi(struct board *board, struct err *err)
 {
 	int rc = create_pic(board, err);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Saved state of every device: what is saved loads to the same, and hostile streams change nothing.
- */
+/* Saved state of every device: what is saved loads to the same, and hostile streams change nothing. */
 #include "device_test.h"
 
 #include "base/bytes.h"

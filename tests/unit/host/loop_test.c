@@ -145,8 +145,7 @@ static void remove_other(struct loop_fd *source, uint32_t events)
 	loop_stop(p->fixture->loop);
 }
 
-/* Both are ready in one wait: whoever is first takes the other away, which then must not be called.
- */
+/* Both are ready in one wait: whoever is first takes the other away, which then must not be called. */
 static void fd_removed_in_same_wait_is_not_called(void **state)
 {
 	struct fixture *f = *state;

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The control socket from its outside: a loop with the socket on one thread, clients on the other.
- */
+/* The control socket from its outside: a loop with the socket on one thread, clients on the other. */
 #include "vmm/control.h"
 
 #include <setjmp.h>

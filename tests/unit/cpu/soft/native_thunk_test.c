@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Thunks alone: registers in and out of the state, replaced registers, flags, exceptions, bounds.
- */
+/* Thunks alone: registers in and out of the state, replaced registers, flags, exceptions, bounds. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
