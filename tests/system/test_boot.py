@@ -41,11 +41,11 @@ def test_make_run_without_terminal_shows_debian():
     assert "Linux debian 6." in done.stdout, done.stdout
 
 
-def test_kernel_panic_with_pvpanic_is_told_and_reboots():
-    with Machine(["run", "--engine", "soft", "--no-reboot", *run_command("echo c > /proc/sysrq-trigger")[1:]]) as machine:
+def test_kernel_panic_with_pvpanic_gives_2():
+    with Machine(["run", "--engine", "soft", *run_command("echo c > /proc/sysrq-trigger")[1:]]) as machine:
         status = machine.wait()
-        assert status == 0, machine.text()
-        assert "panic" in machine.text(), machine.text()
+        assert status == 2, machine.text()
+        assert "ends: panic" in machine.text(), machine.text()
 
 
 def test_serial_output_is_complete():
