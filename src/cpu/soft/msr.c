@@ -127,6 +127,11 @@ static bool is_lapic(uint32_t index)
 	       (index >= MSR_X2APIC_BASE && index <= MSR_X2APIC_LAST);
 }
 
+uint64_t msr_ones(uint32_t index)
+{
+	return index == MSR_HWCR ? BIT(24) : 0;
+}
+
 bool msr_read(struct soft_cpu *cpu, uint32_t index, uint64_t *ret_value)
 {
 	const struct msr_storage *s = find(index);

@@ -201,6 +201,7 @@ HANDLER(rdmsr)
 	need_cpl0(cpu, insn);
 	if (!msr_read(cpu, *reg32(cpu, RCX), &value))
 		raise_gp(cpu, insn);
+	value |= msr_ones(*reg32(cpu, RCX));
 	*reg64(cpu, RAX) = (uint32_t)value;
 	*reg64(cpu, RDX) = value >> 32;
 	return insn + 1;
@@ -211,6 +212,7 @@ HANDLER(wrmsr)
 	uint64_t value = *reg32(cpu, RAX) | (uint64_t)*reg32(cpu, RDX) << 32;
 
 	need_cpl0(cpu, insn);
+	value &= ~msr_ones(*reg32(cpu, RCX));
 	if (!msr_write(cpu, *reg32(cpu, RCX), value))
 		raise_gp(cpu, insn);
 	return leave_to_loop(cpu, insn, rip_next(cpu, insn));

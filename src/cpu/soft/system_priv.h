@@ -22,6 +22,9 @@ uint64_t control_cr4_valid(const struct soft_cpu *cpu);
 /* MSRs by index; false: #GP(0). */
 bool msr_read(struct soft_cpu *cpu, uint32_t index, uint64_t *ret_value);
 bool msr_write(struct soft_cpu *cpu, uint32_t index, uint64_t value);
+
+/* Bits that the guest reads as one but that are no state: that the TSC counts at the P0 frequency. */
+uint64_t msr_ones(uint32_t index);
 bool msr_is_supported(uint32_t index);
 
 /* One CPUID query by the guest, with what depends on the vCPU filled in. */
