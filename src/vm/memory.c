@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/memfd.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -62,10 +63,46 @@ static bool memfd_gets_huge_pages(void)
 	return found;
 }
 
-/* Maps at a multiple of `align`, because huge pages need host and guest addresses in step. */
-static void *map_aligned(int fd, uint64_t fd_offset, uint64_t size, uint64_t align)
+/* What the host could give out without swapping; UINT64_MAX where it does not tell. */
+static uint64_t available_bytes(void)
 {
-	int flags = MAP_NORESERVE | (fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED);
+	unsigned long long kib;
+	char *text = NULL;
+	const char *line;
+	size_t bytes;
+	bool found;
+
+	if (fd_read_file("/proc/meminfo", 65536, (void **)&text, &bytes, NULL))
+		return UINT64_MAX;
+	line = strstr(text, "MemAvailable:");
+	found = line && sscanf(line, "MemAvailable: %llu kB", &kib) == 1;
+	free(text);
+	return found ? (uint64_t)kib << 10 : UINT64_MAX;
+}
+
+/*
+ * Touching more than there is would have the kernel end some process, most likely this one, instead
+ * of telling. Huge pages are reserved: there the kernel does tell.
+ */
+static int check_prealloc(const struct memory_config *config, struct err *err)
+{
+	uint64_t available = available_bytes();
+
+	if (!config->prealloc || config->hugepages || config->size <= available)
+		return 0;
+	err_set(err, ENOMEM, "cannot preallocate guest memory of %llu MiB: the host has %llu MiB",
+		(unsigned long long)config->size >> 20, (unsigned long long)available >> 20);
+	return err_hint(err, "give less --memory, or leave out prealloc");
+}
+
+/*
+ * Maps at a multiple of `align`, because huge pages need host and guest addresses in step.
+ * Pages of hugetlbfs (`reserve`) are set aside now: when they are missing later there is only SIGBUS.
+ */
+static void *map_aligned(int fd, uint64_t fd_offset, uint64_t size, uint64_t align, bool reserve)
+{
+	int flags =
+		(reserve ? 0 : MAP_NORESERVE) | (fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED);
 	uint8_t *reserved = mmap(NULL, size + align, PROT_NONE,
 				 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	uint64_t before;
@@ -100,7 +137,12 @@ static int map_region(struct memory *memory, unsigned index, uint64_t base, uint
 	if (!size)
 		return 0;
 	host = map_aligned(memory->fd, fd_offset, size,
-			   MAX(config->hugepages, TRANSPARENT_HUGE_PAGE));
+			   MAX(config->hugepages, TRANSPARENT_HUGE_PAGE), config->hugepages);
+	if (host == MAP_FAILED && config->hugepages) {
+		err_errno(err, errno, "cannot reserve huge pages for guest memory of %llu MiB",
+			  (unsigned long long)size >> 20);
+		return err_hint(err, "raise nr_hugepages below /sys/kernel/mm/hugepages");
+	}
 	if (host == MAP_FAILED)
 		return err_errno(err, errno, "cannot map guest memory of %llu MiB",
 				 (unsigned long long)size >> 20);
@@ -133,6 +175,9 @@ int memory_new(struct memory **ret_memory, const struct memory_config *config, s
 		return err_set(err, EINVAL,
 			       "memory must be at least 1 MiB and a multiple of %llu KiB",
 			       (unsigned long long)unit >> 10);
+	rc = check_prealloc(config, err);
+	if (rc)
+		return rc;
 	memory = calloc(1, sizeof(*memory));
 	if (!memory)
 		return err_errno(err, ENOMEM, "cannot create guest memory");

@@ -66,6 +66,9 @@ def test_wrong_words_are_named(arguments, words):
 
 @pytest.mark.parametrize("options,words", [
     (["--memory", "900T"], ["guest memory"]),
+    (["--memory", "1T,prealloc=on"], ["guest memory", "prealloc"]),
+    (["--memory", "1T,hugepages=2M"], ["huge pages", "nr_hugepages"]),
+    (["--memory", "64M,hugepages=3M"], ["huge pages"]),
     (["--cpu", "x86-64-v9"], ["x86-64-v9"]),
     (["--cpu", "host,+no-such-feature"], ["no-such-feature"]),
     (["--initrd", "/nonexistent/initrd"], ["'/nonexistent/initrd'"]),
