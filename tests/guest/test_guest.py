@@ -14,8 +14,9 @@ HERE = pathlib.Path(__file__).resolve().parent
 ENGINES = ("qemu", "soft", "kvm")
 PASSED, FAILED = 33, 35
 
-# Program: seconds it may take. All have two vCPUs, because TCG with one takes liberties with LOCK.
+# Program: seconds it may take.
 PROGRAMS = {
+    "big_ids": 60,
     "devices": 30,
     "exceptions": 30,
     "ioapic": 30,
@@ -29,10 +30,17 @@ PROGRAMS = {
     "strings": 30,
 }
 
-CELLA = ["--cpus", "2", "--memory", "64M", "--net", "none", "--serial", "stdio", "--device", "isa-debug-exit", "--device", "pc-testdev"]
-QEMU = ["qemu-system-x86_64", "-machine", "q35", "-accel", "tcg", "-cpu", "max", "-smp", "2", "-m", "64", "-nodefaults", "-display",
-        "none", "-serial", "stdio", "-no-reboot", "-device", "isa-debug-exit,iobase=0xf4,iosize=1", "-device",
-        "pc-testdev", "-device", "pvpanic", "-device", "virtio-rng-pci,disable-legacy=on"]
+# Two vCPUs where nothing else is said, because TCG with one takes liberties with LOCK.
+CPUS = {"big_ids": 300}
+# QEMU 7.2's TCG has no x2APIC, so that it stops at 255.
+RUNS = [(program, engine) for program in PROGRAMS for engine in ENGINES if (program, engine) != ("big_ids", "qemu")]
+
+CELLA = ["--memory", "64M", "--net", "none", "--serial", "stdio", "--device", "isa-debug-exit",
+         "--device", "pc-testdev"]
+QEMU = ["qemu-system-x86_64", "-machine", "q35", "-accel", "tcg", "-cpu", "max", "-smp", "2", "-m", "64",
+        "-nodefaults", "-display", "none", "-serial", "stdio", "-no-reboot",
+        "-device", "isa-debug-exit,iobase=0xf4,iosize=1", "-device", "pc-testdev", "-device", "pvpanic",
+        "-device", "virtio-rng-pci,disable-legacy=on"]
 
 
 def divergences():
@@ -61,7 +69,7 @@ def judge(program, engine, output, status):
 def kvm_results(kvmbox, build):
     """All programs in one stay in the box: {program: (output, status)}"""
     script = "".join(
-        f"echo '=== {name}'; timeout {seconds} cella run --engine kvm {' '.join(CELLA)} "
+        f"echo '=== {name}'; timeout {seconds} cella run --engine kvm --cpus {CPUS.get(name, 2)} {' '.join(CELLA)} "
         f"--kernel /guest/{name}.elf </dev/null; echo \"=== status $?\"\n"
         for name, seconds in PROGRAMS.items())
     files = [(build / f"tests/guest/{name}.elf", f"/guest/{name}.elf") for name in PROGRAMS]
@@ -71,8 +79,7 @@ def kvm_results(kvmbox, build):
     return {name: (output, int(status)) for name, output, status in found}
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize("program,engine", RUNS)
 def test_program(program, engine, build, request):
     seconds = PROGRAMS[program]
     image = str(build / f"tests/guest/{program}.elf")
@@ -84,7 +91,8 @@ def test_program(program, engine, build, request):
     if engine == "qemu":
         command = [*QEMU, "-kernel", image]
     else:
-        command = [str(build / "cella"), "run", "--engine", engine, *CELLA, "--kernel", image]
+        command = [str(build / "cella"), "run", "--engine", engine, "--cpus", str(CPUS.get(program, 2)), *CELLA,
+                   "--kernel", image]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds,
                           check=False)
     print(done.stderr)

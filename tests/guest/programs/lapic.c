@@ -7,10 +7,11 @@
  */
 #include "guest.h"
 
-#define TIMER_PERIODIC 0x20000u
-#define TIMER_DEADLINE 0x40000u
-#define MASKED         0x10000u
-#define LAPIC_PPR      0xa0
+#define TIMER_PERIODIC  0x20000u
+#define TIMER_DEADLINE  0x40000u
+#define MASKED          0x10000u
+#define DEADLINE_CYCLES 500000000
+#define LAPIC_PPR       0xa0
 
 #define APIC_BASE_X2APIC  BIT(10)
 #define APIC_BASE_ENABLED BIT(11)
@@ -131,12 +132,13 @@ static void deadline(void)
 	}
 	lapic_write(LAPIC_TIMER, TIMER_DEADLINE | 0x94);
 	__asm__ volatile("mfence");
+	/* Far enough away that a busy host gets to the next line before. */
 	start = rdtsc();
-	wrmsr(MSR_TSC_DEADLINE, start + 1000000);
-	check_value("deadline-reads-back", rdmsr(MSR_TSC_DEADLINE), start + 1000000);
+	wrmsr(MSR_TSC_DEADLINE, start + DEADLINE_CYCLES);
+	check_value("deadline-reads-back", rdmsr(MSR_TSC_DEADLINE), start + DEADLINE_CYCLES);
 	while (!irq_count[0x94])
 		wait_interrupt();
-	check("deadline-not-early", rdtsc() >= start + 1000000);
+	check("deadline-not-early", rdtsc() >= start + DEADLINE_CYCLES);
 	check_value("deadline-disarms", rdmsr(MSR_TSC_DEADLINE), 0);
 	wrmsr(MSR_TSC_DEADLINE, 1);
 	check("deadline-in-the-past", wait_count(&irq_count[0x94], 2));

@@ -69,10 +69,32 @@ static void masks(void)
 	outb(PIC2 + 1, 0xff);
 }
 
+/*
+ * A millisecond of mode 0, which counts from 0xffff once: read twice, and its status. A busy host may
+ * stop us for longer than the whole count, so that one try of many has to be right.
+ */
+static bool counts_in_time(void)
+{
+	for (unsigned i = 0; i < 50; i++) {
+		uint16_t first, second;
+		uint8_t status;
+
+		start_pit(0, 0xffff);
+		first = latch_pit();
+		delay_us(1000);
+		second = latch_pit();
+		outb(PIT_CONTROL, 0xe2); /* read back the status of counter 0 */
+		status = inb(PIT_COUNTER0);
+		if (first > second && first - second > 1000 && first - second < 10000 &&
+		    status == 0x30)
+			return true;
+	}
+	return false;
+}
+
 static void timer(void)
 {
 	unsigned before;
-	uint16_t first, second;
 
 	start_pit(2, PIT_1KHZ);
 	outb(PIC1 + 1, 0xfe);
@@ -85,15 +107,7 @@ static void timer(void)
 	check_value("timer-masked", irq_count[0x20], before);
 	check_value("timer-waits-in-irr", pic_read(PIC1, READ_IRR) & 1, 1);
 	check_value("nothing-in-service", pic_read(PIC1, READ_ISR), 0);
-	start_pit(0, 0xffff);
-	first = latch_pit();
-	delay_us(1000);
-	second = latch_pit();
-	check("counter-counts-down", second < first);
-	check("counter-at-its-rate", first - second > 1000 && first - second < 20000);
-	/* Read-back: status of counter 0, mode 0, access low and high, output still low. */
-	outb(PIT_CONTROL, 0xe2);
-	check_value("read-back-status", inb(PIT_COUNTER0), 0x30);
+	check("counter-at-its-rate", counts_in_time());
 	start_pit(0, 10);
 	delay_us(1000);
 	outb(PIT_CONTROL, 0xe2);
