@@ -108,49 +108,35 @@ FOR_WIDTHS(XCHG_DEFINE, xchg)
 FOR_WIDTHS(XADD_DEFINE, xadd)
 FOR_WIDTHS(CMPXCHG_DEFINE, cmpxchg)
 
-HANDLER(cmpxchg8b)
-{
-	uint64_t linear = ea_linear(cpu, insn, 8, true);
-	guest64 *p = rmw_begin(cpu, insn, linear, 8, true);
-	uint64_t old = (uint64_t)*reg32(cpu, RDX) << 32 | *reg32(cpu, RAX);
-	uint64_t new = (uint64_t)*reg32(cpu, RCX) << 32 | *reg32(cpu, RBX);
-	uint64_t seen = __sync_val_compare_and_swap(p, old, new);
-
-	rmw_end(cpu, insn, p);
-	cpu->status &= (uint16_t)~STATUS_ZF;
-	if (seen == old) {
-		cpu->status |= STATUS_ZF;
-	} else {
-		set_reg32(cpu, RAX, (uint32_t)seen);
-		set_reg32(cpu, RDX, (uint32_t)(seen >> 32));
+/* CMPXCHG8B and CMPXCHG16B. The pair is written only when the comparison fails. */
+#define PAIR_DEFINE(name, bytes, bits)                                                             \
+	HANDLER(name)                                                                              \
+	{                                                                                          \
+		uint64_t linear = ea_linear(cpu, insn, bytes, true);                               \
+		uint64_t low = *reg##bits(cpu, RAX), high = *reg##bits(cpu, RDX);                  \
+		guest##bits(*p)[2];                                                                \
+		bool equal;                                                                        \
+                                                                                                   \
+		if (bytes == 16 && linear & 15)                                                    \
+			raise_gp(cpu, insn);                                                       \
+		p = rmw_begin(cpu, insn, linear, bytes, true);                                     \
+		asm volatile("lock " #name " %1"                                                   \
+			     : "=@ccz"(equal), "+m"(*p), "+a"(low), "+d"(high)                     \
+			     : "b"(*reg##bits(cpu, RBX)), "c"(*reg##bits(cpu, RCX))                \
+			     : "memory");                                                          \
+		rmw_end(cpu, insn, p);                                                             \
+		cpu->status &= (uint16_t)~STATUS_ZF;                                               \
+		if (equal) {                                                                       \
+			cpu->status |= STATUS_ZF;                                                  \
+		} else {                                                                           \
+			set_reg##bits(cpu, RAX, (uint##bits##_t)low);                              \
+			set_reg##bits(cpu, RDX, (uint##bits##_t)high);                             \
+		}                                                                                  \
+		return NEXT(cpu, insn);                                                            \
 	}
-	return NEXT(cpu, insn);
-}
 
-HANDLER(cmpxchg16b)
-{
-	uint64_t linear = ea_linear(cpu, insn, 16, true);
-	uint64_t low = *reg64(cpu, RAX), high = *reg64(cpu, RDX);
-	uint64_t *p;
-	bool equal;
-
-	if (linear & 15)
-		raise_gp(cpu, insn);
-	p = rmw_begin(cpu, insn, linear, 16, true);
-	asm volatile("lock cmpxchg16b %1"
-		     : "=@ccz"(equal), "+m"(*(uint64_t(*)[2])p), "+a"(low), "+d"(high)
-		     : "b"(*reg64(cpu, RBX)), "c"(*reg64(cpu, RCX))
-		     : "memory");
-	rmw_end(cpu, insn, p);
-	cpu->status &= (uint16_t)~STATUS_ZF;
-	if (equal) {
-		cpu->status |= STATUS_ZF;
-	} else {
-		*reg64(cpu, RAX) = low;
-		*reg64(cpu, RDX) = high;
-	}
-	return NEXT(cpu, insn);
-}
+PAIR_DEFINE(cmpxchg8b, 8, 32)
+PAIR_DEFINE(cmpxchg16b, 16, 64)
 
 #define ANY_WIDTH(name)                                                                            \
 	{                                                                                          \

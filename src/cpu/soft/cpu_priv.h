@@ -200,6 +200,7 @@ struct soft_cpu {
 	struct code_requests requests;
 
 	struct soft_stats stats;
+	uint32_t pauses;
 
 	/* Where an access that has no single host address is put together; see access_priv.h. */
 	struct {

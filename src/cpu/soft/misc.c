@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* NOP, PAUSE, fences, prefetches, cache lines, RDRAND, RDSEED, BOUND, UD. Spec: Intel SDM volume 2. */
+/* NOP, PAUSE, fences, prefetches, cache lines, RDRAND, RDSEED, BOUND, UD. Spec: Intel SDM volume 2.
+ */
 #include <errno.h>
-
-#include <errno.h>
+#include <sched.h>
 
 #include "cpu/soft/system_priv.h"
 #include "cpu/soft/width_priv.h"
@@ -18,10 +18,15 @@ HANDLER(mfence)
 	return NEXT(cpu, insn);
 }
 
-/* A spinning guest gives its brother's thread a chance: there may be fewer processors than vCPUs. */
+#define PAUSES_PER_YIELD 64
+
+/* A guest that spins long waits for a vCPU whose thread may need this processor. */
 HANDLER(pause_spin)
 {
-	__builtin_ia32_pause();
+	if (++cpu->pauses % PAUSES_PER_YIELD)
+		__builtin_ia32_pause();
+	else
+		sched_yield();
 	return NEXT(cpu, insn);
 }
 
