@@ -285,7 +285,8 @@ HANDLER(xsetbv)
 
 static void set_ac(struct soft_cpu *cpu, const struct insn *insn, bool on)
 {
-	if (cpu->cpl || !(cpu->cr4 & CR4_SMAP))
+	/* Legal with the feature, in use or not; the set bit spares the look at CPUID. */
+	if (cpu->cpl || (!(cpu->cr4 & CR4_SMAP) && !(control_cr4_valid(cpu) & CR4_SMAP)))
 		raise_ud(cpu, insn);
 	cpu->flags = on ? cpu->flags | RFLAGS_AC : cpu->flags & ~(uint32_t)RFLAGS_AC;
 	mmu_update_rights(cpu);
