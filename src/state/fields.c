@@ -317,6 +317,9 @@ static json_t *dump_item(const struct state_field *f, const uint8_t *item)
 		value = host_get(item, f->size);
 		if (f->is_signed)
 			value = (uint64_t)sign_extend(value, f->size * 8);
+		/* JSON's readers keep 53 bits of a number at best. */
+		if (f->size == 8 && !f->is_signed)
+			return json_sprintf("0x%llx", (unsigned long long)value);
 		return json_integer((json_int_t)value);
 	case STATE_BYTES:
 		return dump_bytes(item, f->size);

@@ -139,7 +139,10 @@ int state_save(struct state_stream *stream, const struct state_desc *desc, const
 int state_load(struct state_stream *stream, const struct state_desc *desc, void *object,
 	       struct err *err);
 
-/* The object as a JSON object, field by field (new reference; NULL when out of memory). */
+/*
+ * The object as a JSON object, field by field; unsigned 64-bit values as hexadecimal strings (new
+ * reference; NULL when out of memory).
+ */
 json_t *state_dump(const struct state_desc *desc, const void *object);
 
 /* Markdown table of the fields for the reference pages. Caller frees; NULL when out of memory. */

@@ -215,6 +215,7 @@ static void dump_and_document_name_every_field(void **state)
 
 	(void)state;
 	assert_int_equal(json_integer_value(json_object_get(dump, "offset")), -3);
+	assert_string_equal(json_string_value(json_object_get(dump, "wide")), "0x1122334455667788");
 	assert_int_equal(json_array_size(json_object_get(dump, "ring")), 3);
 	assert_string_equal(json_string_value(json_object_get(dump, "image")), "0908070605");
 	assert_int_equal(json_array_size(json_object_get(dump, "channels")), 2);
