@@ -75,7 +75,7 @@ def test_status_pause_dump_resume_quit(tmp_path):
         assert "pause the machine first" in machine.call("device.dump", id="cpu0")["message"]
         assert machine.call("pause") is None
         assert machine.call("status")["state"] == "paused"
-        assert machine.call("device.dump", id="cpu0")["rip"] >= tiny.LOAD_ADDRESS
+        assert int(machine.call("device.dump", id="cpu0")["rip"], 16) >= tiny.LOAD_ADDRESS
         for device in machine.call("device.list"):
             assert isinstance(machine.call("device.dump", id=device["id"]), dict), device
         assert {"ports", "memory"} <= machine.call("device.dump", id="memory-map").keys()
