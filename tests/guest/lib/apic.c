@@ -71,9 +71,12 @@ bool ap_start(uint32_t apic_id)
 
 	lapic_icr(apic_id, ICR_INIT | ICR_ASSERT);
 	delay_us(10000);
-	lapic_icr(apic_id, ICR_STARTUP | ICR_ASSERT | (REAL_BASE + AP_OFFSET) >> 12);
-	for (unsigned i = 0; i < 1000 && ap_count == before; i++)
-		delay_us(1000);
+	/* Once, and once more if nothing happens for a while. */
+	for (unsigned try = 0; try < 2 && ap_count == before; try++) {
+		lapic_icr(apic_id, ICR_STARTUP | ICR_ASSERT | (REAL_BASE + AP_OFFSET) >> 12);
+		for (unsigned i = 0; i < 3000 && ap_count == before; i++)
+			delay_us(1000);
+	}
 	return ap_count == before + 1;
 }
 

@@ -45,8 +45,8 @@ static void work(void)
 /* What the other processor does: waits for each phase, with interrupts on. */
 static void other_main(void)
 {
-	ap_id = lapic_id();
 	ap_cpuid = cpuid(1, 0).ebx >> 24;
+	ap_id = lapic_id();
 	interrupts_on();
 	while (phase < 1)
 		__asm__ volatile("pause");
@@ -64,7 +64,7 @@ static void other_main(void)
 
 static bool wait_value(volatile unsigned *value, unsigned want)
 {
-	for (unsigned i = 0; i < 2000 && *value != want; i++)
+	for (unsigned i = 0; i < 10000 && *value != want; i++)
 		delay_us(1000);
 	return *value == want;
 }
