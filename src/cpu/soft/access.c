@@ -376,7 +376,7 @@ void *rmw_begin_slow(struct soft_cpu *cpu, const struct insn *insn, uint64_t lin
 	cpu->scratch.size = size;
 	if (locked) {
 		/* The run loop lets go of it if the read below raises. */
-		pthread_mutex_lock(&cpu->engine->split_lock);
+		code_alone_begin(cpu);
 		cpu->scratch.locked = true;
 	}
 	read_bytes(cpu, &a, linear, cpu->scratch.bytes, size);
@@ -395,7 +395,7 @@ void scratch_unlock(struct soft_cpu *cpu)
 {
 	if (cpu->scratch.locked) {
 		cpu->scratch.locked = false;
-		pthread_mutex_unlock(&cpu->engine->split_lock);
+		code_alone_end(cpu);
 	}
 }
 

@@ -143,7 +143,7 @@ void *rmw_begin_slow(struct soft_cpu *cpu, const struct insn *insn, uint64_t lin
 		     bool locked);
 void rmw_end_slow(struct soft_cpu *cpu, const struct insn *insn);
 
-/* Lets go of the split lock, if a locked access was left by a fault. */
+/* Lets other vCPUs go on, if a locked access was left by a fault. */
 void scratch_unlock(struct soft_cpu *cpu);
 
 static inline void *rmw_begin(struct soft_cpu *cpu, const struct insn *insn, uint64_t linear,

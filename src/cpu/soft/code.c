@@ -51,17 +51,23 @@ static const uint8_t *page_of(const uint8_t *host)
 	return (const uint8_t *)((uintptr_t)host & ~PAGE_MASK);
 }
 
+enum request_kind {
+	REQUEST_PAGE,   /* drop its blocks, and the right to write it */
+	REQUEST_WRITES, /* drop the right to write anything */
+	REQUEST_ANSWER, /* nothing but to have looked */
+};
+
 /* Leaves a request with one vCPU. */
-static void request(struct soft_cpu *cpu, const uint8_t *page)
+static void request(struct soft_cpu *cpu, enum request_kind kind, const uint8_t *page)
 {
 	struct code_requests *r = &cpu->requests;
 
 	pthread_mutex_lock(&r->lock);
-	if (!page)
+	if (kind == REQUEST_WRITES)
 		r->flush_writes = true;
-	else if (r->count < CODE_REQUESTS)
+	else if (kind == REQUEST_PAGE && r->count < CODE_REQUESTS)
 		r->pages[r->count++] = page;
-	else
+	else if (kind == REQUEST_PAGE)
 		r->all = true;
 	r->posted++;
 	pthread_mutex_unlock(&r->lock);
@@ -69,13 +75,13 @@ static void request(struct soft_cpu *cpu, const uint8_t *page)
 }
 
 static void request_others(struct soft_engine *engine, const struct soft_cpu *self,
-			   const uint8_t *page)
+			   enum request_kind kind, const uint8_t *page)
 {
 	for (unsigned i = 0; i < engine->vcpus; i++) {
 		struct soft_cpu *cpu = engine_cpu(engine, i);
 
 		if (cpu && cpu != self)
-			request(cpu, page);
+			request(cpu, kind, page);
 	}
 }
 
@@ -127,6 +133,23 @@ void code_serve_requests(struct soft_cpu *cpu)
 	r->all = r->flush_writes = false;
 	atomic_store(&cpu->acknowledged, r->posted);
 	pthread_mutex_unlock(&r->lock);
+	/* One that runs alone ends soon, and waits for nobody. */
+	for (;;) {
+		struct soft_cpu *alone = atomic_load(&cpu->engine->alone);
+
+		if (!alone || alone == cpu)
+			return;
+		sched_yield();
+	}
+}
+
+/* Takes the lock; whoever holds it may wait for us. */
+static void lock_code(struct soft_cpu *cpu)
+{
+	while (pthread_mutex_trylock(&cpu->engine->code_lock)) {
+		code_serve_requests(cpu);
+		sched_yield();
+	}
 }
 
 void code_claim(struct soft_cpu *cpu, const uint8_t *page, uint64_t lines)
@@ -136,14 +159,10 @@ void code_claim(struct soft_cpu *cpu, const uint8_t *page, uint64_t lines)
 
 	if (!mask)
 		return;
-	/* Whoever holds the lock may wait for us. */
-	while (pthread_mutex_trylock(&engine->code_lock)) {
-		code_serve_requests(cpu);
-		sched_yield();
-	}
+	lock_code(cpu);
 	if (!atomic_fetch_or(mask, lines)) {
 		mmu_flush_writes(cpu, page);
-		request_others(engine, cpu, page);
+		request_others(engine, cpu, REQUEST_PAGE, page);
 		wait_for_others(engine, cpu);
 	}
 	pthread_mutex_unlock(&engine->code_lock);
@@ -166,7 +185,7 @@ void code_write_begin(struct soft_cpu *cpu, const uint8_t *host, unsigned size)
 	cpu->stats.code_writes++;
 	atomic_store(mask, 0);
 	block_drop_page(cpu, page_of(host));
-	request_others(cpu->engine, cpu, page_of(host));
+	request_others(cpu->engine, cpu, REQUEST_PAGE, page_of(host));
 }
 
 void code_written_by_device(void *ctx, struct gpa gpa, uint64_t count)
@@ -181,7 +200,7 @@ void code_written_by_device(void *ctx, struct gpa gpa, uint64_t count)
 
 		if (mask && atomic_load(mask) & line_mask(host, (unsigned)part)) {
 			atomic_store(mask, 0);
-			request_others(engine, NULL, page_of(host));
+			request_others(engine, NULL, REQUEST_PAGE, page_of(host));
 		}
 		host += part;
 		count -= part;
@@ -190,8 +209,22 @@ void code_written_by_device(void *ctx, struct gpa gpa, uint64_t count)
 
 void code_flush_writes(struct soft_engine *engine)
 {
-	request_others(engine, NULL, NULL);
+	request_others(engine, NULL, REQUEST_WRITES, NULL);
 	wait_for_others(engine, NULL);
+}
+
+void code_alone_begin(struct soft_cpu *cpu)
+{
+	lock_code(cpu);
+	atomic_store(&cpu->engine->alone, cpu);
+	request_others(cpu->engine, cpu, REQUEST_ANSWER, NULL);
+	wait_for_others(cpu->engine, cpu);
+}
+
+void code_alone_end(struct soft_cpu *cpu)
+{
+	atomic_store(&cpu->engine->alone, NULL);
+	pthread_mutex_unlock(&cpu->engine->code_lock);
 }
 
 void code_enter_guest(struct soft_cpu *cpu)

@@ -35,6 +35,13 @@ void code_flush_writes(struct soft_engine *engine);
 /* Answers requests of others. The vCPU's own thread. */
 void code_serve_requests(struct soft_cpu *cpu);
 
+/*
+ * Between begin and end no other vCPU runs guest code: for locked accesses that have no single host
+ * address. No decoding in between.
+ */
+void code_alone_begin(struct soft_cpu *cpu);
+void code_alone_end(struct soft_cpu *cpu);
+
 /* Brackets around guest execution; between leave and enter others need not wait for this vCPU. */
 void code_enter_guest(struct soft_cpu *cpu);
 void code_leave_guest(struct soft_cpu *cpu);

@@ -112,7 +112,7 @@ struct soft_stats {
 		interrupts, halts, io, mmio, code_writes;
 };
 
-#define CODE_REQUESTS 16
+#define CODE_REQUESTS 256
 
 /* Pages of which other threads say that their code changed, or that they now hold code. */
 struct code_requests {

@@ -42,8 +42,7 @@ struct soft_engine {
 	 */
 	_Atomic uint64_t *code_lines[MEMORY_REGIONS];
 	pthread_mutex_t code_lock;
-	pthread_mutex_t
-		split_lock; /* held around locked accesses that have no single host address */
+	_Atomic(struct soft_cpu *) alone; /* others wait before they run guest code */
 
 	ZydisDecoder decoders[DECODER_COUNT];
 	struct op_range ops[ZYDIS_MNEMONIC_MAX_VALUE + 1];

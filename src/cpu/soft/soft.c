@@ -79,7 +79,6 @@ static void free_engine(struct engine *engine)
 			munmap(e->code_lines[i], e->memory->regions[i].size >> PAGE_SHIFT << 3);
 	}
 	pthread_mutex_destroy(&e->code_lock);
-	pthread_mutex_destroy(&e->split_lock);
 	free(e->cpus);
 	free(e);
 }
@@ -116,7 +115,6 @@ static int open_engine(struct engine **ret_engine, const struct engine_config *c
 	e->cpuid = *config->cpuid;
 	e->vcpus = config->vcpus;
 	pthread_mutex_init(&e->code_lock, NULL);
-	pthread_mutex_init(&e->split_lock, NULL);
 	read_cpuid(e);
 	decode_init(e);
 	time_init(e, config->tsc_khz);

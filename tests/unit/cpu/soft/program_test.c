@@ -359,6 +359,36 @@ static void program_string_copy_overlaps_as_one_by_one(void **state)
 		assert_int_equal(board_peek(b, BOARD_DATA + i, 1), i % 3 + 1);
 }
 
+static void program_locked_access_across_pages_is_whole(void **state)
+{
+	/* lock incl (%rax), over the edge of pages that are not neighbours in memory */
+	static const uint8_t code[] = { 0xf0, 0xff, 0x00, STOP };
+	struct board *b = *state;
+	const uint64_t edge = 0x400000;
+	struct vcpu_state *s;
+
+	board_reset(b, BOARD_LONG);
+	board_poke(b, 0x3000 + 8 * 2, 3 << 21 | 0x87, 8);
+	board_poke(b, edge - 2, 0xffff, 2);
+	board_poke(b, 3 << 21, 0x1234, 2);
+	s = board_state(b);
+	s->gpr[GPR_RAX] = edge - 2;
+	board_set(b, s);
+	assert_int_equal(board_run(b, code, sizeof(code)), VCPU_EXIT_KICKED);
+	assert_int_equal(board_peek(b, edge - 2, 2), 0);
+	assert_int_equal(board_peek(b, 3 << 21, 2), 0x1235);
+	/* The second page is missing: nothing changes, and others may run again. */
+	board_poke(b, 0x3000 + 8 * 2, 0, 8);
+	s = board_state(b);
+	s->rip = BOARD_CODE;
+	s->gpr[GPR_RAX] = edge - 2;
+	board_set(b, s);
+	assert_int_equal(soft_engine_ops.vcpu_run(b->vcpus[0]), VCPU_EXIT_KICKED);
+	assert_int_equal(b->stopped, EXCEPTION_PF);
+	assert_int_equal(board_state(b)->cr2, edge);
+	assert_int_equal(board_peek(b, edge - 2, 2), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -367,6 +397,7 @@ int main(void)
 		cmocka_unit_test(program_single_step_traps_after_each_instruction),
 		cmocka_unit_test(program_breakpoints_hit_where_set),
 		cmocka_unit_test(program_crossing_pages_follows_the_second_page),
+		cmocka_unit_test(program_locked_access_across_pages_is_whole),
 		cmocka_unit_test(program_string_copy_overlaps_as_one_by_one),
 	};
 
