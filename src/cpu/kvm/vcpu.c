@@ -27,6 +27,8 @@
 
 #define KICK_SIGNAL SIGUSR1
 
+#define TSC_RATE_LEAF 0x40000010 /* EAX in kHz; 0 in a model that does not know the host's */
+
 static void do_nothing(int number)
 {
 	(void)number;
@@ -43,6 +45,7 @@ static int set_cpuid(struct kvm_vcpu *v, struct err *err)
 {
 	const struct cpuid_table *table = &v->engine->cpuid;
 	const struct cpuid_vcpu self = { .apic_id = v->vcpu.index };
+	int khz = ioctl(v->fd, KVM_GET_TSC_KHZ, 0);
 	AUTO_FREE struct kvm_cpuid2 *cpuid =
 		calloc(1, sizeof(*cpuid) + table->count * sizeof(cpuid->entries[0]));
 
@@ -52,6 +55,8 @@ static int set_cpuid(struct kvm_vcpu *v, struct err *err)
 		const struct cpuid_entry *row = &table->entries[i];
 		struct cpuid_regs regs = cpuid_for_vcpu(table, row->leaf, row->subleaf, &self);
 
+		if (row->leaf == TSC_RATE_LEAF && !regs.eax && khz > 0)
+			regs.eax = (uint32_t)khz;
 		cpuid->entries[cpuid->nent++] = (struct kvm_cpuid_entry2){
 			.function = row->leaf,
 			.index = row->subleaf,
