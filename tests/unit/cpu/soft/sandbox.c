@@ -62,49 +62,50 @@ __asm__(".pushsection .text\n"
 	".globl native_sandbox_enter, sandbox_exit, sandbox_recover\n"
 	"native_sandbox_enter:\n"
 	"	push %rbx\n push %rbp\n push %r12\n push %r13\n push %r14\n push %r15\n"
-	"	mov %rsp, " B(
-		152) "\n"
-		     "	stmxcsr " B(160) "\n"
-					 "	fnstcw " B(164) "\n"
-								"	mov $-1, %eax\n mov $-1, %edx\n"
-								"	xrstor64 " B(192) "\n"
-										    "	pushq " B(
-											    128) "\n popfq\n"
-												 "	mov " B(
-													 0) ", %rax\n mov " B(8) ", %rcx\n mov " B(16) ", %rdx\n"
-																		       "	mov " B(24) ", %rbx\n mov " B(32) ", %rsp\n mov " B(40) ", %rbp\n"
-																										 "	mov " B(
-																											 48) ", %rsi\n mov " B(56) ", %rdi\n mov " B(64) ", %r8\n"
-																																	 "	mov " B(72) ", %r9\n mov " B(80) ", %r10\n mov " B(
-																																		 88) ", %r11\n"
-																																		     "	mov " B(96) ", %r12\n mov " B(104) ", %r13\n mov " B(112) ", %r14\n"
-																																										 "	mov " B(
-																																											 120) ", %r15\n"
-																																											      "	jmp *" B(
-																																												      136) "\n"
-																																													   "sandbox_exit:\n"
-																																													   "	mov %rax, " B(0) "\n mov %rcx, " B(8) "\n mov %rdx, " B(
-																																														   16) "\n"
-																																														       "	mov %rbx, " B(24) "\n mov %rsp, " B(32) "\n mov %rbp, " B(
-																																															       40) "\n"
-																																																   "	mov %rsi, " B(48) "\n mov %rdi, " B(56) "\n mov %r8, " B(64) "\n"
-																																																								       "	mov %r9, " B(
-																																																									       72) "\n mov %r10, " B(80) "\n mov %r11, " B(88) "\n"
-																																																															       "	mov %r12, " B(96) "\n mov %r13, " B(
-																																																																       104) "\n mov %r14, " B(112) "\n"
-																																																																				   "	mov %r15, " B(120) "\n"
-																																																																							    "	mov " B(
-																																																																								    152) ", %rsp\n"
-																																																																									 "	pushfq\n popq " B(128) "\n"
-																																																																												   "	mov $-1, %eax\n mov $-1, %edx\n"
-																																																																												   "	xsave64 " B(192) "\n"
-																																																																															  "sandbox_recover:\n"
-																																																																															  "	mov " B(152) ", %rsp\n"
-																																																																																		"	cld\n"
-																																																																																		"	fninit\n fldcw " B(164) "\n ldmxcsr " B(160) "\n vzeroupper\n"
-																																																																																								 "	pop %r15\n pop %r14\n pop %r13\n pop %r12\n pop %rbp\n pop %rbx\n"
-																																																																																								 "	ret\n"
-																																																																																								 ".popsection\n");
+	"	mov %rsp, " B(152) "\n"
+				   "	stmxcsr " B(
+					   160) "\n"
+						"	fnstcw " B(164) "\n"
+								       "	mov $-1, %eax\n mov $-1, %edx\n"
+								       "	xrstor64 " B(
+									       192) "\n"
+										    "	pushq " B(128) "\n popfq\n"
+												       "	mov " B(0) ", %rax\n mov " B(8) ", %rcx\n mov " B(16) ", %rdx\n"
+																				    "	mov " B(24) ", %rbx\n mov " B(32) ", %rsp\n mov " B(40) ", %rbp\n"
+																												     "	mov " B(48) ", %rsi\n mov " B(56) ", %rdi\n mov " B(64) ", %r8\n"
+																																				    "	mov " B(
+																																					    72) ", %r9\n mov " B(80) ", %r10\n mov " B(88) ", %r11\n"
+																																											   "	mov " B(96) ", %r12\n mov " B(
+																																												   104) ", %r13\n mov " B(112) ", %r14\n"
+																																															       "	mov " B(
+																																																       120) ", %r15\n"
+																																																	    "	jmp *" B(136) "\n"
+																																																			    "sandbox_exit:\n"
+																																																			    "	mov %rax, " B(0) "\n mov %rcx, " B(8) "\n mov %rdx, " B(16) "\n"
+																																																											     "	mov %rbx, " B(24) "\n mov %rsp, " B(32) "\n mov %rbp, " B(40) "\n"
+																																																																				    "	mov %rsi, " B(
+																																																																					    48) "\n mov %rdi, " B(56) "\n mov %r8, " B(64) "\n"
+																																																																											   "	mov %r9, " B(72) "\n mov %r10, " B(80) "\n mov %r11, " B(
+																																																																												   88) "\n"
+																																																																												       "	mov %r12, " B(96) "\n mov %r13, " B(
+																																																																													       104) "\n mov %r14, " B(112) "\n"
+																																																																																	   "	mov %r15, " B(120) "\n"
+																																																																																				   "	mov " B(
+																																																																																					   152) ", %rsp\n"
+																																																																																						"	pushfq\n popq " B(
+																																																																																							128) "\n"
+																																																																																							     "	mov $-1, %eax\n mov $-1, %edx\n"
+																																																																																							     "	xsave64 " B(
+																																																																																								     192) "\n"
+																																																																																									  "sandbox_recover:\n"
+																																																																																									  "	mov " B(
+																																																																																										  152) ", %rsp\n"
+																																																																																										       "	cld\n"
+																																																																																										       "	fninit\n fldcw " B(
+																																																																																											       164) "\n ldmxcsr " B(160) "\n vzeroupper\n"
+																																																																																															 "	pop %r15\n pop %r14\n pop %r13\n pop %r12\n pop %rbp\n pop %rbx\n"
+																																																																																															 "	ret\n"
+																																																																																															 ".popsection\n");
 
 static void take_registers(struct block *block, const greg_t *regs)
 {
