@@ -77,18 +77,20 @@ static inline bool attention_needed(struct soft_cpu *cpu)
 	return unlikely(atomic_load_explicit(&cpu->attention, memory_order_relaxed));
 }
 
-/* Whether `rip` (cut to its width) is in the same page as `from`, or the code TLB leads it to
- * `host`. */
-static inline bool leads_to(const struct soft_cpu *cpu, uint64_t from, uint64_t rip,
-			    const uint8_t *host)
+/* Whether the code TLB leads `rip` (cut to its width) to `host`. */
+static inline bool leads_to(const struct soft_cpu *cpu, uint64_t rip, const uint8_t *host)
 {
 	uint64_t linear = rip + cpu->code_base;
 	const struct code_tlb_entry *e = code_tlb_slot(cpu, linear);
 
-	if (likely((from ^ rip) >> PAGE_SHIFT == 0))
-		return true;
 	return likely(e->tag == ((linear & ~PAGE_MASK) | cpu->fetch_key) &&
 		      e->host + linear == (uintptr_t)host);
+}
+
+/* The same page of the linear address space, so that a block's own link needs no look. */
+static inline bool same_page(const struct soft_cpu *cpu, uint64_t from, uint64_t rip)
+{
+	return likely(((from + cpu->code_base) ^ (rip + cpu->code_base)) >> PAGE_SHIFT == 0);
 }
 
 /* What stands in place of a dropped block's instructions. */
@@ -112,7 +114,7 @@ static inline const struct insn *leave_by_link(struct soft_cpu *cpu, const struc
 	if (attention_needed(cpu))
 		return NULL;
 	if (likely(target && link->rip == rip) && is_alive(target) &&
-	    leads_to(cpu, from, rip, link->host))
+	    (same_page(cpu, from, rip) || leads_to(cpu, rip, link->host)))
 		return ENTER(cpu, target);
 	return link_resolve(cpu, link);
 }
@@ -122,20 +124,22 @@ static inline struct jump_entry *jump_slot(struct soft_cpu *cpu, uint64_t rip)
 	return &cpu->jumps[(rip ^ rip >> 12) & (JUMP_ENTRIES - 1)];
 }
 
-/* The same for a target that varies. */
+/*
+ * The same for a target that varies. The table serves all address spaces: even a jump within a page
+ * may find what was at this address in another one.
+ */
 static inline const struct insn *leave_by_jump(struct soft_cpu *cpu, const struct insn *insn,
 					       uint64_t rip)
 {
 	const struct jump_entry *jump = jump_slot(cpu, rip);
 	const struct insn *target = jump->target;
-	uint64_t from = cpu->rip;
 
 	cpu->rip = rip;
 	cpu->instructions += insn->op;
 	if (attention_needed(cpu))
 		return NULL;
 	if (likely(target && jump->rip == rip && jump->mode == cpu->mode) && is_alive(target) &&
-	    leads_to(cpu, from, rip, jump->host))
+	    leads_to(cpu, rip, jump->host))
 		return ENTER(cpu, target);
 	return jump_resolve(cpu);
 }

@@ -129,6 +129,31 @@ static void by_page_tables(void)
 	check_value("mapped-back", call((void *)ALIAS), 300);
 }
 
+static uint64_t call_with(const void *at, const void *target)
+{
+	uint64_t result = 0;
+
+	__asm__ volatile("call *%1" : "+a"(result) : "b"(at), "c"(target) : "rdx", "memory", "cc");
+	return result;
+}
+
+/* As procedure linkage tables of two programs at one address do. */
+static void by_page_tables_under_indirect_jumps(void)
+{
+	static const uint8_t jump[] = { 0xff, 0xe1 }; /* jmp *%rcx */
+	const uint8_t *alias = (const uint8_t *)ALIAS;
+	uint8_t *pages[] = { page_alloc(), page_alloc() };
+
+	for (uint32_t i = 0; i < ARRAY_SIZE(pages); i++) {
+		memcpy(pages[i], jump, sizeof(jump));
+		write_return(pages[i] + 32, 500 + i);
+	}
+	for (uint32_t i = 0; i < 4; i++) {
+		page_map(ALIAS, (uintptr_t)pages[i % 2], PAGE_P | PAGE_RW);
+		check_value("jump-within-remapped-page", call_with(alias, alias + 32), 500 + i % 2);
+	}
+}
+
 int main(void)
 {
 	between_calls();
@@ -138,5 +163,6 @@ int main(void)
 	through_an_alias();
 	by_string_instruction();
 	by_page_tables();
+	by_page_tables_under_indirect_jumps();
 	return 0;
 }
