@@ -113,7 +113,7 @@ static void wait_for_others(struct soft_engine *engine, struct soft_cpu *self)
 	}
 }
 
-void code_serve_requests(struct soft_cpu *cpu)
+static void answer(struct soft_cpu *cpu)
 {
 	struct code_requests *r = &cpu->requests;
 
@@ -133,10 +133,18 @@ void code_serve_requests(struct soft_cpu *cpu)
 	r->all = r->flush_writes = false;
 	atomic_store(&cpu->acknowledged, r->posted);
 	pthread_mutex_unlock(&r->lock);
-	/* One that runs alone ends soon, and waits for nobody. */
-	for (;;) {
-		struct soft_cpu *alone = atomic_load(&cpu->engine->alone);
+}
 
+void code_serve_requests(struct soft_cpu *cpu)
+{
+	struct soft_cpu *alone;
+
+	if (!(atomic_load(&cpu->attention) & ATTENTION_REQUEST))
+		return;
+	/* One that begins to run alone may ask after we have answered somebody else. */
+	for (;;) {
+		answer(cpu);
+		alone = atomic_load(&cpu->engine->alone);
 		if (!alone || alone == cpu)
 			return;
 		sched_yield();
