@@ -92,14 +92,18 @@ def soft(arguments):
 
 def in_kvm_box(arguments, files=()):
     """Runs to the end on KVM in the KVM box, with the host files that the arguments name: (status, output and log)."""
-    box = [sys.executable, str(ROOT / "tools" / "kvmbox"), "--timeout", str(TIMEOUT)]
+    box = [sys.executable, str(ROOT / "tools" / "kvmbox"), "--timeout", str(TIMEOUT // 2)]
     renamed = {}
     for file in {kernel(), initrd(), *files}:
         renamed[file] = f"/guest/{pathlib.Path(file).name}"
         box += ["--file", f"{file}:{renamed[file]}"]
     words = [renamed.get(word, word) for word in arguments]
     command = ["/cella/cella", words[0], "--engine", "kvm", *words[1:]]
-    done = subprocess.run([*box, "--", *command], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    for _ in range(3):
+        done = subprocess.run([*box, "--", *command], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        # The box loses guests now and then (docs/roadmap.md): a crash or hang is tried again, a wrong answer is not.
+        if done.returncode not in (2, 124, 125):
+            break
     return done.returncode, f"{shlex.join(command)}\n{done.stdout}\n--- log ---\n{done.stderr}"
 
 
