@@ -69,7 +69,7 @@ def judge(program, engine, output, status):
 def kvm_results(kvmbox, build):
     """All programs in one stay in the box: {program: (output, status)}
 
-    Under the box's emulated SVM a guest is lost now and then, under any VMM (docs/roadmap.md): one that did not come to
+    Under the box's emulated SVM a guest is lost now and then (docs/roadmap.md): one that did not come to
     its end is run again, up to three times in all. Wrong answers are not: such a program ends.
     """
     script = "".join(
