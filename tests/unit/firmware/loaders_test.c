@@ -52,7 +52,7 @@ static void linux_of_64_bits_enters_long_mode(void **state)
 	assert_int_equal(le64_get(page + 0x2d0 + 40), MIB);
 	assert_int_equal(page[0x210], 0xff);
 	assert_int_equal(page[0x1ef], 0);
-	assert_string_equal(boot_fixture_at(&f, le32_get(page + 0x228), 14), "console=ttyS0");
+	assert_memory_equal(boot_fixture_at(&f, le32_get(page + 0x228), 14), "console=ttyS0", 14);
 	seed = boot_fixture_at(&f, le64_get(page + 0x250), 48);
 	assert_int_equal(le64_get(seed), 0);
 	assert_int_equal(le32_get(seed + 8), 9);
@@ -202,7 +202,7 @@ static void pvh_with_initrd_has_start_info(void **state)
 	module = boot_fixture_at(&f, le64_get(start + 16), 32);
 	assert_memory_equal(boot_fixture_at(&f, le64_get(module), 4), "abcd", 4);
 	assert_int_equal(le64_get(module + 8), 4);
-	assert_string_equal(boot_fixture_at(&f, le64_get(start + 24), 14), "console=ttyS0");
+	assert_memory_equal(boot_fixture_at(&f, le64_get(start + 24), 14), "console=ttyS0", 14);
 	assert_int_equal(le64_get(start + 32), 0xe0000);
 	assert_int_equal(le32_get(start + 48), f.map.count);
 	assert_int_equal(le64_get(boot_fixture_at(&f, le64_get(start + 40) + 48, 8)), MIB);
@@ -239,14 +239,14 @@ static void multiboot_with_module_has_information(void **state)
 		assert_int_equal(le32_get(info) & 0x24d, 0x24d);
 		assert_int_equal(le32_get(info + 4), 639);
 		assert_int_equal(le32_get(info + 8), (KERNEL_MEMORY - 2 * MIB) / KIB);
-		assert_string_equal(boot_fixture_at(&f, le32_get(info + 16), 21),
-				    "kernel console=ttyS0");
+		assert_memory_equal(boot_fixture_at(&f, le32_get(info + 16), 21),
+				    "kernel console=ttyS0", 21);
 		assert_int_equal(le32_get(info + 20), 1);
 		module = boot_fixture_at(&f, le32_get(info + 24), 16);
 		assert_int_equal(le32_get(module), KERNEL_LOAD + 8192);
 		assert_int_equal(le32_get(module + 4), KERNEL_LOAD + 8192 + 4);
-		assert_string_equal(boot_fixture_at(&f, le32_get(module + 8), 15),
-				    "initrd one two");
+		assert_memory_equal(boot_fixture_at(&f, le32_get(module + 8), 15), "initrd one two",
+				    15);
 		assert_int_equal(le32_get(info + 44), f.map.count * 24);
 		boot_fixture_fini(&f);
 	}
