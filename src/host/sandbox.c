@@ -40,8 +40,9 @@ enum {
 	KVM = 1u << SANDBOX_VCPU_KVM,
 	SOFT = 1u << SANDBOX_VCPU_SOFT,
 	WORKER = 1u << SANDBOX_WORKER,
+	GUARD = 1u << SANDBOX_GUARD,
 	VCPU = KVM | SOFT,
-	ALL = LOOP | VCPU | WORKER,
+	ALL = LOOP | VCPU | WORKER | GUARD,
 	ENTRY = 1u << SANDBOX_THREADS, /* only until the thread has entered its own filter */
 };
 
@@ -83,7 +84,7 @@ static const struct rule rules[] = {
 	{ SCMP_SYS(statx), LOOP | WORKER, "files that are read again" },
 	{ SCMP_SYS(openat), LOOP, "kernel at reset, name servers of the host: for reading only", 2,
 	  O_ACCMODE | O_CREAT | O_TRUNC, O_RDONLY },
-	{ SCMP_SYS(unlink), LOOP, "sockets of the process at its end" },
+	{ SCMP_SYS(unlink), LOOP | GUARD, "sockets of the process at its end" },
 	{ SCMP_SYS(unlinkat), LOOP, "sockets of the process at its end" },
 
 	{ SCMP_SYS(mmap), ALL, "allocations; never executable", 2, PROT_EXEC, 0 },
@@ -119,8 +120,8 @@ static const struct rule rules[] = {
 	{ SCMP_SYS(timerfd_settime), ALL, "timers, armed by any thread" },
 	{ SCMP_SYS(eventfd2), LOOP | VCPU, "queues that the guest sets up" },
 	{ SCMP_SYS(epoll_ctl), LOOP | VCPU, "event loop" },
-	{ SCMP_SYS(epoll_wait), LOOP, "event loop" },
-	{ SCMP_SYS(epoll_pwait), LOOP, "event loop" },
+	{ SCMP_SYS(epoll_wait), LOOP | GUARD, "event loop" },
+	{ SCMP_SYS(epoll_pwait), LOOP | GUARD, "event loop" },
 	{ SCMP_SYS(poll), LOOP | VCPU, "back-ends" },
 	{ SCMP_SYS(ppoll), LOOP | VCPU, "back-ends" },
 	{ SCMP_SYS(fcntl), LOOP | VCPU, "flags of sockets" },

@@ -21,6 +21,7 @@ enum sandbox_thread {
 	SANDBOX_VCPU_KVM,  /* runs a vCPU and the devices it touches */
 	SANDBOX_VCPU_SOFT, /* the same in software */
 	SANDBOX_WORKER,    /* blocking file operations, timers of engines */
+	SANDBOX_GUARD,     /* waits for signals and can end the process */
 	SANDBOX_THREADS
 };
 

@@ -221,8 +221,6 @@ void machine_free(struct machine *machine)
 {
 	if (!machine)
 		return;
-	if (machine->state == MACHINE_RUNNING)
-		processors_pause(machine->processors);
 	processors_free(machine->processors);
 	/* Backwards, since a chip's lines lead to those before it. */
 	while (machine->devices.count)

@@ -219,6 +219,16 @@ void machine_end(struct machine *machine, enum machine_end end, uint32_t code)
 	emit(machine, &event);
 }
 
+void machine_stop(struct machine *machine)
+{
+	processors_stop(machine->processors);
+}
+
+bool machine_awaited_vcpu(struct machine *machine, unsigned *ret_vcpu)
+{
+	return processors_awaited(machine->processors, ret_vcpu);
+}
+
 void machine_power_button(struct machine *machine)
 {
 	bool alive = machine->state == MACHINE_RUNNING || machine->state == MACHINE_PAUSED;

@@ -30,6 +30,13 @@ enum machine_state { MACHINE_CREATED, MACHINE_RUNNING, MACHINE_PAUSED, MACHINE_E
 int machine_new(struct machine **ret_machine, const struct machine_config *config,
 		struct loop *loop, struct err *err);
 
+/* Ends the vCPUs' threads, for good; returns when they have ended, however long that takes. */
+void machine_stop(struct machine *machine);
+
+/* Whether a vCPU has not yet answered a pause or stop in progress, and the first such. Any thread,
+ * while the machine exists. */
+bool machine_awaited_vcpu(struct machine *machine, unsigned *ret_vcpu);
+
 /* Stops and frees. Accepts NULL. Not from a callback of the machine's own listener. */
 void machine_free(struct machine *machine);
 

@@ -45,7 +45,8 @@ static bool wait_for_permission(struct processor *p)
 		}
 		pthread_cond_wait(&all->changed, &all->lock);
 	}
-	p->parked = false;
+	/* A thread that ends counts as parked: it runs no guest code either. */
+	p->parked = all->exiting;
 	return !all->exiting;
 }
 
@@ -115,10 +116,8 @@ static void kick_all(struct processors *all)
 	}
 }
 
-void processors_free(struct processors *all)
+void processors_stop(struct processors *all)
 {
-	if (!all)
-		return;
 	pthread_mutex_lock(&all->lock);
 	all->exiting = true;
 	pthread_cond_broadcast(&all->changed);
@@ -127,7 +126,15 @@ void processors_free(struct processors *all)
 	for (unsigned i = 0; i < all->count; i++) {
 		if (all->items[i].thread_started)
 			pthread_join(all->items[i].thread, NULL);
+		all->items[i].thread_started = false;
 	}
+}
+
+void processors_free(struct processors *all)
+{
+	if (!all)
+		return;
+	processors_stop(all);
 	for (unsigned i = 0; i < all->count; i++) {
 		if (all->items[i].vcpu)
 			all->engine->ops->vcpu_free(all->items[i].vcpu);
@@ -155,6 +162,20 @@ void processors_pause(struct processors *all)
 		while (!all->items[i].parked)
 			pthread_cond_wait(&all->changed, &all->lock);
 	}
+}
+
+bool processors_awaited(struct processors *all, unsigned *ret_vcpu)
+{
+	LOCK_SCOPE(&all->lock);
+	if (all->running && !all->exiting)
+		return false;
+	for (unsigned i = 0; i < all->count; i++) {
+		if (all->items[i].parked)
+			continue;
+		*ret_vcpu = i;
+		return true;
+	}
+	return false;
 }
 
 unsigned processors_count(const struct processors *all)

@@ -23,7 +23,11 @@ struct processors_listener {
 int processors_new(struct processors **ret, struct engine *engine, unsigned count,
 		   struct processors_listener listener, struct err *err);
 
-/* Stops and joins all threads, frees the vCPUs. Accepts NULL. Not on a vCPU thread. */
+/* Ends all threads, for good; returns when they have ended, however long that takes. Not on a vCPU
+ * thread. */
+void processors_stop(struct processors *all);
+
+/* Stops them if that was not done, and frees the vCPUs. Accepts NULL. Not on a vCPU thread. */
 void processors_free(struct processors *all);
 
 /* Lets all vCPUs run. Loop thread. */
@@ -31,6 +35,10 @@ void processors_resume(struct processors *all);
 
 /* Returns when no vCPU runs any more; their state may be read and set until resume. Loop thread. */
 void processors_pause(struct processors *all);
+
+/* Whether a vCPU has not yet done what a pause or stop in progress asks, and the first such. Any
+ * thread. */
+bool processors_awaited(struct processors *all, unsigned *ret_vcpu);
 
 unsigned processors_count(const struct processors *all);
 struct vcpu *processors_vcpu(struct processors *all, unsigned index);

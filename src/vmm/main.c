@@ -94,7 +94,7 @@ static int run(json_t *config, const struct engine_choice *engine, int *ret_stat
 		err_set(err, EINVAL, "nothing to boot");
 		return err_hint(err, "add --kernel FILE");
 	}
-	rc = vmm_init(&vmm, config, engine, err);
+	rc = vmm_init(&vmm, config, engine, &vmm_patience_usual, err);
 	if (!rc) {
 		log_info("engine %s: %s", engine->ops->name, engine->reason);
 		rc = vmm_run(&vmm, err);

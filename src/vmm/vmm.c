@@ -3,9 +3,9 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -15,13 +15,21 @@
 #include "base/log.h"
 #include "base/macros.h"
 #include "host/clock.h"
+#include "host/thread.h"
 #include "vmm/control.h"
 
-/* How long a guest may take to power off before it is ended. */
-#define PATIENCE_NS (20 * NS_PER_SEC)
+const struct vmm_patience vmm_patience_usual = {
+	.ask_ns = 20 * NS_PER_SEC,
+	.end_ns = 5 * NS_PER_SEC,
+};
 
 /* The status that a shell gives a process which a signal ended. */
 #define STATUS_OF_SIGNAL 128
+
+static double seconds(uint64_t ns)
+{
+	return (double)ns / (double)NS_PER_SEC;
+}
 
 static int status_of_end(const struct machine_event *event)
 {
@@ -70,6 +78,7 @@ void vmm_end(struct vmm *vmm, int status, const char *reason)
 	control_tell(vmm->control, CONTROL_EVENT_ENDED,
 		     json_pack("{s:s, s:i}", "reason", reason, "status", status));
 	vmm->status = status;
+	guard_expect_end(vmm->guard, status);
 	loop_stop(vmm->loop);
 }
 
@@ -81,28 +90,25 @@ void vmm_press_power_button(struct vmm *vmm)
 
 static void patience_ended(struct loop_timer *timer)
 {
-	struct vmm *vmm = container_of(timer, struct vmm, patience);
+	struct vmm *vmm = container_of(timer, struct vmm, patience_timer);
 
-	log_warn("the guest did not power off in %u s", (unsigned)(PATIENCE_NS / NS_PER_SEC));
+	log_warn("the guest did not power off in %g s", seconds(vmm->patience.ask_ns));
 	vmm_end(vmm, STATUS_OF_SIGNAL + vmm->ending_signal, "signal");
 }
 
 /* The first signal asks the guest, a second one insists. */
-static void signal_ready(struct loop_fd *source, uint32_t events)
+static void signalled(void *ctx, int number)
 {
-	struct vmm *vmm = container_of(source, struct vmm, signals);
-	struct signalfd_siginfo info;
+	struct vmm *vmm = ctx;
 
-	if (read(source->fd, &info, sizeof(info)) != sizeof(info))
-		return;
 	if (vmm->ending_signal || machine_state(vmm->machine) != MACHINE_RUNNING) {
-		vmm_end(vmm, STATUS_OF_SIGNAL + (int)info.ssi_signo, "signal");
+		vmm_end(vmm, STATUS_OF_SIGNAL + number, "signal");
 		return;
 	}
-	log_info("%s: asking the guest to power off", strsignal((int)info.ssi_signo));
-	vmm->ending_signal = (int)info.ssi_signo;
+	log_info("%s: asking the guest to power off", strsignal(number));
+	vmm->ending_signal = number;
 	vmm_press_power_button(vmm);
-	loop_timer_arm(vmm->loop, &vmm->patience, clock_now_ns() + PATIENCE_NS);
+	loop_timer_arm(vmm->loop, &vmm->patience_timer, clock_now_ns() + vmm->patience.ask_ns);
 }
 
 static void user_leaves(void *ctx)
@@ -110,23 +116,74 @@ static void user_leaves(void *ctx)
 	vmm_end(ctx, 0, "terminal");
 }
 
+/* Says who holds the end up. The machine cannot go away meanwhile: see vmm_fini(). */
+static void blame(struct vmm *vmm)
+{
+	unsigned vcpu;
+
+	LOCK_SCOPE(&vmm->machine_lock);
+	if (vmm->machine && machine_awaited_vcpu(vmm->machine, &vcpu))
+		log_error("vCPU %u does not answer: ending without it", vcpu);
+	else
+		log_error("the end takes too long: leaving what is in progress");
+}
+
+/* Calls `visit` with the path of each socket of the configuration, until one returns other than 0. */
+static int for_each_socket(struct vmm *vmm,
+			   int (*visit)(struct vmm *vmm, const char *path, struct err *err),
+			   struct err *err)
+{
+	static const char prefix[] = "unix=", *const lists[] = { "serials", "consoles" };
+	const char *control = schema_string(vmm->config, "control");
+	int rc = control ? visit(vmm, control, err) : 0;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(lists); i++) {
+		size_t index;
+		json_t *spec;
+
+		json_array_foreach(json_object_get(vmm->config, lists[i]), index, spec)
+		{
+			const char *text = json_string_value(spec);
+
+			if (!rc && !strncmp(text, prefix, strlen(prefix)))
+				rc = visit(vmm, text + strlen(prefix), err);
+		}
+	}
+	return rc;
+}
+
+static int remove_socket(struct vmm *vmm, const char *path, struct err *err)
+{
+	(void)vmm;
+	(void)err;
+	unlink(path);
+	return 0;
+}
+
+/* The guard's thread. */
+static void abandoning(void *ctx)
+{
+	struct vmm *vmm = ctx;
+
+	blame(vmm);
+	/* Before the machine is there, a socket of that name may be somebody else's. */
+	if (atomic_load(&vmm->sockets_open))
+		for_each_socket(vmm, remove_socket, NULL);
+}
+
 static int watch_signals(struct vmm *vmm, struct err *err)
 {
-	static const int ending[] = { SIGTERM, SIGINT, SIGHUP };
-	sigset_t set;
-	int rc;
+	const struct guard_owner owner = {
+		.signalled = signalled,
+		.abandoning = abandoning,
+		.ctx = vmm,
+		.ask_ns = vmm->patience.ask_ns,
+		.end_ns = vmm->patience.end_ns,
+	};
 
-	sigemptyset(&set);
-	for (unsigned i = 0; i < ARRAY_SIZE(ending); i++)
-		sigaddset(&set, ending[i]);
-	/* Threads block all signals anyway; the main thread takes these from the descriptor. */
-	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
-	vmm->signals.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	vmm->signals.ready = signal_ready;
-	vmm->patience.expired = patience_ended;
-	rc = vmm->signals.fd < 0 ? -errno : loop_fd_add(vmm->loop, &vmm->signals, EPOLLIN);
-	return rc ? err_errno(err, rc, "cannot watch signals") : 0;
+	vmm->patience_timer.expired = patience_ended;
+	return guard_new(&vmm->guard, vmm->loop, &owner, err);
 }
 
 static unsigned extras_of(const json_t *devices)
@@ -193,21 +250,9 @@ static int allow_folder_of(struct vmm *vmm, const char *path, unsigned access, s
 }
 
 /* Sockets are removed at the end. */
-static int allow_sockets(struct vmm *vmm, const json_t *specs, struct err *err)
+static int allow_socket(struct vmm *vmm, const char *path, struct err *err)
 {
-	static const char prefix[] = "unix=";
-	size_t index;
-	json_t *spec;
-	int rc = 0;
-
-	json_array_foreach(specs, index, spec)
-	{
-		const char *text = json_string_value(spec);
-
-		if (!rc && !strncmp(text, prefix, strlen(prefix)))
-			rc = allow_folder_of(vmm, text + strlen(prefix), SANDBOX_REMOVE, err);
-	}
-	return rc;
+	return allow_folder_of(vmm, path, SANDBOX_REMOVE, err);
 }
 
 /* What is still reached by name when the guest runs. */
@@ -215,7 +260,6 @@ static int allow_files(struct vmm *vmm, struct err *err)
 {
 	static const char resolver[] = "/etc/resolv.conf";
 	AUTO_FREE char *resolver_target = realpath(resolver, NULL);
-	const char *socket = schema_string(vmm->config, "control");
 	int rc = 0;
 
 	/* User networks look for the host's name servers again and again; the file may be replaced. */
@@ -223,24 +267,27 @@ static int allow_files(struct vmm *vmm, struct err *err)
 		rc = allow_folder_of(vmm, resolver, SANDBOX_READ, err);
 	if (!rc && vmm->backends.nic_count && resolver_target)
 		rc = allow_folder_of(vmm, resolver_target, SANDBOX_READ, err);
-	if (!rc && socket)
-		rc = allow_folder_of(vmm, socket, SANDBOX_REMOVE, err);
-	if (!rc)
-		rc = allow_sockets(vmm, json_object_get(vmm->config, "serials"), err);
-	if (!rc)
-		rc = allow_sockets(vmm, json_object_get(vmm->config, "consoles"), err);
-	return rc;
+	return rc ? rc : for_each_socket(vmm, allow_socket, err);
 }
 
-int vmm_init(struct vmm *vmm, json_t *config, const struct engine_choice *engine, struct err *err)
+static void set_machine(struct vmm *vmm, struct machine *machine)
+{
+	LOCK_SCOPE(&vmm->machine_lock);
+	vmm->machine = machine;
+}
+
+int vmm_init(struct vmm *vmm, json_t *config, const struct engine_choice *engine,
+	     const struct vmm_patience *patience, struct err *err)
 {
 	const char *socket = schema_string(config, "control");
+	struct machine *machine = NULL;
 	int rc;
 
 	/* The first use of calendar time reads the time zone, which no thread may when the guest
 	 * runs. */
 	tzset();
-	*vmm = (struct vmm){ .config = config, .engine = *engine, .signals = { .fd = -1 } };
+	*vmm = (struct vmm){ .config = config, .engine = *engine, .patience = *patience };
+	pthread_mutex_init(&vmm->machine_lock, NULL);
 	list_init(&vmm->backends.attachable.list);
 	rc = sandbox_new(&vmm->sandbox, err);
 	if (!rc)
@@ -256,8 +303,11 @@ int vmm_init(struct vmm *vmm, json_t *config, const struct engine_choice *engine
 		rc = allow_files(vmm, err);
 	if (rc)
 		return rc;
+	atomic_store(&vmm->sockets_open, true);
 	describe(vmm);
-	return machine_new(&vmm->machine, &vmm->description, vmm->loop, err);
+	rc = machine_new(&machine, &vmm->description, vmm->loop, err);
+	set_machine(vmm, machine);
+	return rc;
 }
 
 int vmm_run(struct vmm *vmm, struct err *err)
@@ -266,6 +316,7 @@ int vmm_run(struct vmm *vmm, struct err *err)
 
 	if (rc)
 		return rc;
+	guard_enter_sandbox(vmm->guard, vmm->sandbox);
 	rc = sandbox_enter_thread(vmm->sandbox, SANDBOX_LOOP);
 	if (rc)
 		return err_errno(err, rc, "cannot enter the sandbox");
@@ -278,16 +329,20 @@ int vmm_run(struct vmm *vmm, struct err *err)
 
 void vmm_fini(struct vmm *vmm)
 {
+	struct machine *machine = vmm->machine;
+
+	/* Whatever of this does not come back, the guard ends. */
+	if (machine)
+		machine_stop(machine);
+	set_machine(vmm, NULL);
 	control_close(vmm->control);
 	vmm->control = NULL;
-	machine_free(vmm->machine);
+	machine_free(machine);
 	backends_close(&vmm->backends);
-	if (vmm->loop) {
-		loop_timer_cancel(vmm->loop, &vmm->patience);
-		loop_fd_remove(vmm->loop, &vmm->signals);
-	}
-	if (vmm->signals.fd >= 0)
-		close(vmm->signals.fd);
+	guard_free(vmm->guard);
+	if (vmm->loop)
+		loop_timer_cancel(vmm->loop, &vmm->patience_timer);
 	loop_free(vmm->loop);
 	sandbox_free(vmm->sandbox);
+	pthread_mutex_destroy(&vmm->machine_lock);
 }

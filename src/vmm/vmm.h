@@ -7,6 +7,8 @@
 #pragma once
 
 #include <jansson.h>
+#include <pthread.h>
+#include <stdatomic.h>
 
 #include "base/err.h"
 #include "host/loop.h"
@@ -15,11 +17,19 @@
 #include "machine/machine.h"
 #include "vmm/backends.h"
 #include "vmm/engines.h"
+#include "vmm/guard.h"
 
 #define VMM_STATUS_FAILED  1 /* wrong use or failed start */
 #define VMM_STATUS_CRASHED 2 /* triple fault, panic, internal engine error */
 
 struct control;
+
+struct vmm_patience {
+	uint64_t ask_ns; /* how long the guest may take to power off when a signal asked for it */
+	uint64_t end_ns; /* how long the process may take to end after that */
+};
+
+extern const struct vmm_patience vmm_patience_usual;
 
 struct vmm {
 	json_t *config; /* resolved; borrowed */
@@ -31,14 +41,18 @@ struct vmm {
 	struct control *control; /* NULL: no socket */
 	struct sandbox *sandbox;
 
-	struct loop_fd signals;
-	struct loop_timer patience; /* armed since somebody asked the guest to power off */
-	int ending_signal;          /* the one that asked; 0: none */
+	struct guard *guard;
+	struct vmm_patience patience;
+	struct loop_timer patience_timer; /* armed since a signal asked the guest to power off */
+	int ending_signal;                /* the one that asked; 0: none */
 	int status;
+	atomic_bool sockets_open;     /* all of the configuration are ours */
+	pthread_mutex_t machine_lock; /* the machine is not freed while the guard asks it */
 };
 
 /* Builds the machine of `config` (resolved, borrowed). vmm_fini() is due also after a failure. */
-int vmm_init(struct vmm *vmm, json_t *config, const struct engine_choice *engine, struct err *err);
+int vmm_init(struct vmm *vmm, json_t *config, const struct engine_choice *engine,
+	     const struct vmm_patience *patience, struct err *err);
 
 /* Enters the sandbox, runs the machine to its end, and returns in `vmm->status` what the process
  * shall exit with. */

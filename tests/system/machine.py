@@ -69,6 +69,12 @@ class Machine:
             else:
                 self.output += data
 
+    def wait_for_log(self, text):
+        deadline = time.monotonic() + TIMEOUT
+        while text not in self.text():
+            assert self.process.poll() is None and time.monotonic() < deadline, self.text()
+            time.sleep(0.02)
+
     def wait(self):
         """The exit status, with all output read."""
         os.set_blocking(self.process.stdout.fileno(), True)
@@ -80,8 +86,9 @@ class Machine:
         return self.process.returncode
 
     def text(self):
-        self.log.seek(0)
-        return self.output.decode(errors="replace") + "\n--- log ---\n" + self.log.read().decode(errors="replace")
+        # Its offset is the machine's too, which may be writing.
+        log = os.pread(self.log.fileno(), os.fstat(self.log.fileno()).st_size, 0)
+        return self.output.decode(errors="replace") + "\n--- log ---\n" + log.decode(errors="replace")
 
 
 def soft(arguments):

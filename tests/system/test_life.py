@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """How a machine ends, starts again, and is told to."""
+import ctypes
 import os
+import pathlib
 import pty
 import signal
 import subprocess
 
 from machine import CELLA, TIMEOUT, Machine, run_command, soft
+
+PTRACE_SEIZE, PTRACE_INTERRUPT = 0x4206, 0x4207
+WAIT_FOR_THREADS = 0x40000000  # __WALL
 
 
 def test_power_off_gives_0():
@@ -46,10 +51,47 @@ def test_sigterm_powers_off_by_acpi():
 def test_second_sigterm_ends_at_once():
     with Machine(["run", "--engine", "soft", *run_command("echo waiting; sleep 1000")[1:]]) as machine:
         machine.read_until("waiting")
-        machine.process.send_signal(signal.SIGTERM)
-        machine.process.send_signal(signal.SIGTERM)
-        machine.wait()
-        assert "pressed" not in machine.text()
+        insist(machine)
+        assert machine.wait() == 128 + signal.SIGTERM, machine.text()
+        assert "ends: signal" in machine.text(), machine.text()
+
+
+def insist(machine):
+    """Two SIGTERMs, the second when the first was taken: of equal signals that wait the kernel keeps one."""
+    machine.process.send_signal(signal.SIGTERM)
+    machine.wait_for_log("asking the guest to power off")
+    machine.process.send_signal(signal.SIGTERM)
+
+
+def freeze_thread(process, name):
+    """Stops one thread for good, as a host that never answers would: by tracing it. Returns its id."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    for task in pathlib.Path(f"/proc/{process}/task").iterdir():
+        if (task / "comm").read_text().strip() == name:
+            thread = int(task.name)
+            for request in (PTRACE_SEIZE, PTRACE_INTERRUPT):
+                assert libc.ptrace(request, thread, None, None) == 0, os.strerror(ctypes.get_errno())
+            os.waitpid(thread, WAIT_FOR_THREADS)
+            return thread
+    raise AssertionError(f"there is no thread '{name}'")
+
+
+def test_vcpu_that_never_answers_does_not_keep_the_process(tmp_path):
+    disk, control = tmp_path / "disk", tmp_path / "control"
+    disk.write_bytes(bytes(1 << 20))
+    # Nothing that the disk has acknowledged may be lost, flushed or not.
+    command = "yes cella | dd of=/dev/vda bs=1M count=1 iflag=fullblock oflag=direct 2> /dev/null; echo waiting; sleep 1000"
+    options = ["--cpus", "2", "--disk", str(disk), "--control", str(control)]
+    with Machine(["run", "--engine", "soft", *run_command(command, *options)[1:]]) as machine:
+        machine.read_until("waiting")
+        assert control.exists()
+        thread = freeze_thread(machine.process.pid, "vcpu1")
+        insist(machine)
+        os.waitpid(thread, WAIT_FOR_THREADS)  # its tracer sees it first
+        assert machine.wait() == 128 + signal.SIGTERM, machine.text()
+        assert "vCPU 1 does not answer" in machine.text(), machine.text()
+    assert not control.exists()
+    assert disk.read_bytes() == (b"cella\n" * (1 << 18))[:1 << 20]
 
 
 def test_three_escapes_leave_and_restore_the_terminal():

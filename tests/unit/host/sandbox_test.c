@@ -112,6 +112,11 @@ static void call_fdatasync(void)
 	fdatasync(-1);
 }
 
+static void call_unlink(void)
+{
+	unlink("");
+}
+
 static void call_io_uring_enter(void)
 {
 	syscall(SYS_io_uring_enter, -1, 0, 0, 0, NULL, 0);
@@ -151,6 +156,9 @@ static const struct {
 	{ "worker: flush", SANDBOX_WORKER, call_fdatasync, true },
 	{ "worker: internet socket", SANDBOX_WORKER, call_inet_socket, false },
 	{ "worker: kvm", SANDBOX_WORKER, call_kvm_run, false },
+	{ "guard: remove", SANDBOX_GUARD, call_unlink, true },
+	{ "guard: open to read", SANDBOX_GUARD, call_open_to_read, false },
+	{ "guard: internet socket", SANDBOX_GUARD, call_inet_socket, false },
 };
 
 /* The signal that ended the child; 0: it lived. */

@@ -3,6 +3,7 @@
 #include "fake_engine.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "vm/processors.h"
 
@@ -124,6 +125,11 @@ static enum vcpu_exit fake_vcpu_run(struct vcpu *base)
 	enum vcpu_exit reason = VCPU_EXIT_KICKED;
 
 	pthread_mutex_lock(&fake->lock);
+	if (fake->deaf_fd && base->index == fake->deaf_vcpu) {
+		check(write(fake->deaf_fd, "", 1) == 1);
+		for (;;)
+			pthread_cond_wait(&fake->changed, &fake->lock);
+	}
 	while (!vcpu->kicked && reason == VCPU_EXIT_KICKED) {
 		const struct fake_access *script = base->index ? NULL : fake->script;
 

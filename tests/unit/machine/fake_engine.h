@@ -40,6 +40,9 @@ struct fake_engine {
 	struct msi_message last_msi;
 	unsigned nmis, clock_pauses;
 	struct fake_vcpu *vcpus[FAKE_VCPUS_MAX];
+	/* If not 0: vCPU `deaf_vcpu` writes a byte there when it first runs, and never answers again. */
+	int deaf_fd;
+	unsigned deaf_vcpu;
 };
 
 extern struct fake_engine *fake_engine; /* the one that is open */
