@@ -52,6 +52,11 @@ struct memory *machine_memory(struct machine *machine)
 	return machine->memory;
 }
 
+struct processors *machine_processors(struct machine *machine)
+{
+	return machine->processors;
+}
+
 static int wrong_state(const struct machine *machine, const char *what, struct err *err)
 {
 	return err_set(err, EINVAL, "cannot %s a machine that is %s", what,
@@ -175,6 +180,8 @@ int machine_resume(struct machine *machine, struct err *err)
 		return wrong_state(machine, "resume", err);
 	if (machine->engine->ops->clock_paused)
 		machine->engine->ops->clock_paused(machine->engine);
+	/* Of vCPUs that stopped by themselves while the others were being stopped. */
+	machine_forget_debug_stops(machine);
 	machine->state = MACHINE_RUNNING;
 	run(machine);
 	machine_emit(machine, MACHINE_EVENT_RESUMED);

@@ -19,6 +19,7 @@
 #include "state/fields.h"
 
 struct machine;
+struct processors;
 
 enum machine_state { MACHINE_CREATED, MACHINE_RUNNING, MACHINE_PAUSED, MACHINE_ENDED };
 
@@ -92,5 +93,6 @@ json_t *machine_stats(struct machine *machine);
 int machine_save(struct machine *machine, struct state_stream *stream, struct err *err);
 int machine_load(struct machine *machine, struct state_stream *stream, struct err *err);
 
-/* The guest's RAM, borrowed. */
+/* The guest's RAM and its vCPUs, borrowed; the latter are for a debugger, while none runs. */
 struct memory *machine_memory(struct machine *machine);
+struct processors *machine_processors(struct machine *machine);

@@ -77,6 +77,7 @@ int machine_add_device(struct machine *machine, struct device *device, struct er
 /* Connects `requests`: see requests.c. */
 void machine_requests_init(struct machine *machine);
 void machine_note_stopped(void *ctx, unsigned vcpu, enum vcpu_exit reason);
+void machine_forget_debug_stops(struct machine *machine);
 
 /* Tables for the guest from board and configuration, once; and into memory, at each reset. */
 int machine_tables_build(struct machine *machine, struct err *err);

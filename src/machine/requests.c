@@ -19,6 +19,7 @@ enum machine_pending {
 	PENDING_CRASH_KERNEL = 1u << 4,
 	PENDING_POWER_OFF = 1u << 5,
 	PENDING_RESET = 1u << 6,
+	PENDING_DEBUG = 1u << 7,
 };
 
 static const struct {
@@ -65,6 +66,10 @@ void machine_note_stopped(void *ctx, unsigned vcpu, enum vcpu_exit reason)
 {
 	struct machine *machine = ctx;
 
+	if (reason == VCPU_EXIT_DEBUG) {
+		note(machine, PENDING_DEBUG);
+		return;
+	}
 	atomic_store(&machine->crashed_vcpu, vcpu);
 	note(machine, reason == VCPU_EXIT_SHUTDOWN ? PENDING_TRIPLE_FAULT : PENDING_ENGINE_ERROR);
 }
@@ -77,6 +82,20 @@ static void reset(struct machine *machine)
 		machine_end(machine, MACHINE_END_RESET, 0);
 	else if (machine_reset(machine, &err))
 		log_error("cannot reset the machine: %s", err.text);
+}
+
+/* Stops the others too; a paused machine's debugger looks at all vCPUs anyway. */
+static void stop_for_debugger(struct machine *machine)
+{
+	if (machine->state != MACHINE_RUNNING)
+		return;
+	machine_pause(machine, NULL);
+	machine_emit(machine, MACHINE_EVENT_DEBUG);
+}
+
+void machine_forget_debug_stops(struct machine *machine)
+{
+	atomic_fetch_and(&machine->pending, ~(unsigned)PENDING_DEBUG);
 }
 
 static void run_pending(struct loop_task *task)
@@ -96,6 +115,8 @@ static void run_pending(struct loop_task *task)
 	}
 	if (pending & PENDING_RESET)
 		reset(machine);
+	if (pending & PENDING_DEBUG)
+		stop_for_debugger(machine);
 }
 
 void machine_requests_init(struct machine *machine)

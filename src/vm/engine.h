@@ -17,6 +17,7 @@
 
 #include "base/err.h"
 #include "vm/bus.h"
+#include "vm/debug.h"
 #include "vm/irq.h"
 #include "vm/memory.h"
 #include "vm/vcpu_state.h"
@@ -59,6 +60,8 @@ struct engine_config {
 enum vcpu_exit {
 	VCPU_EXIT_KICKED,   /* by vcpu_kick(), state is complete and may be read */
 	VCPU_EXIT_SHUTDOWN, /* triple fault */
+	VCPU_EXIT_DEBUG,    /* vcpu_debug_stop() says which of vcpu_debug()'s wishes; state is
+			       complete */
 	VCPU_EXIT_ERROR,    /* the engine cannot go on; the log says why and the state is still
 			       readable */
 };
@@ -150,6 +153,21 @@ struct engine_ops {
 	 */
 	int (*vcpu_get)(struct vcpu *vcpu, struct vcpu_state *ret_state, struct err *err);
 	int (*vcpu_set)(struct vcpu *vcpu, const struct vcpu_state *state, struct err *err);
+
+	/*
+	 * Optional, together with the next: what makes vcpu_run() return VCPU_EXIT_DEBUG from now
+	 * on, in place of what was asked before; NULL: nothing more. `debug` is copied. A point is
+	 * met again when the vCPU resumes at its instruction. A step ends after one instruction
+	 * (one element of a repeated string instruction), or at the first instruction of a handler
+	 * that its fault led to; interrupts wait while it runs, but a halted vCPU's step ends when
+	 * one wakes it. -ENOSPC: more points than the engine can watch; -ENOTSUP: a kind that it
+	 * cannot; nothing is changed then. While the vCPU's thread is parked.
+	 */
+	int (*vcpu_debug)(struct vcpu *vcpu, const struct vcpu_debug *debug);
+
+	/* Why the last vcpu_run() returned VCPU_EXIT_DEBUG, until it is called again; else
+	 * DEBUG_NO_STOP. While the vCPU's thread is parked. */
+	struct debug_stop (*vcpu_debug_stop)(struct vcpu *vcpu);
 };
 
 /* Every engine object starts with this, so that callers can reach its ops. */

@@ -17,6 +17,7 @@ struct processor {
 	bool parked;  /* guarded by all->lock: waits, does not run guest code */
 	bool gave_up; /* guarded by all->lock: its engine stopped; runs again after a pause and
 			 resume */
+	bool held;    /* guarded by all->lock: does not run with the others */
 };
 
 struct processors {
@@ -38,7 +39,7 @@ static bool wait_for_permission(struct processor *p)
 	struct processors *all = p->all;
 
 	LOCK_SCOPE(&all->lock);
-	while (!all->exiting && (!all->running || p->gave_up)) {
+	while (!all->exiting && (!all->running || p->gave_up || p->held)) {
 		if (!p->parked) {
 			p->parked = true;
 			pthread_cond_broadcast(&all->changed);
@@ -176,6 +177,12 @@ bool processors_awaited(struct processors *all, unsigned *ret_vcpu)
 		return true;
 	}
 	return false;
+}
+
+void processors_hold(struct processors *all, unsigned index, bool hold)
+{
+	LOCK_SCOPE(&all->lock);
+	all->items[index].held = hold;
 }
 
 unsigned processors_count(const struct processors *all)

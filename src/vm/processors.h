@@ -11,7 +11,8 @@ struct processors;
 
 /* Called on a vCPU's thread. */
 struct processors_listener {
-	/* Required. Its engine gave up (shutdown or error); the thread then parks as if paused. */
+	/* Required. vcpu_run() came back for another reason than a kick; the thread then parks as
+	 * if paused. */
 	void (*stopped)(void *ctx, unsigned vcpu, enum vcpu_exit reason);
 	/* Optional. Once, before the vCPU first runs: the place to give up rights of the thread. */
 	void (*starting)(void *ctx, unsigned vcpu);
@@ -39,6 +40,9 @@ void processors_pause(struct processors *all);
 /* Whether a vCPU has not yet done what a pause or stop in progress asks, and the first such. Any
  * thread. */
 bool processors_awaited(struct processors *all, unsigned *ret_vcpu);
+
+/* Keeps a vCPU from running when the others resume, or lets it run with them. Only while paused. */
+void processors_hold(struct processors *all, unsigned index, bool hold);
 
 unsigned processors_count(const struct processors *all);
 struct vcpu *processors_vcpu(struct processors *all, unsigned index);

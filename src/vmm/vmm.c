@@ -56,7 +56,7 @@ static void machine_event(void *ctx, const struct machine_event *event)
 
 	if (event->kind == MACHINE_EVENT_ENDED)
 		vmm_end(vmm, status_of_end(event), machine_end_name(event->end));
-	else
+	else if (event->kind != MACHINE_EVENT_DEBUG)
 		control_tell(vmm->control, events[event->kind], NULL);
 }
 

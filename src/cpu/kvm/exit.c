@@ -212,7 +212,7 @@ static const struct {
 	[KVM_EXIT_EXCEPTION] = { "exception", on_unasked },
 	[KVM_EXIT_IO] = { "io", on_io },
 	[KVM_EXIT_HYPERCALL] = { "hypercall", on_hypercall },
-	[KVM_EXIT_DEBUG] = { "debug", on_unasked },
+	[KVM_EXIT_DEBUG] = { "debug", kvm_debug_exit },
 	[KVM_EXIT_HLT] = { "hlt", on_unasked },
 	[KVM_EXIT_MMIO] = { "mmio", on_mmio },
 	[KVM_EXIT_IRQ_WINDOW_OPEN] = { "irq-window", go_on },

@@ -2,7 +2,8 @@
 /*
  * The KVM engine's own parts. One file each: host.c (what the kernel can do), vm.c (the machine),
  * irq.c (messages and event descriptors), dirty.c (written pages), vcpu.c (life and run loop of a
- * vCPU), exit.c (why it came back), state.c (registers in and out), explain.c (words).
+ * vCPU), exit.c (why it came back), state.c (registers in and out), debug.c (a debugger's wishes),
+ * explain.c (words).
  *
  * Local APICs are in the kernel; IOAPIC and PIC are the machine's ("split irqchip").
  * Spec: Linux Documentation/virt/kvm/api.rst.
@@ -54,6 +55,7 @@ struct kvm_engine {
 	size_t run_bytes;        /* of the shared page(s) of a vCPU */
 	uint32_t xsave_bytes;    /* what KVM_GET_XSAVE2 returns; 0: KVM_GET_XSAVE only */
 	bool smm;
+	uint32_t debug_block_irq; /* KVM_GUESTDBG_BLOCKIRQ where the kernel has it */
 
 	/* Rows of msr_table that this host saves with this CPUID; fixed by the first vCPU. */
 	unsigned msr_count;
@@ -77,6 +79,17 @@ struct kvm_engine {
 	uint64_t *dirty_bitmap; /* for the largest slot while logging */
 };
 
+#define KVM_DEBUG_REGISTERS 4
+
+/* What a debugger outside of the guest wants. */
+struct kvm_debug {
+	struct kvm_guest_debug control;
+	bool step;
+	unsigned used;                                  /* debug registers */
+	struct debug_point points[KVM_DEBUG_REGISTERS]; /* what each is for */
+	struct debug_stop stop;
+};
+
 struct kvm_vcpu {
 	struct vcpu vcpu; /* first */
 	struct kvm_engine *engine;
@@ -90,6 +103,7 @@ struct kvm_vcpu {
 	atomic_bool kicked;
 	atomic_bool pic_line; /* vCPU 0 only */
 	_Atomic uint64_t exits[KVM_EXIT_REASONS];
+	struct kvm_debug debug;
 };
 
 static inline struct kvm_engine *to_kvm_engine(struct engine *engine)
@@ -144,7 +158,7 @@ void kvm_vcpu_interrupt(struct kvm_vcpu *v);
 void kvm_vcpu_signal_init(void);
 
 /* exit.c: what vcpu_run() does about run->exit_reason. */
-enum kvm_next { KVM_GO_ON, KVM_STOP_SHUTDOWN, KVM_STOP_ERROR };
+enum kvm_next { KVM_GO_ON, KVM_STOP_SHUTDOWN, KVM_STOP_DEBUG, KVM_STOP_ERROR };
 enum kvm_next kvm_exit_handle(struct kvm_vcpu *v);
 /* After KVM_RUN failed with this (positive) errno for good: says so in the log. */
 void kvm_exit_run_failed(struct kvm_vcpu *v, int error);
@@ -155,6 +169,11 @@ int kvm_vcpu_get(struct vcpu *vcpu, struct vcpu_state *ret_state, struct err *er
 int kvm_vcpu_set(struct vcpu *vcpu, const struct vcpu_state *state, struct err *err);
 /* Finds out which MSRs can be saved; needs a vCPU with its CPUID set. */
 void kvm_state_probe_msrs(struct kvm_vcpu *v);
+
+/* debug.c */
+int kvm_vcpu_debug(struct vcpu *vcpu, const struct vcpu_debug *debug);
+struct debug_stop kvm_vcpu_debug_stop(struct vcpu *vcpu);
+enum kvm_next kvm_debug_exit(struct kvm_vcpu *v);
 
 /* explain.c */
 /* As err_errno() about a failed ioctl, with what the errno means for this request as the hint. */

@@ -232,6 +232,7 @@ enum vcpu_exit kvm_vcpu_run(struct vcpu *vcpu)
 
 	if (!v->thread_ready)
 		prepare_thread(v);
+	v->debug.stop = (struct debug_stop){ 0 };
 	while (!v->shutdown) {
 		__atomic_store_n(&v->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
 		leaving |= atomic_exchange(&v->kicked, false);
@@ -258,6 +259,8 @@ enum vcpu_exit kvm_vcpu_run(struct vcpu *vcpu)
 		case KVM_STOP_SHUTDOWN:
 			v->shutdown = true;
 			break;
+		case KVM_STOP_DEBUG:
+			return VCPU_EXIT_DEBUG;
 		case KVM_STOP_ERROR:
 			return VCPU_EXIT_ERROR;
 		}

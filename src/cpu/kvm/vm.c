@@ -169,6 +169,8 @@ int kvm_open(struct engine **ret_engine, const struct engine_config *config, str
 	kvm->run_bytes = (size_t)ioctl(kvm->kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
 	kvm->xsave_bytes = (uint32_t)MAX(check_extension(kvm, KVM_CAP_XSAVE2), 0);
 	kvm->smm = check_extension(kvm, KVM_CAP_X86_SMM) > 0;
+	kvm->debug_block_irq = (uint32_t)MAX(check_extension(kvm, KVM_CAP_SET_GUEST_DEBUG2), 0) &
+			       KVM_GUESTDBG_BLOCKIRQ;
 	kvm_vcpu_signal_init();
 	*ret_engine = &kvm->engine;
 	return 0;
@@ -274,4 +276,6 @@ const struct engine_ops kvm_engine_ops = {
 	.vcpu_kick = kvm_vcpu_kick,
 	.vcpu_get = kvm_vcpu_get,
 	.vcpu_set = kvm_vcpu_set,
+	.vcpu_debug = kvm_vcpu_debug,
+	.vcpu_debug_stop = kvm_vcpu_debug_stop,
 };

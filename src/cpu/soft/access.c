@@ -12,6 +12,7 @@
 #include "base/bytes.h"
 #include "cpu/soft/code_priv.h"
 #include "cpu/soft/debug_priv.h"
+#include "cpu/soft/debugger_priv.h"
 #include "cpu/soft/engine_priv.h"
 #include "cpu/soft/lapic_priv.h"
 #include "cpu/soft/mmu_priv.h"
@@ -99,6 +100,8 @@ static void check_canonical(struct soft_cpu *cpu, const struct insn *insn, uint6
 /* Alignment, watchpoints: only while the rights class is RIGHTS_SLOW. */
 static void look_at(struct soft_cpu *cpu, const struct access *a, uint64_t linear, unsigned size)
 {
+	if (unlikely(debugger_watches(cpu)))
+		debugger_watch(cpu, linear, size, a->kind & MMU_WRITE);
 	if ((a->key & 3) != RIGHTS_SLOW)
 		return;
 	if (cpu->cpl == 3 && cpu->cr0 & CR0_AM && cpu->flags & RFLAGS_AC && size <= 8 &&
@@ -411,7 +414,7 @@ uint64_t system_load(struct soft_cpu *cpu, const struct insn *insn, uint64_t lin
 
 	linear = cut_linear(cpu, linear);
 	e = tlb_slot(cpu, linear);
-	if (e->read == (((linear + size - 1) & ~PAGE_MASK) | a.key))
+	if (e->read == (((linear + size - 1) & ~PAGE_MASK) | a.key) && !cpu->debugger)
 		return load_sized((void *)(e->host + linear), size);
 	return load_access(cpu, &a, linear, size);
 }
@@ -424,7 +427,7 @@ void system_store(struct soft_cpu *cpu, const struct insn *insn, uint64_t linear
 
 	linear = cut_linear(cpu, linear);
 	e = tlb_slot(cpu, linear);
-	if (e->write == (((linear + size - 1) & ~PAGE_MASK) | a.key))
+	if (e->write == (((linear + size - 1) & ~PAGE_MASK) | a.key) && !cpu->debugger)
 		store_sized((void *)(e->host + linear), value, size);
 	else
 		store_access(cpu, &a, linear, value, size);

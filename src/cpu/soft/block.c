@@ -392,5 +392,5 @@ const struct insn *op_check_second(struct soft_cpu *cpu, const struct insn *insn
 	if (fetch_host(cpu, second) == b->second)
 		return NEXT(cpu, insn);
 	kill(b);
-	return NULL;
+	return block_find(cpu);
 }

@@ -26,6 +26,7 @@
 struct soft_engine;
 struct block_cache;
 struct jump_entry;
+struct debugger;
 struct lapic;
 
 /*
@@ -176,6 +177,8 @@ struct soft_cpu {
 		uint32_t error;
 		uint64_t payload; /* CR2 or DR6 bits */
 	} exception;
+
+	struct debugger *debugger; /* outside of the guest; NULL: wants nothing */
 
 	struct soft_events events;
 	struct soft_msrs msr;

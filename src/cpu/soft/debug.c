@@ -71,7 +71,7 @@ uint32_t debug_breakpoints(const struct soft_cpu *cpu)
 
 bool debug_is_active(const struct soft_cpu *cpu)
 {
-	return cpu->flags & RFLAGS_TF || cpu->dr7 & DR7_ENABLES;
+	return cpu->flags & RFLAGS_TF || cpu->dr7 & DR7_ENABLES || cpu->debugger;
 }
 
 void debug_note(struct soft_cpu *cpu, uint32_t dr6)

@@ -17,6 +17,7 @@
 
 #include <string.h>
 
+#include "cpu/soft/debugger_priv.h"
 #include "cpu/soft/engine_priv.h"
 
 /* Geometry of one paging mode. */
@@ -284,6 +285,8 @@ enum tlb_rights mmu_rights(const struct soft_cpu *cpu)
 static bool is_slow(const struct soft_cpu *cpu)
 {
 	if (cpu->cpl == 3 && cpu->cr0 & CR0_AM && cpu->flags & RFLAGS_AC)
+		return true;
+	if (debugger_watches(cpu))
 		return true;
 	for (unsigned i = 0; i < 4; i++) {
 		if (cpu->dr7 >> (2 * i) & 3 && cpu->dr7 >> (16 + 4 * i) & 3)

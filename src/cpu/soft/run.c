@@ -18,6 +18,7 @@
 #include "cpu/soft/block_priv.h"
 #include "cpu/soft/code_priv.h"
 #include "cpu/soft/debug_priv.h"
+#include "cpu/soft/debugger_priv.h"
 #include "cpu/soft/engine_priv.h"
 #include "cpu/soft/flags_priv.h"
 #include "cpu/soft/lapic_priv.h"
@@ -291,6 +292,8 @@ static void run_single(struct soft_cpu *cpu)
 	bool stepped = cpu->flags & RFLAGS_TF;
 	uint32_t hit = cpu->flags & RFLAGS_RF ? 0 : debug_breakpoints(cpu);
 
+	if (unlikely(cpu->debugger) && debugger_breaks(cpu))
+		return;
 	if (hit) {
 		debug_note(cpu, hit);
 		raise_fault(cpu, NULL, EXCEPTION_DB);
@@ -298,6 +301,8 @@ static void run_single(struct soft_cpu *cpu)
 	cpu->flags &= ~(uint32_t)RFLAGS_RF;
 	cpu->shadow = false;
 	run_blocks(cpu);
+	if (unlikely(cpu->debugger))
+		debugger_stepped(cpu);
 	hit = cpu->events.debug | (stepped ? (uint32_t)DR6_BS : 0);
 	cpu->events.debug = 0;
 	if (hit)
@@ -310,8 +315,14 @@ static bool run_once(struct soft_cpu *cpu)
 	unsigned attention = atomic_load_explicit(&cpu->attention, memory_order_relaxed);
 	unsigned pending;
 
-	if (unlikely(cpu->events.fault) && !deliver_fault(cpu))
-		return false;
+	if (unlikely(cpu->events.fault)) {
+		if (!deliver_fault(cpu))
+			return false;
+		if (unlikely(cpu->debugger)) {
+			debugger_stepped(cpu);
+			return true;
+		}
+	}
 	if (attention & ATTENTION_REQUEST)
 		code_serve_requests(cpu);
 	if (attention & ATTENTION_INTERRUPT) {
@@ -319,7 +330,9 @@ static bool run_once(struct soft_cpu *cpu)
 		lapic_timer_check(cpu);
 	}
 	pending = atomic_load_explicit(&cpu->events.pending, memory_order_relaxed);
-	if (unlikely(pending)) {
+	if (unlikely(pending) && likely(!debugger_masks(cpu))) {
+		enum vcpu_activity before = cpu->events.activity;
+
 		if (pending & (PENDING_INIT | PENDING_SIPI))
 			take_startup(cpu, pending);
 		if (pending & PENDING_NMI && !cpu->events.nmi_masked && !cpu->shadow &&
@@ -329,6 +342,10 @@ static bool run_once(struct soft_cpu *cpu)
 		} else if (pending & PENDING_INTERRUPT && can_interrupt(cpu) &&
 			   cpu->events.activity <= VCPU_HALTED) {
 			take_interrupt(cpu);
+		}
+		if (unlikely(cpu->debugger) && before != cpu->events.activity) {
+			debugger_stepped(cpu);
+			return true;
 		}
 	}
 	if (unlikely(cpu->events.activity != VCPU_RUNNING)) {
@@ -352,10 +369,12 @@ enum vcpu_exit cpu_run(struct soft_cpu *cpu)
 
 	if (cpu->events.activity == VCPU_SHUTDOWN_STATE)
 		exit = VCPU_EXIT_SHUTDOWN;
+	debugger_forget(cpu);
 	code_enter_guest(cpu);
 	if (setjmp(cpu->unwind)) {
 		/* Out of a handler: what it held is given back, what it was delivering is known. */
 		scratch_unlock(cpu);
+		debugger_forget(cpu);
 		code_enter_guest(cpu);
 	}
 	for (;;) {
@@ -367,6 +386,10 @@ enum vcpu_exit cpu_run(struct soft_cpu *cpu)
 		    !cpu->events.fault) {
 			atomic_fetch_and(&cpu->attention, ~(unsigned)ATTENTION_KICK);
 			exit = VCPU_EXIT_KICKED;
+			break;
+		}
+		if (unlikely(cpu->debugger) && debugger_stops(cpu) && !cpu->events.fault) {
+			exit = VCPU_EXIT_DEBUG;
 			break;
 		}
 		if (!run_once(cpu)) {

@@ -15,6 +15,7 @@
 
 #include "cpu/soft/block_priv.h"
 #include "cpu/soft/code_priv.h"
+#include "cpu/soft/debugger_priv.h"
 #include "cpu/soft/decode_priv.h"
 #include "cpu/soft/lapic_priv.h"
 #include "cpu/soft/mmu_priv.h"
@@ -249,6 +250,7 @@ static void free_cpu(struct vcpu *vcpu)
 	native_free(cpu->native);
 	block_cache_free(cpu->blocks);
 	lapic_free(cpu->lapic);
+	free(cpu->debugger);
 	free(cpu->jumps);
 	pthread_cond_destroy(&cpu->wake);
 	pthread_mutex_destroy(&cpu->sleep_lock);
@@ -333,6 +335,16 @@ static int set(struct vcpu *vcpu, const struct vcpu_state *state, struct err *er
 	return state_set(soft_cpu(vcpu), state, err);
 }
 
+static int debug(struct vcpu *vcpu, const struct vcpu_debug *wanted)
+{
+	return debugger_set(soft_cpu(vcpu), wanted);
+}
+
+static struct debug_stop debug_stop(struct vcpu *vcpu)
+{
+	return debugger_stop(soft_cpu(vcpu));
+}
+
 const struct engine_ops soft_engine_ops = {
 	.name = "soft",
 	.probe = probe,
@@ -354,4 +366,6 @@ const struct engine_ops soft_engine_ops = {
 	.vcpu_kick = kick,
 	.vcpu_get = get,
 	.vcpu_set = set,
+	.vcpu_debug = debug,
+	.vcpu_debug_stop = debug_stop,
 };

@@ -143,11 +143,34 @@ static void shutdown_is_told_once_and_parks(void **state)
 	processors_free(all); /* while running */
 }
 
+static void held_vcpu_stays_while_others_run(void **state)
+{
+	struct engine engine = { .ops = &counting_ops };
+	struct heard heard = { 0 };
+	struct processors *all;
+
+	(void)state;
+	processors_new(&all, &engine, VCPUS,
+		       (struct processors_listener){ .stopped = note_stop, .ctx = &heard }, NULL);
+	processors_hold(all, 1, true);
+	processors_resume(all);
+	while (!at(all, 0)->steps || !at(all, 2)->steps)
+		usleep(50);
+	processors_pause(all);
+	assert_int_equal(at(all, 1)->runs, 0);
+	processors_hold(all, 1, false);
+	processors_resume(all);
+	while (!at(all, 1)->steps)
+		usleep(50);
+	processors_free(all);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(pause_stops_all_and_resume_goes_on),
 		cmocka_unit_test(shutdown_is_told_once_and_parks),
+		cmocka_unit_test(held_vcpu_stays_while_others_run),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
