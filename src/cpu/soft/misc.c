@@ -105,6 +105,10 @@ const struct op_row misc_rows[] = {
 	MISC_ROW(PREFETCHT0, nothing),
 	MISC_ROW(PREFETCHT1, nothing),
 	MISC_ROW(PREFETCHT2, nothing),
+#ifdef ZYDIS_KNOWS_FCOMI_AND_PREFETCHIT /* else it calls them NOP, as older processors do */
+	MISC_ROW(PREFETCHIT0, nothing),
+	MISC_ROW(PREFETCHIT1, nothing),
+#endif
 	MISC_ROW(CLFLUSH, flush_line),
 	MISC_ROW(CLFLUSHOPT, flush_line),
 	MISC_ROW(CLWB, flush_line),

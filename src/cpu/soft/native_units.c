@@ -53,7 +53,11 @@ struct isa_row {
 static const struct isa_row isa_rows[] = {
 	ROW(X87, X87, FPU),
 	ROW(FCMOV, X87, CMOV),
+#ifdef ZYDIS_KNOWS_FCOMI_AND_PREFETCHIT
+	ROW(FCOMI, X87, CMOV),
+#else
 	ROW(PPRO, X87, CMOV), /* FCOMI; others of this set are the core's */
+#endif
 	ROW(SSE3X87, X87, SSE3),
 	ROW(PENTIUMMMX, MMX, MMX),
 	ROW(SSE, SSE, SSE),
