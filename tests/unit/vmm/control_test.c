@@ -68,6 +68,8 @@ static void on_loop(struct fixture *fixture, void (*call)(struct fixture *fixtur
 	sem_wait(&fixture->done);
 }
 
+static const struct engine_ops fake_ops = { .name = "fake" };
+
 static int setup(void **state)
 {
 	struct fixture *fixture = calloc(1, sizeof(*fixture));
@@ -81,7 +83,7 @@ static int setup(void **state)
 	fixture->vmm.machine = &fixture->machine;
 	fixture->vmm.description.name = "test";
 	fixture->vmm.description.vcpus = 2;
-	fixture->vmm.engine.ops = &(const struct engine_ops){ .name = "fake" };
+	fixture->vmm.engine.ops = &fake_ops;
 	fixture->task.run = run_task;
 	sem_init(&fixture->done, 0, 0);
 	assert_int_equal(loop_new(&fixture->vmm.loop, NULL), 0);
