@@ -26,6 +26,8 @@ struct chardev_receiver {
 	void (*write_ready)(void *ctx);
 	/* Optional: someone connected or left. */
 	void (*connected)(void *ctx, bool connected);
+	/* Optional: chardev_size() says something new. */
+	void (*resized)(void *ctx);
 	void *ctx;
 };
 

@@ -8,9 +8,11 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -26,9 +28,10 @@
 #define ESCAPE_WITHIN_NS NS_PER_SEC
 
 struct stdio {
-	struct stream stream; /* first */
-	int own_out_fd;       /* stdout opened anew; -1: stdout itself is used */
-	int flags_before;     /* of stdout itself; -1: unchanged */
+	struct stream stream;   /* first */
+	int own_out_fd;         /* stdout opened anew; -1: stdout itself is used */
+	int flags_before;       /* of stdout itself; -1: unchanged */
+	struct loop_fd resizes; /* SIGWINCH; fd -1: stdout is no terminal */
 
 	void (*escape)(void *ctx);
 	void *escape_ctx;
@@ -78,11 +81,42 @@ static void stdio_output_failed(struct stream *stream, int rc)
 	stream_disconnect(stream);
 }
 
+static void terminal_resized(struct loop_fd *source, uint32_t events)
+{
+	const struct stdio *stdio = container_of(source, struct stdio, resizes);
+	const struct chardev_receiver *receiver = &stdio->stream.chardev.receiver;
+	struct signalfd_siginfo info;
+
+	(void)events;
+	if (read(source->fd, &info, sizeof(info)) == sizeof(info) && receiver->resized)
+		receiver->resized(receiver->ctx);
+}
+
+/* The signal goes to whoever does not block it, which is nobody from here on; by default it is
+ * ignored. */
+static int watch_size(struct stdio *stdio)
+{
+	sigset_t set;
+
+	if (!isatty(STDOUT_FILENO))
+		return 0;
+	sigemptyset(&set);
+	sigaddset(&set, SIGWINCH);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	stdio->resizes.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (stdio->resizes.fd < 0)
+		return -errno;
+	return loop_fd_add(stdio->stream.chardev.loop, &stdio->resizes, EPOLLIN);
+}
+
 static void stdio_close(struct chardev *chardev)
 {
 	struct stdio *stdio = stdio_of(chardev);
 
 	stream_fini(&stdio->stream);
+	loop_fd_remove(chardev->loop, &stdio->resizes);
+	if (stdio->resizes.fd >= 0)
+		close(stdio->resizes.fd);
 	if (stdio->own_out_fd >= 0)
 		close(stdio->own_out_fd);
 	if (stdio->flags_before >= 0)
@@ -159,11 +193,17 @@ int stdio_open(struct loop *loop, struct chardev **ret_chardev, struct err *err)
 		return err_errno(err, ENOMEM, "cannot open 'stdio'");
 	}
 	stdio->own_out_fd = stdio->flags_before = -1;
+	stdio->resizes = (struct loop_fd){ .fd = -1, .ready = terminal_resized };
 	rc = stream_init(&stdio->stream, &stdio_ops, loop, err);
 	if (!rc) {
 		rc = terminal_make_raw();
 		if (rc)
 			err_errno(err, rc, "cannot make the terminal raw");
+	}
+	if (!rc) {
+		rc = watch_size(stdio);
+		if (rc)
+			err_errno(err, rc, "cannot watch the terminal's size");
 	}
 	if (rc) {
 		stdio_close(&stdio->stream.chardev);

@@ -30,8 +30,9 @@ struct port {
 	struct console *console;
 	const struct virtio_console_port *setup;
 	unsigned number;
-	bool host_open;      /* somebody is at the other end of the chardev */
-	bool output_blocked; /* the chardev will say when it has room */
+	bool host_open;         /* somebody is at the other end of the chardev */
+	bool output_blocked;    /* the chardev will say when it has room */
+	uint16_t columns, rows; /* of the terminal at the other end; 0: it is none */
 
 	bool guest_ready, guest_open;
 	uint8_t messages;  /* due to the driver: a bit for each row of `messages` */
@@ -95,12 +96,11 @@ static size_t name_body(const struct port *port, uint8_t *body)
 	return bytes;
 }
 
+/* Linux took the two the other way round for years; its stable kernels follow the specification now. */
 static size_t size_body(const struct port *port, uint8_t *body)
 {
-	const struct virtio_console_config *config = &port->console->config;
-
-	memcpy(body, &config->rows, 2);
-	memcpy(body + 2, &config->cols, 2);
+	le16_put(body, port->columns);
+	le16_put(body + 2, port->rows);
 	return 4;
 }
 
@@ -162,6 +162,12 @@ static void tell(struct port *port, enum message message)
 	port->messages |= (uint8_t)BIT(message);
 }
 
+static void tell_size(struct port *port)
+{
+	if (port->guest_ready && port->setup->console && port->columns)
+		tell(port, RESIZE);
+}
+
 /* Control messages from the driver. */
 
 static void device_ready(struct console *console, struct port *port, bool value)
@@ -180,8 +186,7 @@ static void port_ready(struct console *console, struct port *port, bool value)
 		tell(port, CONSOLE);
 	if (port->setup->name)
 		tell(port, NAME);
-	if (port->setup->console && console->config.cols)
-		tell(port, RESIZE);
+	tell_size(port);
 	tell(port, OPEN);
 }
 
@@ -344,6 +349,36 @@ static void connected(void *ctx, bool is_connected)
 		send_messages(port->console);
 }
 
+/* The size of the first port's terminal stands in the configuration, for drivers without control
+ * messages. */
+static void show_size(struct console *console)
+{
+	const struct port *first = &console->ports[0];
+	const uint16_t columns = htole16(first->columns), rows = htole16(first->rows);
+
+	if (console->config.cols == columns && console->config.rows == rows)
+		return;
+	console->config.cols = columns;
+	console->config.rows = rows;
+	virtio_config_changed(&console->virtio);
+}
+
+static void resized(void *ctx)
+{
+	struct port *port = ctx;
+	struct console *console = port->console;
+
+	LOCK_SCOPE(&console->virtio.device.lock);
+	if (!chardev_size(port->setup->chardev, &port->columns, &port->rows))
+		return;
+	tell_size(port);
+	if (console->paused)
+		return;
+	show_size(console);
+	if (port->guest_ready)
+		send_messages(console);
+}
+
 /* The device. */
 
 static void console_queue_notify(struct virtio_device *virtio, unsigned index)
@@ -411,6 +446,8 @@ static void set_paused(struct console *console, bool paused)
 {
 	LOCK_SCOPE(&console->virtio.device.lock);
 	console->paused = paused;
+	if (!paused)
+		show_size(console);
 }
 
 static void console_quiesce(struct device *device)
@@ -446,6 +483,7 @@ static void console_post_load(void *object)
 		/* Who is at the other end may differ from when it was saved. */
 		if (port->guest_ready)
 			tell(port, OPEN);
+		tell_size(port);
 	}
 }
 
@@ -488,6 +526,7 @@ static void attach(struct console *console, unsigned number)
 	chardev_attach(port->setup->chardev, (struct chardev_receiver){ .receive = receive,
 									.write_ready = write_ready,
 									.connected = connected,
+									.resized = resized,
 									.ctx = port });
 }
 
@@ -495,7 +534,6 @@ int virtio_console_new(struct virtio_device **ret_virtio, const char *id, struct
 		       const struct virtio_console_port *ports, unsigned count, struct err *err)
 {
 	struct console *console = calloc(1, sizeof(*console));
-	uint16_t columns = 0, rows = 0;
 	struct virtio_config config;
 	int rc;
 
@@ -509,13 +547,6 @@ int virtio_console_new(struct virtio_device **ret_virtio, const char *id, struct
 		.queues = 2 * count + 2,
 		.queue_size = QUEUE_SIZE,
 	};
-	if (chardev_size(ports[0].chardev, &columns, &rows))
-		config.features |= BIT(VIRTIO_CONSOLE_F_SIZE);
-	console->config = (struct virtio_console_config){
-		.cols = htole16(columns),
-		.rows = htole16(rows),
-		.max_nr_ports = htole32(count),
-	};
 	memcpy(console->setups, ports, count * sizeof(ports[0]));
 	for (unsigned i = 0; i < VIRTIO_CONSOLE_PORTS_MAX; i++)
 		console->ports[i] = (struct port){
@@ -523,6 +554,15 @@ int virtio_console_new(struct virtio_device **ret_virtio, const char *id, struct
 			.setup = &console->setups[i],
 			.number = i,
 		};
+	for (unsigned i = 0; i < count; i++)
+		chardev_size(ports[i].chardev, &console->ports[i].columns, &console->ports[i].rows);
+	if (console->ports[0].columns)
+		config.features |= BIT(VIRTIO_CONSOLE_F_SIZE);
+	console->config = (struct virtio_console_config){
+		.cols = htole16(console->ports[0].columns),
+		.rows = htole16(console->ports[0].rows),
+		.max_nr_ports = htole32(count),
+	};
 	rc = virtio_device_init(&console->virtio, &console_ops, &console_virtio_ops, id, memory,
 				&config, err);
 	if (rc) {

@@ -157,6 +157,14 @@ static void inner_connected(void *ctx, bool connected)
 		console->chardev.receiver.connected(console->chardev.receiver.ctx, connected);
 }
 
+static void inner_resized(void *ctx)
+{
+	struct console *console = ctx;
+
+	if (console->chardev.receiver.resized)
+		console->chardev.receiver.resized(console->chardev.receiver.ctx);
+}
+
 int console_new(struct console **ret_console, const char *id, struct chardev *inner,
 		struct loop *loop, struct err *err)
 {
@@ -174,8 +182,11 @@ int console_new(struct console **ret_console, const char *id, struct chardev *in
 	list_init(&console->viewers);
 	pthread_mutex_init(&console->lock, NULL);
 	if (inner)
-		chardev_attach(inner, (struct chardev_receiver){ inner_receive, inner_write_ready,
-								 inner_connected, console });
+		chardev_attach(inner, (struct chardev_receiver){ .receive = inner_receive,
+								 .write_ready = inner_write_ready,
+								 .connected = inner_connected,
+								 .resized = inner_resized,
+								 .ctx = console });
 	*ret_console = console;
 	return 0;
 }

@@ -1,17 +1,24 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Disks and networks of a running guest, checked from the other side."""
 import contextlib
+import fcntl
 import hashlib
 import http.client
 import http.server
 import os
+import pty
 import random
+import select
+import signal
 import socket
+import struct
+import subprocess
+import termios
 import threading
 
 import pytest
 
-from machine import ENGINES, TIMEOUT, Machine, run_command, soft
+from machine import CELLA, ENGINES, TIMEOUT, Machine, run_command, soft
 
 PATTERN_BYTES = 8 << 20
 
@@ -132,3 +139,35 @@ def test_disk_and_random_on_kvm(engine, tmp_path):
     assert status == 0, text
     assert hashlib.sha256(data).hexdigest() in text, text
     assert "virtio_rng" in text and "16\n" in text.replace("\r", ""), text
+
+
+def test_console_follows_the_terminals_size():
+    leader, follower = pty.openpty()
+    set_size(leader, 24, 80)
+    command = ("stty size < /dev/hvc0 > /dev/hvc0;"
+               " until stty size < /dev/hvc0 | grep '50 200' > /dev/hvc0; do sleep 0.1; done")
+    arguments = run_command(command, "--serial", "none", "--virtio-console", "stdio")
+    process = subprocess.Popen([str(CELLA), "run", "--engine", "soft", *arguments[1:]], stdin=follower, stdout=follower,
+                               stderr=subprocess.DEVNULL)
+    try:
+        read_terminal_until(leader, b"24 80")
+        set_size(leader, 50, 200)
+        process.send_signal(signal.SIGWINCH)  # as the kernel does where the terminal is the controlling one
+        read_terminal_until(leader, b"50 200")
+        assert process.wait(TIMEOUT) == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(leader)
+        os.close(follower)
+
+
+def set_size(terminal, rows, columns):
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("4H", rows, columns, 0, 0))
+
+
+def read_terminal_until(terminal, text):
+    seen = b""
+    while text not in seen:
+        assert select.select([terminal], [], [], TIMEOUT)[0], seen
+        seen += os.read(terminal, 4096)

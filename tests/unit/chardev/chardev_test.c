@@ -13,6 +13,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <termios.h>
@@ -30,7 +31,7 @@ struct port {
 	struct chardev *chardev;
 	uint8_t got[4096];
 	size_t got_count, room; /* room: how much more the device takes */
-	unsigned connects, disconnects, write_readies, escapes;
+	unsigned connects, disconnects, write_readies, escapes, resizes;
 
 	/* The loop runs until this holds. */
 	struct loop_timer tick;
@@ -59,6 +60,11 @@ static void connected(void *ctx, bool is_connected)
 	struct port *port = ctx;
 
 	*(is_connected ? &port->connects : &port->disconnects) += 1;
+}
+
+static void resized(void *ctx)
+{
+	((struct port *)ctx)->resizes++;
 }
 
 static void escaped(void *ctx)
@@ -97,6 +103,7 @@ static void port_open(struct port *port, const char *spec)
 	chardev_attach(port->chardev, (struct chardev_receiver){ .receive = receive,
 								 .write_ready = write_ready,
 								 .connected = connected,
+								 .resized = resized,
 								 .ctx = port });
 }
 
@@ -569,6 +576,43 @@ static void stdio_on_terminal_is_raw_escapes_and_restores(void **state)
 	close(master);
 }
 
+static bool was_resized(struct port *port)
+{
+	return port->resizes > 0;
+}
+
+static void stdio_on_terminal_tells_its_size(void **state)
+{
+	const struct winsize small = { .ws_col = 80, .ws_row = 24 };
+	const struct winsize large = { .ws_col = 200, .ws_row = 50 };
+	int master = posix_openpt(O_RDWR | O_NOCTTY), user;
+	struct redirection saved;
+	uint16_t columns[2], rows[2];
+	struct port port;
+
+	(void)state;
+	assert_int_equal(grantpt(master), 0);
+	assert_int_equal(unlockpt(master), 0);
+	user = open(ptsname(master), O_RDWR | O_NOCTTY);
+	ioctl(master, TIOCSWINSZ, &small);
+	saved = redirect(user, user);
+	port_open(&port, "stdio");
+	chardev_size(port.chardev, &columns[0], &rows[0]);
+	ioctl(master, TIOCSWINSZ, &large);
+	/* As the kernel does to the terminal's foreground processes. */
+	kill(getpid(), SIGWINCH);
+	run_until(&port, was_resized);
+	chardev_size(port.chardev, &columns[1], &rows[1]);
+	port_close(&port);
+	redirect_back(&saved);
+	assert_int_equal(columns[0], 80);
+	assert_int_equal(rows[0], 24);
+	assert_int_equal(columns[1], 200);
+	assert_int_equal(rows[1], 50);
+	close(user);
+	close(master);
+}
+
 static void none_swallows_and_gives_nothing(void **state)
 {
 	struct port port;
@@ -630,6 +674,7 @@ int main(void)
 		cmocka_unit_test(stdio_on_null_swallows),
 		cmocka_unit_test(stdio_twice_is_refused),
 		cmocka_unit_test(stdio_on_terminal_is_raw_escapes_and_restores),
+		cmocka_unit_test(stdio_on_terminal_tells_its_size),
 		cmocka_unit_test(none_swallows_and_gives_nothing),
 		cmocka_unit_test(chardev_open_bad_spec_says_why),
 	};

@@ -18,6 +18,7 @@ struct end {
 	char text[256];
 	size_t count, room;
 	unsigned ready_calls;
+	uint16_t columns, rows;
 };
 
 struct bench {
@@ -54,9 +55,10 @@ static void end_close(struct chardev *chardev)
 
 static bool end_size(struct chardev *chardev, uint16_t *ret_columns, uint16_t *ret_rows)
 {
-	(void)chardev;
-	*ret_columns = 132;
-	*ret_rows = 43;
+	const struct end *end = end_of(chardev);
+
+	*ret_columns = end->columns;
+	*ret_rows = end->rows;
 	return true;
 }
 
@@ -80,6 +82,8 @@ static void bench_init(struct bench *bench)
 		bench->ends[i].chardev.ops = &end_ops;
 		bench->ends[i].chardev.connected = i == 0;
 		bench->ends[i].room = sizeof(bench->ends[i].text);
+		bench->ends[i].columns = 132;
+		bench->ends[i].rows = 43;
 		ports[i].chardev = &bench->ends[i].chardev;
 	}
 	driver_init(&bench->driver);
@@ -193,7 +197,7 @@ static void console_driver_ready_is_told_of_ports(void **state)
 	expect_message(&bench, 1, 1, VIRTIO_CONSOLE_PORT_ADD, 1, "", 0);
 	order(&bench, 0, VIRTIO_CONSOLE_PORT_READY, 1);
 	expect_message(&bench, 2, 0, VIRTIO_CONSOLE_CONSOLE_PORT, 1, "", 0);
-	expect_message(&bench, 3, 0, VIRTIO_CONSOLE_RESIZE, 1, "\x2b\0\x84", 4);
+	expect_message(&bench, 3, 0, VIRTIO_CONSOLE_RESIZE, 1, "\x84\0\x2b", 4);
 	expect_message(&bench, 4, 0, VIRTIO_CONSOLE_PORT_OPEN, 1, "", 0);
 	order(&bench, 1, VIRTIO_CONSOLE_PORT_READY, 1);
 	expect_message(&bench, 5, 1, VIRTIO_CONSOLE_PORT_NAME, 1, "org.cella.test", 14);
@@ -391,6 +395,70 @@ static void console_config_shows_size_and_ports(void **state)
 	bench_fini(&bench);
 }
 
+static void resize(struct bench *bench, unsigned port, uint16_t columns, uint16_t rows)
+{
+	struct end *end = &bench->ends[port];
+
+	end->columns = columns;
+	end->rows = rows;
+	end->chardev.receiver.resized(end->chardev.receiver.ctx);
+}
+
+static void console_resized_terminal_is_told(void **state)
+{
+	struct bench bench;
+
+	(void)state;
+	bench_init(&bench);
+	open_ports(&bench);
+	resize(&bench, 0, 200, 50);
+	expect_message(&bench, 7, 0, VIRTIO_CONSOLE_RESIZE, 1, "\xc8\0\x32", 4);
+	assert_int_equal(le16_get(bench.virtio->config), 200);
+	assert_int_equal(le16_get(bench.virtio->config + 2), 50);
+	/* A port that is no console has no size to tell. */
+	resize(&bench, 1, 80, 24);
+	expect_no_message(&bench);
+	assert_int_equal(le16_get(bench.virtio->config), 200);
+	bench_fini(&bench);
+}
+
+static void console_resized_before_the_driver_changes_configuration_alone(void **state)
+{
+	struct bench bench;
+	uint32_t generation;
+
+	(void)state;
+	bench_init(&bench);
+	generation = bench.virtio->config_generation;
+	resize(&bench, 0, 200, 50);
+	assert_int_not_equal(bench.virtio->config_generation, generation);
+	assert_int_equal(le16_get(bench.virtio->config), 200);
+	driver_start(&bench.driver, bench.virtio, MULTIPORT);
+	offer_message_buffers(&bench, 16);
+	expect_no_message(&bench);
+	order(&bench, 0, VIRTIO_CONSOLE_PORT_READY, 1);
+	expect_message(&bench, 0, 0, VIRTIO_CONSOLE_CONSOLE_PORT, 1, "", 0);
+	expect_message(&bench, 1, 0, VIRTIO_CONSOLE_RESIZE, 1, "\xc8\0\x32", 4);
+	bench_fini(&bench);
+}
+
+static void console_resized_while_paused_is_told_on_resume(void **state)
+{
+	struct bench bench;
+
+	(void)state;
+	bench_init(&bench);
+	open_ports(&bench);
+	bench.virtio->device.ops->quiesce(&bench.virtio->device);
+	resize(&bench, 0, 200, 50);
+	expect_no_message(&bench);
+	assert_int_equal(le16_get(bench.virtio->config), 132);
+	bench.virtio->device.ops->resume(&bench.virtio->device);
+	expect_message(&bench, 7, 0, VIRTIO_CONSOLE_RESIZE, 1, "\xc8\0\x32", 4);
+	assert_int_equal(le16_get(bench.virtio->config), 200);
+	bench_fini(&bench);
+}
+
 static const struct bad_order {
 	uint32_t port;
 	uint16_t event;
@@ -432,6 +500,9 @@ int main(void)
 		cmocka_unit_test(console_input_waits_until_guest_opens_port),
 		cmocka_unit_test(console_emergency_byte_needs_no_driver),
 		cmocka_unit_test(console_config_shows_size_and_ports),
+		cmocka_unit_test(console_resized_terminal_is_told),
+		cmocka_unit_test(console_resized_before_the_driver_changes_configuration_alone),
+		cmocka_unit_test(console_resized_while_paused_is_told_on_resume),
 		cmocka_unit_test(console_unknown_order_is_ignored),
 	};
 
