@@ -4,6 +4,7 @@
 #   make          builds into build/                make check    installs what is missing, builds, runs every test
 #   make run      boots Debian to a root shell      make bench    measures against the peers
 #   make install  DESTDIR and PREFIX are honoured   make fuzz     fuzzes every entry, FUZZ_SECONDS each (60)
+#   make soak     a guest under mixed load for SOAK_SECONDS (3600)
 #   make format   clang-format on every source      make clean    removes the build trees
 
 BUILD	      := build
@@ -12,10 +13,11 @@ BUILD_FUZZ    := build-fuzz
 PREFIX	      ?= /usr/local
 DESTDIR	      ?=
 FUZZ_SECONDS  ?= 60
+SOAK_SECONDS  ?= 3600
 MESON_FLAGS   := --prefix=$(PREFIX)
 SAN_FLAGS     := -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=1
 
-.PHONY: all run check unit guest system house install bench fuzz format clean
+.PHONY: all run check unit guest system house install bench soak fuzz format clean
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
@@ -60,6 +62,10 @@ install: all
 bench: all
 	@tools/deps build bench
 	@bench/run
+
+soak: all
+	@tools/deps build bench
+	@bench/soak --seconds $(SOAK_SECONDS)
 
 fuzz: $(BUILD_FUZZ)/build.ninja
 	@ninja -C $(BUILD_FUZZ)

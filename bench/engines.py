@@ -14,7 +14,7 @@ GUEST = ROOT / "bench" / "guest"
 BUILD = ROOT / "build" / "bench"
 MEMORY = 1024
 PROGRAMS = ("agent", "kernel")
-FILES = ("enter", "interpreted.py", "interpreted.pl", "compile.c", "Makefile")
+FILES = ("enter", "soak", "interpreted.py", "interpreted.pl", "compile.c", "Makefile")
 
 
 def tool(*words):

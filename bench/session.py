@@ -13,8 +13,8 @@ import engines
 
 START_SECONDS = 120
 # What a kernel writes when something is wrong that it survives.
-COMPLAINT = re.compile(r"^\[ *\d+\.\d+\].*(?:Oops|BUG: |WARNING: |Call Trace|soft lockup|rcu.*stall|"
-                       r"general protection|segfault at)")
+COMPLAINT = re.compile(r"^\[ *\d+\.\d+\].*(?:Oops|BUG: |WARNING: |lockup|rcu.*stall|general protection fault,|"
+                       r"kernel panic|blocked for more than|clocksource.*unstable|Hardware Error)", re.IGNORECASE)
 
 
 class BenchError(Exception):
