@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Debian's packages as material: kernels, their modules, busybox, and initial RAM disks made of them.
 
-Packages are fetched with apt, need no root, and are kept in the cache: with the machine's own sources where those are
-Debian's, else (Ubuntu) with sources of ours, which the machine's apt never sees.
+Packages are fetched with the machine's own apt, need no root, and are kept in the cache.
 """
-import fcntl
 import functools
 import lzma
 import os
@@ -14,13 +12,7 @@ import shlex
 import stat
 import subprocess
 import tempfile
-import time
 
-SUITE = "bookworm"
-KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
-SOURCES = tuple(f"deb [signed-by={KEYRING}] http://deb.debian.org/{archive} {suite} main" for archive, suite in (
-    ("debian", SUITE), ("debian", f"{SUITE}-updates"), ("debian-security", f"{SUITE}-security")))
-DAY_S = 24 * 3600
 CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "cella"
 
 
@@ -39,40 +31,6 @@ def run(*command, **options):
     return done.stdout
 
 
-@functools.cache
-def host_sources():
-    """(address, suite) of each of the machine's own sources of Debian."""
-    lines = run("apt-get", "indextargets", "--format", "$(REPO_URI) $(CODENAME) $(COMPONENT) $(ORIGIN)",
-                "Created-By: Packages").splitlines()
-    rows = (line.split() for line in sorted(set(lines)))
-    return [(row[0], row[1]) for row in rows if len(row) == 4 and row[2:] == ["main", "Debian"]]
-
-
-@functools.cache
-def apt_options():
-    """What makes apt see Debian's packages: nothing on Debian, else an apt of our own in the cache."""
-    if host_sources():
-        return ()
-    if not os.path.exists(KEYRING):
-        raise DebianError(f"'{KEYRING}' is missing: apt-get install debian-archive-keyring")
-    root = CACHE / "apt"
-    for folder in ("lists/partial", "archives/partial"):
-        (root / folder).mkdir(parents=True, exist_ok=True)
-    options = tuple(f"-o{key}={value}" for key, value in (
-        ("Dir::Etc::sourcelist", root / "sources.list"), ("Dir::Etc::sourceparts", "/dev/null"),
-        ("Dir::State::lists", root / "lists"), ("Dir::State::status", root / "status"), ("Dir::Cache", root),
-        ("APT::Architecture", "amd64"), ("APT::Architectures", "amd64")))
-    with open(root / "lock", "w", encoding="ascii") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        updated = root / "updated"
-        if not updated.exists() or time.time() - updated.stat().st_mtime > DAY_S:
-            (root / "sources.list").write_text("\n".join(SOURCES) + "\n", encoding="ascii")
-            (root / "status").touch()
-            run("apt-get", *options, "-qq", "update")
-            updated.touch()
-    return options
-
-
 def package(name):
     """The unpacked files of a Debian package, fetched once."""
     target = CACHE / "packages" / name
@@ -80,7 +38,7 @@ def package(name):
         target.parent.mkdir(parents=True, exist_ok=True)
         # Two boxes may do this at once: each works apart, the first to rename wins.
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".new-") as work:
-            run("apt-get", *apt_options(), "download", name, cwd=work)
+            run("apt-get", "download", name, cwd=work)
             (archive,) = pathlib.Path(work).glob("*.deb")
             files = pathlib.Path(work) / "files"
             run("dpkg-deb", "-x", str(archive), str(files))
@@ -95,7 +53,7 @@ def package(name):
 def kernel_package():
     """The name of the newest cloud kernel that apt knows, or that the cache has when apt knows none."""
     try:
-        depends = run("apt-cache", *apt_options(), "depends", "linux-image-cloud-amd64")
+        depends = run("apt-cache", "depends", "linux-image-cloud-amd64")
     except DebianError:
         depends = ""
     found = re.search(r"Depends: (linux-image-[0-9]\S*)", depends)
@@ -103,7 +61,7 @@ def kernel_package():
         return found.group(1)
     cached = sorted((CACHE / "packages").glob("linux-image-*"))
     if not cached:
-        raise DebianError("no package 'linux-image-cloud-amd64': run 'apt-get update'")
+        raise DebianError("no package 'linux-image-cloud-amd64': run 'apt-get update' on a Debian 12 or newer")
     return cached[-1].name
 
 

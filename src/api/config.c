@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/macros.h"
+#include "base/str.h"
 
 #define ID_MAX 32
 
@@ -42,6 +43,14 @@ static int check_chardev(const char *text, struct err *err)
 			return 0;
 	}
 	return err_set(err, EINVAL, "must be stdio, pty, none, file=PATH or unix=PATH");
+}
+
+static int check_tcp(const char *text, struct err *err)
+{
+	char host[CONFIG_HOST_MAX + 1];
+	uint16_t port;
+
+	return config_parse_tcp(text, host, &port, err);
 }
 
 static const char *const engine_names[] = { "auto", "kvm", "soft", NULL };
@@ -154,6 +163,24 @@ static const struct schema_field net_fields[] = {
 	{ 0 },
 };
 
+static const struct schema_field gdb_fields[] = {
+	{ .name = "tcp",
+	  .type = SCHEMA_STRING,
+	  .min = 1,
+	  .check = check_tcp,
+	  .help = "HOST:PORT to listen on; :PORT: loopback" },
+	{ .name = "unix",
+	  .type = SCHEMA_STRING,
+	  .min = 1,
+	  .max = 107,
+	  .help = "path of the socket to listen on" },
+	{ .name = "wait",
+	  .type = SCHEMA_BOOLEAN,
+	  .preset = "false",
+	  .help = "start when a debugger lets it" },
+	{ 0 },
+};
+
 const struct schema_field config_fields[] = {
 	{ .name = "name",
 	  .type = SCHEMA_STRING,
@@ -200,6 +227,10 @@ const struct schema_field config_fields[] = {
 	  .min = 1,
 	  .max = 107,
 	  .help = "path of the control socket" },
+	{ .name = "gdb",
+	  .type = SCHEMA_OBJECT,
+	  .fields = gdb_fields,
+	  .help = "where to wait for a debugger" },
 	{ .name = "reboot",
 	  .type = SCHEMA_BOOLEAN,
 	  .preset = "true",
@@ -226,6 +257,26 @@ int config_parse_mac(const char *text, uint8_t ret_mac[6], struct err *err)
 	if (mac[0] & 1)
 		return err_set(err, EINVAL, "must not be a multicast address (first byte is odd)");
 	memcpy(ret_mac, mac, sizeof(mac));
+	return 0;
+}
+
+int config_parse_tcp(const char *text, char ret_host[CONFIG_HOST_MAX + 1], uint16_t *ret_port,
+		     struct err *err)
+{
+	const char *colon = strrchr(text, ':');
+	size_t length = colon ? (size_t)(colon - text) : 0;
+	uint64_t port;
+
+	if (!colon || length > CONFIG_HOST_MAX || parse_u64(colon + 1, 0, UINT16_MAX, &port))
+		return err_set(err, EINVAL, "must be HOST:PORT or :PORT");
+	if (length >= 2 && text[0] == '[' && text[length - 1] == ']') {
+		text++;
+		length -= 2;
+	} else if (memchr(text, ':', length)) {
+		return err_set(err, EINVAL, "must have an IPv6 address in brackets");
+	}
+	snprintf(ret_host, CONFIG_HOST_MAX + 1, "%.*s", (int)length, text);
+	*ret_port = (uint16_t)port;
 	return 0;
 }
 
@@ -342,6 +393,14 @@ static int resolve_chardevs(json_t *config, struct err *err)
 	return 0;
 }
 
+static int check_gdb(const json_t *gdb, struct err *err)
+{
+	if (!gdb || !schema_string(gdb, "tcp") != !schema_string(gdb, "unix"))
+		return 0;
+	err_set(err, EINVAL, "the debugger needs one place to connect to");
+	return err_hint(err, "give either HOST:PORT or unix=PATH");
+}
+
 int config_resolve(json_t *config, struct err *err)
 {
 	int rc = schema_check(config_fields, config, "configuration", err);
@@ -352,6 +411,8 @@ int config_resolve(json_t *config, struct err *err)
 		rc = resolve_nets(config, err);
 	if (!rc)
 		rc = resolve_chardevs(config, err);
+	if (!rc)
+		rc = check_gdb(json_object_get(config, "gdb"), err);
 	if (!rc && schema_string(config, "initrd") && !schema_string(config, "kernel")) {
 		rc = err_set(err, EINVAL, "initial RAM disk '%s' has no kernel",
 			     schema_string(config, "initrd"));

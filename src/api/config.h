@@ -16,6 +16,7 @@
 
 #define CONFIG_CPUS_MAX    1024
 #define CONFIG_SERIALS_MAX 4
+#define CONFIG_HOST_MAX    253
 #define CONFIG_BYTES_MAX   (1u << 20) /* of the JSON text */
 
 /* The rows of the whole configuration, and of the objects in it that a command line writes one by
@@ -30,3 +31,7 @@ int config_resolve(json_t *config, struct err *err);
 
 /* Six bytes written as "52:54:00:12:34:56"; -EINVAL also for a multicast address. */
 int config_parse_mac(const char *text, uint8_t ret_mac[6], struct err *err);
+
+/* "HOST:PORT", "[ADDRESS]:PORT" or ":PORT", where `ret_host` is empty. */
+int config_parse_tcp(const char *text, char ret_host[CONFIG_HOST_MAX + 1], uint16_t *ret_port,
+		     struct err *err);

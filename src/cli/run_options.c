@@ -168,6 +168,13 @@ const struct option run_options[] = {
 	  .help = "accept JSON-RPC on this Unix socket, see 'cella control --help'",
 	  .set = option_set_value,
 	  .key = "control" },
+	{ .name = "gdb",
+	  .argument = "HOST:PORT|:PORT|unix=PATH[,wait=on]",
+	  .help = "serve GDB there ('target remote'); without a host on the loopback; wait=on: the "
+		  "machine does not start until the debugger continues it",
+	  .set = option_set_words,
+	  .key = "gdb",
+	  .first = "tcp" },
 	{ .name = "no-reboot",
 	  .help = "end when the guest resets itself",
 	  .set = set_no_reboot,

@@ -84,15 +84,6 @@ static void reset(struct machine *machine)
 		log_error("cannot reset the machine: %s", err.text);
 }
 
-/* Stops the others too; a paused machine's debugger looks at all vCPUs anyway. */
-static void stop_for_debugger(struct machine *machine)
-{
-	if (machine->state != MACHINE_RUNNING)
-		return;
-	machine_pause(machine, NULL);
-	machine_emit(machine, MACHINE_EVENT_DEBUG);
-}
-
 void machine_forget_debug_stops(struct machine *machine)
 {
 	atomic_fetch_and(&machine->pending, ~(unsigned)PENDING_DEBUG);
@@ -115,8 +106,9 @@ static void run_pending(struct loop_task *task)
 	}
 	if (pending & PENDING_RESET)
 		reset(machine);
-	if (pending & PENDING_DEBUG)
-		stop_for_debugger(machine);
+	/* One vCPU met what its debugger waits for: the others stop too. */
+	if (pending & PENDING_DEBUG && machine->state == MACHINE_RUNNING)
+		machine_pause(machine, NULL);
 }
 
 void machine_requests_init(struct machine *machine)

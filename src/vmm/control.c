@@ -6,14 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/macros.h"
 #include "codec/jsonrpc.h"
+#include "host/listen.h"
 #include "vmm/vmm.h"
 
 static void connection_close(struct connection *connection)
@@ -289,46 +288,6 @@ static void listener_ready(struct loop_fd *source, uint32_t events)
 		log_warn("control socket: %s", strerrordesc_np(errno));
 }
 
-/* Whether `address` is a socket file that nobody listens on. */
-static bool is_stale(const struct sockaddr_un *address)
-{
-	AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	struct stat st;
-
-	if (fd < 0 || lstat(address->sun_path, &st) || !S_ISSOCK(st.st_mode))
-		return false;
-	return connect(fd, (const struct sockaddr *)address, sizeof(*address)) &&
-	       errno == ECONNREFUSED;
-}
-
-static int listen_at(struct control *control, struct err *err)
-{
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	const struct sockaddr *any = (const struct sockaddr *)&address;
-	int fd = control->listener.fd;
-	int rc;
-
-	if (strlen(control->path) >= sizeof(address.sun_path))
-		return err_set(err, ENAMETOOLONG,
-			       "control socket '%s': path is longer than %zu bytes", control->path,
-			       sizeof(address.sun_path) - 1);
-	snprintf(address.sun_path, sizeof(address.sun_path), "%s", control->path);
-	rc = bind(fd, any, sizeof(address)) ? -errno : 0;
-	if (rc == -EADDRINUSE && is_stale(&address)) {
-		unlink(control->path);
-		rc = bind(fd, any, sizeof(address)) ? -errno : 0;
-	}
-	if (rc == -EADDRINUSE) {
-		err_set(err, EADDRINUSE, "control socket '%s' exists and is in use", control->path);
-		return err_hint(err, "choose another path");
-	}
-	control->bound = !rc;
-	/* Nobody can connect before listen(). */
-	if (!rc && (chmod(control->path, 0600) || listen(fd, CONTROL_CONNECTIONS_MAX)))
-		rc = -errno;
-	return rc ? err_errno(err, rc, "cannot listen on control socket '%s'", control->path) : 0;
-}
-
 int control_open(struct control **ret_control, struct vmm *vmm, const char *path, struct err *err)
 {
 	struct control *control = calloc(1, sizeof(*control));
@@ -341,14 +300,10 @@ int control_open(struct control **ret_control, struct vmm *vmm, const char *path
 	control->reaper.run = reap;
 	list_init(&control->connections);
 	list_init(&control->closed);
-	control->listener = (struct loop_fd){
-		.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0),
-		.ready = listener_ready,
-	};
-	if (control->listener.fd < 0)
-		rc = err_errno(err, errno, "cannot open control socket '%s'", path);
-	else
-		rc = listen_at(control, err);
+	control->listener = (struct loop_fd){ .fd = -1, .ready = listener_ready };
+	rc = listen_unix(path, "control socket", CONTROL_CONNECTIONS_MAX, &control->listener.fd,
+			 err);
+	control->bound = !rc;
 	if (!rc && loop_fd_add(vmm->loop, &control->listener, EPOLLIN))
 		rc = err_errno(err, errno, "cannot watch control socket '%s'", path);
 	if (rc) {

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "codec/jsonrpc.h"
+#include "gdb/gdb.h"
 #include "machine/machine.h"
 #include "vmm/control_priv.h"
 #include "vmm/vmm.h"
@@ -31,9 +32,10 @@ static int status(struct connection *connection, const json_t *params, json_t **
 {
 	const struct vmm *vmm = vmm_of(connection);
 
-	return give(json_pack("{s:s, s:s, s:i, s:s, s:s, s:i, s:I}", "name", vmm->description.name,
-			      "version", CELLA_VERSION, "pid", (int)getpid(), "state",
-			      machine_state_name(machine_state(vmm->machine)), "engine",
+	return give(json_pack("{s:s, s:s, s:i, s:s, s:s*, s:s, s:i, s:I}", "name",
+			      vmm->description.name, "version", CELLA_VERSION, "pid", (int)getpid(),
+			      "state", machine_state_name(machine_state(vmm->machine)), "held_by",
+			      gdb_holds(vmm->gdb) ? "debugger" : NULL, "engine",
 			      vmm->engine.ops->name, "cpus", (int)vmm->description.vcpus, "memory",
 			      (json_int_t)vmm->description.memory.size),
 		    ret_result, err);
@@ -48,6 +50,10 @@ static int pause_machine(struct connection *connection, const json_t *params, js
 static int resume_machine(struct connection *connection, const json_t *params, json_t **ret_result,
 			  struct err *err)
 {
+	if (gdb_holds(vmm_of(connection)->gdb)) {
+		err_set(err, EBUSY, "the debugger holds the machine");
+		return err_hint(err, "continue or detach there");
+	}
 	return machine_resume(vmm_of(connection)->machine, err);
 }
 

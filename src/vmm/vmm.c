@@ -16,7 +16,9 @@
 #include "base/macros.h"
 #include "host/clock.h"
 #include "host/thread.h"
+#include "gdb/gdb.h"
 #include "vmm/control.h"
+#include "vmm/debugger.h"
 
 const struct vmm_patience vmm_patience_usual = {
 	.ask_ns = 20 * NS_PER_SEC,
@@ -56,8 +58,10 @@ static void machine_event(void *ctx, const struct machine_event *event)
 
 	if (event->kind == MACHINE_EVENT_ENDED)
 		vmm_end(vmm, status_of_end(event), machine_end_name(event->end));
-	else if (event->kind != MACHINE_EVENT_DEBUG)
+	else
 		control_tell(vmm->control, events[event->kind], NULL);
+	if (event->kind == MACHINE_EVENT_PAUSED)
+		gdb_paused(vmm->gdb);
 }
 
 /* Nothing of the guest has run on this thread yet, and nothing shall unless its filter is in place. */
@@ -78,6 +82,7 @@ void vmm_end(struct vmm *vmm, int status, const char *reason)
 	control_tell(vmm->control, CONTROL_EVENT_ENDED,
 		     json_pack("{s:s, s:i}", "reason", reason, "status", status));
 	vmm->status = status;
+	gdb_ended(vmm->gdb, status);
 	guard_expect_end(vmm->guard, status);
 	loop_stop(vmm->loop);
 }
@@ -135,8 +140,11 @@ static int for_each_socket(struct vmm *vmm,
 {
 	static const char prefix[] = "unix=", *const lists[] = { "serials", "consoles" };
 	const char *control = schema_string(vmm->config, "control");
+	const char *gdb = schema_string(json_object_get(vmm->config, "gdb"), "unix");
 	int rc = control ? visit(vmm, control, err) : 0;
 
+	if (!rc && gdb)
+		rc = visit(vmm, gdb, err);
 	for (unsigned i = 0; i < ARRAY_SIZE(lists); i++) {
 		size_t index;
 		json_t *spec;
@@ -286,7 +294,9 @@ int vmm_init(struct vmm *vmm, json_t *config, const struct engine_choice *engine
 	/* The first use of calendar time reads the time zone, which no thread may when the guest
 	 * runs. */
 	tzset();
-	*vmm = (struct vmm){ .config = config, .engine = *engine, .patience = *patience };
+	*vmm = (struct vmm){
+		.config = config, .engine = *engine, .patience = *patience, .gdb_listener = -1
+	};
 	pthread_mutex_init(&vmm->machine_lock, NULL);
 	list_init(&vmm->backends.attachable.list);
 	rc = sandbox_new(&vmm->sandbox, err);
@@ -300,6 +310,8 @@ int vmm_init(struct vmm *vmm, json_t *config, const struct engine_choice *engine
 	if (!rc && socket)
 		rc = control_open(&vmm->control, vmm, socket, err);
 	if (!rc)
+		rc = debugger_listen(vmm, err);
+	if (!rc)
 		rc = allow_files(vmm, err);
 	if (rc)
 		return rc;
@@ -307,7 +319,7 @@ int vmm_init(struct vmm *vmm, json_t *config, const struct engine_choice *engine
 	describe(vmm);
 	rc = machine_new(&machine, &vmm->description, vmm->loop, err);
 	set_machine(vmm, machine);
-	return rc;
+	return rc ? rc : debugger_open(vmm, err);
 }
 
 int vmm_run(struct vmm *vmm, struct err *err)
@@ -320,7 +332,7 @@ int vmm_run(struct vmm *vmm, struct err *err)
 	rc = sandbox_enter_thread(vmm->sandbox, SANDBOX_LOOP);
 	if (rc)
 		return err_errno(err, rc, "cannot enter the sandbox");
-	rc = machine_start(vmm->machine, err);
+	rc = debugger_waits(vmm) ? 0 : machine_start(vmm->machine, err);
 	if (rc)
 		return rc;
 	rc = loop_run(vmm->loop);
@@ -337,6 +349,7 @@ void vmm_fini(struct vmm *vmm)
 	set_machine(vmm, NULL);
 	control_close(vmm->control);
 	vmm->control = NULL;
+	debugger_close(vmm);
 	machine_free(machine);
 	backends_close(&vmm->backends);
 	guard_free(vmm->guard);

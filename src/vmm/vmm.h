@@ -23,6 +23,7 @@
 #define VMM_STATUS_CRASHED 2 /* triple fault, panic, internal engine error */
 
 struct control;
+struct gdb;
 
 struct vmm_patience {
 	uint64_t ask_ns; /* how long the guest may take to power off when a signal asked for it */
@@ -39,6 +40,8 @@ struct vmm {
 	struct machine_config description;
 	struct machine *machine;
 	struct control *control; /* NULL: no socket */
+	int gdb_listener;        /* until `gdb` has it; -1: none */
+	struct gdb *gdb;         /* NULL: no debuggers */
 	struct sandbox *sandbox;
 
 	struct guard *guard;

@@ -18,6 +18,7 @@
 
 #include "cpu/soft/access_priv.h"
 #include "cpu/soft/code_priv.h"
+#include "cpu/soft/debugger_priv.h"
 #include "cpu/soft/decode_priv.h"
 
 #define PAGE_BUCKETS   4096
@@ -26,7 +27,7 @@
 /* The longest block: a check of the second page, the instructions, and the way on, each with two
  * links. */
 #define BLOCK_BYTES_MAX                                                                            \
-	(sizeof(struct block) + (BLOCK_INSNS + 2) * sizeof(struct insn) + 2 * sizeof(struct link))
+	(sizeof(struct block) + (BLOCK_INSNS + 3) * sizeof(struct insn) + 2 * sizeof(struct link))
 
 /* A block in a page's list: the pointer's low bit says by which of its pages. */
 typedef uintptr_t page_node;
@@ -241,6 +242,13 @@ static bool must_redo(const struct soft_cpu *cpu, uint64_t served)
 	return cpu->blocks->reset || atomic_load(&cpu->acknowledged) != served;
 }
 
+/* In front of an instruction at which a breakpoint may stand. */
+static void append_breakpoint(struct soft_cpu *cpu, struct block *b)
+{
+	if (unlikely(debugger_cuts(cpu, (uintptr_t)b->host & PAGE_MASK)))
+		b->insns[b->count++] = (struct insn){ .exec = op_breakpoint };
+}
+
 /* A block of the one instruction that begins in this page and ends in the next. */
 static struct block *decode_crossing(struct soft_cpu *cpu, const uint8_t *host, unsigned rest)
 {
@@ -250,6 +258,7 @@ static struct block *decode_crossing(struct soft_cpu *cpu, const uint8_t *host, 
 	uint8_t bytes[INSN_BYTES_MAX];
 	unsigned links = 0;
 	enum decode_result result;
+	struct insn *insn;
 	struct block *b;
 
 	if (!second)
@@ -259,13 +268,15 @@ static struct block *decode_crossing(struct soft_cpu *cpu, const uint8_t *host, 
 	memcpy(bytes, host, rest);
 	memcpy(bytes + rest, second, sizeof(bytes) - rest);
 	b = arena_top(cpu);
-	*b = (struct block){ .host = host, .second = second, .mode = cpu->mode, .count = 2 };
-	b->insns[0] = (struct insn){ .exec = op_check_second, .aux = b };
-	b->insns[1] = (struct insn){ .offset = 0 };
-	result = decode_insn(cpu, bytes, sizeof(bytes), &b->insns[1], &links);
+	*b = (struct block){ .host = host, .second = second, .mode = cpu->mode };
+	append_breakpoint(cpu, b);
+	b->insns[b->count++] = (struct insn){ .exec = op_check_second, .aux = b };
+	insn = &b->insns[b->count++];
+	*insn = (struct insn){ .offset = 0 };
+	result = decode_insn(cpu, bytes, sizeof(bytes), insn, &links);
 	if (must_redo(cpu, served))
 		return decode_crossing(cpu, host, rest);
-	b->bytes = b->insns[1].length;
+	b->bytes = insn->length;
 	if (result != DECODE_LAST) {
 		append_continue(b, b->bytes);
 		links = 1;
@@ -280,13 +291,15 @@ static struct block *decode_block(struct soft_cpu *cpu, const uint8_t *host)
 			    .rest = (unsigned)(PAGE_SIZE - ((uintptr_t)host & PAGE_MASK)) };
 	enum decode_result result = DECODE_OK;
 	uint64_t served = atomic_load(&cpu->acknowledged);
-	unsigned links = 0;
+	unsigned links = 0, limit;
 	struct block *b;
 
 	claim(cpu, &s);
 	b = arena_top(cpu);
 	*b = (struct block){ .host = host, .mode = cpu->mode };
-	while (b->count < insn_limit(cpu)) {
+	append_breakpoint(cpu, b);
+	limit = b->count + insn_limit(cpu);
+	while (b->count < limit) {
 		uint8_t bytes[INSN_BYTES_MAX] = { 0 };
 		unsigned count = MIN((unsigned)sizeof(bytes), s.rest - s.offset);
 
@@ -298,10 +311,11 @@ static struct block *decode_block(struct soft_cpu *cpu, const uint8_t *host)
 			break;
 		s.offset += b->insns[b->count].length;
 		b->count++;
-		if (result == DECODE_LAST || s.offset == s.rest)
+		if (result == DECODE_LAST || s.offset == s.rest ||
+		    unlikely(debugger_cuts(cpu, (uintptr_t)(host + s.offset) & PAGE_MASK)))
 			break;
 	}
-	if (!b->count)
+	if (!s.offset)
 		return decode_crossing(cpu, host, s.rest);
 	if (must_redo(cpu, served))
 		return decode_block(cpu, host);
@@ -372,6 +386,14 @@ const struct insn *op_continue(struct soft_cpu *cpu, const struct insn *insn)
 	uint64_t rip = cpu->rip + insn->offset;
 
 	return leave_by_link(cpu, insn, 0, cpu_code64(cpu) ? rip : (uint32_t)rip);
+}
+
+/* At the start of a block that may begin at a breakpoint. */
+const struct insn *op_breakpoint(struct soft_cpu *cpu, const struct insn *insn)
+{
+	if (cpu->debugger && debugger_breaks(cpu))
+		return NULL;
+	return NEXT(cpu, insn);
 }
 
 /* In place of each instruction of a dropped block. */

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 
+#include "cpu/soft/debugger_priv.h"
 #include "cpu/soft/mmu_priv.h"
 #include "cpu/soft/system_priv.h"
 #include "cpu/soft/width_priv.h"
@@ -71,7 +72,7 @@ uint32_t debug_breakpoints(const struct soft_cpu *cpu)
 
 bool debug_is_active(const struct soft_cpu *cpu)
 {
-	return cpu->flags & RFLAGS_TF || cpu->dr7 & DR7_ENABLES || cpu->debugger;
+	return cpu->flags & RFLAGS_TF || cpu->dr7 & DR7_ENABLES || debugger_steps(cpu);
 }
 
 void debug_note(struct soft_cpu *cpu, uint32_t dr6)

@@ -8,11 +8,12 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "cpu/soft/block_priv.h"
 #include "cpu/soft/mmu_priv.h"
 
 struct debugger {
 	bool step;
-	bool watches;
+	bool watches, breaks;
 	struct debug_stop stop;
 	unsigned count;
 	struct debug_point points[];
@@ -31,12 +32,33 @@ int debugger_set(struct soft_cpu *cpu, const struct vcpu_debug *debug)
 		for (unsigned i = 0; i < debug->count; i++) {
 			new->points[i] = debug->points[i];
 			new->watches |= debug->points[i].kind != DEBUG_EXECUTE;
+			new->breaks |= debug->points[i].kind == DEBUG_EXECUTE;
 		}
 	}
+	/* Blocks are cut where the breakpoints are. */
+	if ((cpu->debugger && cpu->debugger->breaks) || (new &&new->breaks))
+		block_drop_all(cpu);
 	free(cpu->debugger);
 	cpu->debugger = new;
 	mmu_update_rights(cpu);
 	return 0;
+}
+
+bool debugger_steps(const struct soft_cpu *cpu)
+{
+	return cpu->debugger && (cpu->debugger->step || cpu->debugger->watches);
+}
+
+bool debugger_cuts(const struct soft_cpu *cpu, unsigned page_offset)
+{
+	const struct debugger *debugger = cpu->debugger;
+
+	for (unsigned i = 0; debugger && i < debugger->count; i++) {
+		if (debugger->points[i].kind == DEBUG_EXECUTE &&
+		    (debugger->points[i].linear & PAGE_MASK) == page_offset)
+			return true;
+	}
+	return false;
 }
 
 bool debugger_watches(const struct soft_cpu *cpu)

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A debugger outside of the guest. While one wants something, the vCPU runs instruction by
- * instruction (MODE_SINGLE) and the run loop asks here around each; cpu->debugger is NULL
- * otherwise.
+ * A debugger outside of the guest; cpu->debugger is NULL while it wants nothing.
+ *
+ * While it steps or watches data, the vCPU runs instruction by instruction (MODE_SINGLE) and the
+ * run loop asks here around each. For breakpoints alone blocks run as ever, but one ends before
+ * each place that may be meant, and one that begins there asks first.
  */
 #pragma once
 
@@ -10,6 +12,12 @@
 
 /* As the contract's vcpu_debug(). */
 int debugger_set(struct soft_cpu *cpu, const struct vcpu_debug *debug);
+
+/* Whether each instruction must be looked at. */
+bool debugger_steps(const struct soft_cpu *cpu);
+
+/* Whether a breakpoint has this offset in its page, whatever the page: no more is known of a block. */
+bool debugger_cuts(const struct soft_cpu *cpu, unsigned page_offset);
 
 /* Whether data is watched, so that every access must come by debugger_watch(). */
 bool debugger_watches(const struct soft_cpu *cpu);

@@ -87,7 +87,7 @@ enum decode_result decode_insn(struct soft_cpu *cpu, const uint8_t *bytes, unsig
 			       struct insn *insn, unsigned *ret_links);
 
 /* Pseudo instructions. */
-insn_exec op_undefined, op_too_long, op_continue, op_resync, op_check_second;
+insn_exec op_undefined, op_too_long, op_continue, op_resync, op_check_second, op_breakpoint;
 
 /* 8, 16, 32, 64 bits: 0 … 3. */
 static inline unsigned width_index(unsigned bits)

@@ -267,7 +267,7 @@ static const struct {
 	{ "a debugger's stop",
 	  { { .exit = VCPU_EXIT_DEBUG } },
 	  false,
-	  MACHINE_EVENT_DEBUG,
+	  MACHINE_EVENT_PAUSED,
 	  MACHINE_END_NONE,
 	  0 },
 	{ "engine error",

@@ -166,6 +166,33 @@ static void breakpoint_stops_before_each_pass(void **state)
 	assert_int_equal(b->stopped, 3);
 }
 
+/* In one page, in an instruction across two, and behind such a one; a second breakpoint a page further is not met. */
+static void breakpoint_is_met_in_code_already_decoded(void **state)
+{
+	/* mov $3, %ecx; again: inc %eax; loop again; stop */
+	static const uint8_t code[] = { 0xb9, 3, 0, 0, 0, 0xff, 0xc0, 0xe2, 0xfc, STOP };
+	static const uint64_t places[] = { 0x8000, 0x8ffa, 0x8ff9 };
+	struct board *b = *state;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(places); i++) {
+		const struct debug_point points[] = { { places[i] + 0x1005, 1, DEBUG_EXECUTE },
+						      { places[i] + 5, 1, DEBUG_EXECUTE } };
+		struct vcpu_state *s;
+
+		board_reset(b, BOARD_LONG);
+		memory_write(b->memory, GPA(places[i]), code, sizeof(code));
+		for (unsigned pass = 0; pass < 3; pass++) {
+			s = board_state(b);
+			s->rip = places[i];
+			board_set(b, s);
+			want(b, false, points, pass == 1 ? 2 : pass ? 1 : 0);
+			assert_int_equal(run(b), pass == 1 ? VCPU_EXIT_DEBUG : VCPU_EXIT_KICKED);
+			if (pass == 1)
+				assert_int_equal(board_state(b)->rip, points[1].linear);
+		}
+	}
+}
+
 static void watchpoint_stops_behind_the_access(void **state)
 {
 	static const struct {
@@ -261,6 +288,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(step_of_halted_vcpu_ends_where_it_wakes, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(breakpoint_stops_before_each_pass, setup, teardown),
+		cmocka_unit_test_setup_teardown(breakpoint_is_met_in_code_already_decoded, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(watchpoint_stops_behind_the_access, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(watchpoint_sees_the_frame_of_a_fault, setup,
