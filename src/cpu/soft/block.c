@@ -138,7 +138,7 @@ void block_drop_all(struct soft_cpu *cpu)
 	cache->reset = true;
 	cache->flushes++;
 	cpu->stats.cache_flushes++;
-	memset(cpu->jumps, 0, JUMP_ENTRIES * sizeof(*cpu->jumps));
+	memset(cpu->jumps, 0, sizeof(cpu->jumps));
 }
 
 static struct block *lookup(struct block_cache *cache, const uint8_t *host, uint8_t mode)
@@ -375,9 +375,18 @@ const struct insn *jump_resolve(struct soft_cpu *cpu)
 	const struct insn *target = block_find(cpu);
 
 	*jump_slot(cpu, cpu->rip) =
-		(struct jump_entry){ target, cpu->rip, fetch_host(cpu, fetch_linear(cpu)),
-				     cpu->mode };
+		(struct jump_entry){ .rip = cpu->rip,
+				     .key = cpu->link_key[link_note(cpu, cpu->rip)],
+				     .target = target };
 	return target;
+}
+
+enum link_scope link_note(struct soft_cpu *cpu, uint64_t rip)
+{
+	uint64_t page = (rip + cpu->code_base) >> PAGE_SHIFT;
+
+	cpu->linked_pages[page % LINKED_PAGES / 64] |= BIT(page % 64);
+	return cpu->code_tlb_global[page % CODE_TLB_ENTRIES] ? LINK_GLOBAL : LINK_LOCAL;
 }
 
 /* The end of a block that is not a branch. */

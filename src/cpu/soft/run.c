@@ -272,10 +272,21 @@ static void update_mode(struct soft_cpu *cpu)
 	if (mode == cpu->mode)
 		return;
 	cpu->mode = mode;
+	mmu_update_links(cpu);
 	if (mode & MODE_SINGLE)
 		atomic_fetch_or(&cpu->attention, ATTENTION_SINGLE);
 	else
 		atomic_fetch_and(&cpu->attention, ~(unsigned)ATTENTION_SINGLE);
+}
+
+static void update_code_base(struct soft_cpu *cpu)
+{
+	uint64_t base = cpu_code64(cpu) ? 0 : cpu->segments[SEG_CS].base;
+
+	if (unlikely(base != cpu->code_base)) {
+		cpu->code_base = base;
+		mmu_code_moved(cpu);
+	}
 }
 
 static void run_blocks(struct soft_cpu *cpu)
@@ -353,7 +364,7 @@ static bool run_once(struct soft_cpu *cpu)
 		return true;
 	}
 	update_mode(cpu);
-	cpu->code_base = cpu_code64(cpu) ? 0 : cpu->segments[SEG_CS].base;
+	update_code_base(cpu);
 	if (unlikely(cpu->mode & MODE_SINGLE)) {
 		run_single(cpu);
 	} else {

@@ -251,7 +251,6 @@ static void free_cpu(struct vcpu *vcpu)
 	block_cache_free(cpu->blocks);
 	lapic_free(cpu->lapic);
 	free(cpu->debugger);
-	free(cpu->jumps);
 	pthread_cond_destroy(&cpu->wake);
 	pthread_mutex_destroy(&cpu->sleep_lock);
 	pthread_mutex_destroy(&cpu->requests.lock);
@@ -275,7 +274,7 @@ static int new_cpu(struct vcpu **ret_vcpu, struct engine *engine, unsigned index
 	struct soft_engine *e = soft_engine(engine);
 	struct vcpu_state *fresh = calloc(1, sizeof(*fresh));
 	struct soft_cpu *cpu = aligned_alloc(64, round_up(sizeof(*cpu), 64));
-	int rc = 0;
+	int rc;
 
 	if (!fresh || !cpu || index >= e->vcpus) {
 		free(fresh);
@@ -288,11 +287,7 @@ static int new_cpu(struct vcpu **ret_vcpu, struct engine *engine, unsigned index
 	cpu->engine = e;
 	cpu->memory = e->memory;
 	init_locks(cpu);
-	cpu->jumps = calloc(JUMP_ENTRIES, sizeof(*cpu->jumps));
-	if (!cpu->jumps)
-		rc = -ENOMEM;
-	if (!rc)
-		rc = block_cache_new(&cpu->blocks);
+	rc = block_cache_new(&cpu->blocks);
 	if (!rc)
 		rc = lapic_new(&cpu->lapic, cpu);
 	if (!rc)
