@@ -30,6 +30,8 @@ struct link {
 	const uint8_t *host; /* of rip */
 };
 
+struct exit;
+
 struct block {
 	struct block *hash_next;
 	uintptr_t page_next[2]; /* in the lists of its first and second page; see block.c */
@@ -39,8 +41,20 @@ struct block {
 	uint8_t mode;
 	uint8_t count; /* of insns, pseudo ones included */
 	bool dead;
+	/* Of the translator; body NULL: not translated. */
+	uint32_t heat;
+	uint32_t start_stub; /* from body, the code that leaves for the run loop at once */
+	const uint8_t *body;
+	insn_exec *first; /* of the first insn, whose own is the translator's */
+	struct exit *incoming;
 	struct insn insns[];
 };
+
+/* The block that begins with this instruction. */
+static inline struct block *block_of(const struct insn *first)
+{
+	return (struct block *)((uintptr_t)first - offsetof(struct block, insns));
+}
 
 int block_cache_new(struct block_cache **ret_cache);
 void block_cache_free(struct block_cache *cache);

@@ -26,6 +26,7 @@
 struct soft_engine;
 struct block_cache;
 struct debugger;
+struct jit;
 struct lapic;
 
 /*
@@ -184,7 +185,18 @@ struct soft_cpu {
 	uint8_t unit_fault[UNIT_COUNT];
 	uint8_t upper_in_use[16]; /* by vector register; 0: what is above its 16 bytes is zero */
 	struct lapic *lapic;
+	struct jit *jit; /* NULL: everything is interpreted */
 	jmp_buf unwind; /* back to the run loop, out of a handler */
+
+	/* What translated code finds through GS; see jit/common.c. */
+	struct soft_cpu *self;
+	uint64_t code_page; /* linear address of the page of the running block */
+	uint64_t host_stack;
+	uint64_t call_entry;   /* for a moment: a pointer that must outlive a register */
+	uint32_t vector_mask;  /* components of XCR0 that the vector registers are */
+	uint32_t host_mxcsr;   /* of C code */
+	uint8_t vector_units;  /* which the guest has switched on: bits 1 << enum native_unit */
+	uint8_t vector_live;   /* the same while the registers are in the host, else 0 */
 
 	/* What a raise function leaves for the run loop. */
 	struct {

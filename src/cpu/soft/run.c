@@ -21,6 +21,7 @@
 #include "cpu/soft/debugger_priv.h"
 #include "cpu/soft/engine_priv.h"
 #include "cpu/soft/flags_priv.h"
+#include "cpu/soft/jit/jit_priv.h"
 #include "cpu/soft/lapic_priv.h"
 #include "cpu/soft/mmu_priv.h"
 #include "cpu/soft/segment_priv.h"
@@ -381,6 +382,8 @@ enum vcpu_exit cpu_run(struct soft_cpu *cpu)
 	if (cpu->events.activity == VCPU_SHUTDOWN_STATE)
 		exit = VCPU_EXIT_SHUTDOWN;
 	debugger_forget(cpu);
+	if (cpu->jit)
+		jit_thread_begin(cpu);
 	code_enter_guest(cpu);
 	if (setjmp(cpu->unwind)) {
 		/* Out of a handler: what it held is given back, what it was delivering is known. */
