@@ -386,8 +386,7 @@ const struct insn *jump_resolve(struct soft_cpu *cpu)
 		(struct jump_entry){ .rip = cpu->rip,
 				     .key = cpu->link_key[link_note(cpu, cpu->rip)],
 				     .target = target,
-				     .code = cpu->jit ? jit_code_of(cpu, block_of(target))
-						      : NULL };
+				     .code = cpu->jit ? jit_code_of(cpu, block_of(target)) : NULL };
 	return target;
 }
 

@@ -157,8 +157,8 @@ struct soft_cpu {
 	uint32_t flags;
 
 	uint64_t tlb_key;
-	uint64_t fetch_key;    /* the address space, and user or supervisor, for the code TLB */
-	uint64_t code_base;    /* linear address of offset 0 of the code: 0 in 64-bit code */
+	uint64_t fetch_key; /* the address space, and user or supervisor, for the code TLB */
+	uint64_t code_base; /* linear address of offset 0 of the code: 0 in 64-bit code */
 	/*
 	 * While one of these has the same value, code addresses lead where they led before: the
 	 * first for all pages, the second for global ones, which outlive loads of CR3.
@@ -186,17 +186,17 @@ struct soft_cpu {
 	uint8_t upper_in_use[16]; /* by vector register; 0: what is above its 16 bytes is zero */
 	struct lapic *lapic;
 	struct jit *jit; /* NULL: everything is interpreted */
-	jmp_buf unwind; /* back to the run loop, out of a handler */
+	jmp_buf unwind;  /* back to the run loop, out of a handler */
 
 	/* What translated code finds through GS; see jit/common.c. */
 	struct soft_cpu *self;
 	uint64_t code_page; /* linear address of the page of the running block */
 	uint64_t host_stack;
-	uint64_t call_entry;   /* for a moment: a pointer that must outlive a register */
-	uint32_t vector_mask;  /* components of XCR0 that the vector registers are */
-	uint32_t host_mxcsr;   /* of C code */
-	uint8_t vector_units;  /* which the guest has switched on: bits 1 << enum native_unit */
-	uint8_t vector_live;   /* the same while the registers are in the host, else 0 */
+	uint64_t call_entry;  /* for a moment: a pointer that must outlive a register */
+	uint32_t vector_mask; /* components of XCR0 that the vector registers are */
+	uint32_t host_mxcsr;  /* of C code */
+	uint8_t vector_units; /* which the guest has switched on: bits 1 << enum native_unit */
+	uint8_t vector_live;  /* the same while the registers are in the host, else 0 */
 
 	/* What a raise function leaves for the run loop. */
 	struct {

@@ -17,8 +17,8 @@ struct operation {
 	uint8_t prefix;   /* enum operation_prefix */
 	uint8_t opcode;
 	bool w;
-	bool size16;    /* legacy: 66 in front of PREFIX_F2 or PREFIX_F3 */
-	bool rex;       /* legacy: a REX prefix even if no bit of it is set */
+	bool size16; /* legacy: 66 in front of PREFIX_F2 or PREFIX_F3 */
+	bool rex;    /* legacy: a REX prefix even if no bit of it is set */
 	bool lock;
 	bool has_modrm;       /* else reg, rm and memory mean nothing */
 	bool memory;          /* rm is the base of a memory operand: disp(rm, index << scale) */

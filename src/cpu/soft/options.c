@@ -15,8 +15,8 @@ static int parse_cache(const char *value, struct soft_options *options, struct e
 {
 	if (parse_size(value, &options->cache) || options->cache < JIT_CODE_BYTES_MIN ||
 	    options->cache > SOFT_CACHE_MAX)
-		return err_set(err, EINVAL,
-			       "engine 'soft' has no cache of '%s': it takes 1M to 1G", value);
+		return err_set(err, EINVAL, "engine 'soft' has no cache of '%s': it takes 1M to 1G",
+			       value);
 	return 0;
 }
 
@@ -70,8 +70,8 @@ int soft_options_parse(struct soft_options *options, const char *text, struct er
 	int rc = 0;
 
 	*options = (struct soft_options){ .jit = true,
-					   .cache = SOFT_CACHE_DEFAULT,
-					   .heat = SOFT_HEAT_DEFAULT };
+					  .cache = SOFT_CACHE_DEFAULT,
+					  .heat = SOFT_HEAT_DEFAULT };
 	while (!rc && text && *text) {
 		char word[WORD_MAX];
 		size_t length = strcspn(text, ","), kept = MIN(length, sizeof(word) - 1);

@@ -240,8 +240,8 @@ static bool may_be_no_shift(const struct unit *u)
 	const ZydisDecodedOperand *last = &u->operands[u->z.operand_count_visible - 1];
 	unsigned mask = u->z.operand_width == 64 ? 63 : 31;
 
-	return is_by_cl(u) || (last->type == ZYDIS_OPERAND_TYPE_IMMEDIATE &&
-			       (last->imm.value.u & mask) < 1);
+	return is_by_cl(u) ||
+	       (last->type == ZYDIS_OPERAND_TYPE_IMMEDIATE && (last->imm.value.u & mask) < 1);
 }
 
 static void flags_of(struct unit *u)
@@ -289,7 +289,8 @@ static bool native_copies(const struct soft_cpu *cpu, struct unit *u)
 
 	if (unit != UNIT_INTEGER && unit != UNIT_SSE && unit != UNIT_AVX && unit != UNIT_AVX512)
 		return false;
-	if (u->z.mnemonic == ZYDIS_MNEMONIC_VZEROUPPER || u->z.mnemonic == ZYDIS_MNEMONIC_VZEROALL) {
+	if (u->z.mnemonic == ZYDIS_MNEMONIC_VZEROUPPER ||
+	    u->z.mnemonic == ZYDIS_MNEMONIC_VZEROALL) {
 		u->native_unit = (uint8_t)unit;
 		return !operation_init(&u->operation, &u->z, u->operands);
 	}
@@ -398,8 +399,8 @@ bool flags_are_dead(const struct soft_cpu *cpu, const uint8_t *bytes, unsigned c
 	for (unsigned i = 0; i < 12 && pending; i++) {
 		struct unit u = { 0 };
 
-		if (ZYAN_FAILED(ZydisDecoderDecodeFull(decoder, bytes + offset, count - offset, &u.z,
-						       u.operands)))
+		if (ZYAN_FAILED(ZydisDecoderDecodeFull(decoder, bytes + offset, count - offset,
+						       &u.z, u.operands)))
 			break;
 		offset += u.z.length;
 		/* Only what cannot leave the block, and of which the flags are sure. */

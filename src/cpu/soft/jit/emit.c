@@ -9,8 +9,8 @@
 static void emit_opcode(struct code *code, unsigned opcode, unsigned reg, unsigned index,
 			unsigned base)
 {
-	unsigned rex = 0x40 | (opcode & WIDE ? 8 : 0) | (reg >> 3 & 1) << 2 | (index >> 3 & 1) << 1 |
-		       (base >> 3 & 1);
+	unsigned rex = 0x40 | (opcode & WIDE ? 8 : 0) | (reg >> 3 & 1) << 2 |
+		       (index >> 3 & 1) << 1 | (base >> 3 & 1);
 
 	if (opcode & SIZE16)
 		code_byte(code, 0x66);
@@ -39,8 +39,9 @@ void emit_rm(struct code *code, unsigned opcode, unsigned reg, struct place p)
 	emit_opcode(code, opcode, reg, p.index == NO_REG ? 0 : p.index, no_base ? 0 : p.base);
 	code_byte(code, (uint8_t)(mod << 6 | (reg & 7) << 3 | (sib ? 4 : p.base & 7)));
 	if (sib)
-		code_byte(code, (uint8_t)(p.scale << 6 | (p.index == NO_REG ? 4 : p.index & 7) << 3 |
-					  (no_base ? 5 : p.base & 7)));
+		code_byte(code,
+			  (uint8_t)(p.scale << 6 | (p.index == NO_REG ? 4 : p.index & 7) << 3 |
+				    (no_base ? 5 : p.base & 7)));
 	if (mod == 1)
 		code_byte(code, (uint8_t)p.disp);
 	else if (mod == 2 || no_base)
@@ -139,7 +140,7 @@ void emit_jump_out(struct code *code, uint64_t base, uint64_t target)
 void emit_flags_save(struct code *code, unsigned scratch)
 {
 	emit_rr(code, MOV_LOAD, scratch, HOST_RAX);
-	code_byte(code, 0x9f);		    /* lahf */
+	code_byte(code, 0x9f);              /* lahf */
 	emit_rr(code, 0x0f90, 0, HOST_RAX); /* seto al */
 	emit_rm(code, 0x89 | SIZE16, HOST_RAX, FIELD(status));
 	emit_rr(code, MOV_LOAD, HOST_RAX, scratch);

@@ -12,15 +12,15 @@
 
 #include "cpu/soft/native_emit_priv.h"
 
-#define HOST_RAX 0
-#define HOST_RCX 1
-#define HOST_RDX 2
-#define HOST_RSP 4
-#define HOST_RSI 6
-#define HOST_RDI 7
+#define HOST_RAX  0
+#define HOST_RCX  1
+#define HOST_RDX  2
+#define HOST_RSP  4
+#define HOST_RSI  6
+#define HOST_RDI  7
 #define SCRATCH_0 10
 #define SCRATCH_1 11
-#define NO_REG 0xff
+#define NO_REG    0xff
 
 static inline bool in_memory(unsigned guest)
 {

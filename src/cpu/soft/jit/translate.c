@@ -392,9 +392,9 @@ static bool read_units(struct translator *t)
 		} else if (exec == op_undefined || exec == op_too_long) {
 			u->kind = KIND_END;
 			u->reads = FLAGS_ALL;
-		} else if (ZYAN_FAILED(ZydisDecoderDecodeFull(
-				   decoder, b->host + u->insn->offset, b->bytes - u->insn->offset,
-				   &u->z, u->operands)) ||
+		} else if (ZYAN_FAILED(ZydisDecoderDecodeFull(decoder, b->host + u->insn->offset,
+							      b->bytes - u->insn->offset, &u->z,
+							      u->operands)) ||
 			   u->z.length != u->insn->length) {
 			return false;
 		} else {
@@ -516,8 +516,7 @@ static unsigned emit_block(struct translator *t)
 	emit_start(t);
 	for (unsigned i = 0; i < count; i++)
 		emit_unit(t, &t->units[i],
-			  i + 1 < count ? t->units[i + 1].live
-					: t->live_out[0] | t->live_out[1]);
+			  i + 1 < count ? t->units[i + 1].live : t->live_out[0] | t->live_out[1]);
 	for (unsigned i = 0; i < t->stub_count; i++)
 		emit_stub(t, &t->stubs[i]);
 	return emit_entry(t);

@@ -11,10 +11,10 @@ struct exit {
 	struct exit *next, **previous; /* in the list of what is joined to the same block */
 	const struct block *from;
 	struct link *link;
-	int64_t delta;    /* target less the address of the page that `from` is in */
-	uint8_t *site;    /* the 32 bits of the jump, in the writable mapping */
-	uint8_t *stub;    /* where the jump goes while it is not joined */
-	uint8_t *key;     /* to another page: the link key that it is good for */
+	int64_t delta;     /* target less the address of the page that `from` is in */
+	uint8_t *site;     /* the 32 bits of the jump, in the writable mapping */
+	uint8_t *stub;     /* where the jump goes while it is not joined */
+	uint8_t *key;      /* to another page: the link key that it is good for */
 	uint8_t *key_disp; /* and the 32 bits that say which key that is */
 };
 
@@ -72,13 +72,13 @@ enum kind {
 struct unit {
 	struct insn *insn;
 	uint8_t kind;
-	bool memory, write;		/* has a memory operand; writes it */
-	bool traps;			/* the processor itself may refuse it: #DE, #XM, alignment */
-	uint8_t size;			/* of the memory operand, bytes */
-	uint8_t native_unit;		/* enum native_unit */
+	bool memory, write;  /* has a memory operand; writes it */
+	bool traps;          /* the processor itself may refuse it: #DE, #XM, alignment */
+	uint8_t size;        /* of the memory operand, bytes */
+	uint8_t native_unit; /* enum native_unit */
 	uint8_t scratch_read, scratch_written; /* which of the registers in memory: bit 0, bit 1 */
 	uint16_t reads, writes, merges; /* arithmetic flags; merges: may keep what they were */
-	uint16_t live;			/* flags whose value before this instruction matters */
+	uint16_t live;                  /* flags whose value before this instruction matters */
 	struct operation operation;
 	ZydisDecodedInstruction z;
 	ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
@@ -89,13 +89,13 @@ struct stub {
 	enum { STUB_SLOW, STUB_LEAVE, STUB_START, STUB_LINK, STUB_VECTOR } kind;
 	unsigned from[4]; /* jumps to it */
 	unsigned count;
-	unsigned back;      /* STUB_SLOW, STUB_VECTOR: where it goes on */
-	unsigned mark;      /* STUB_SLOW: behind the mark for traps; 0: none */
-	bool save_flags;    /* a trap comes with the flags in the host */
-	bool load_flags;    /* the code it goes back to wants them there */
-	struct insn *insn;  /* STUB_SLOW, STUB_LEAVE */
-	struct exit *exit;  /* STUB_LINK */
-	unsigned site;      /* STUB_LINK: the jump to be joined; and to another page: */
+	unsigned back;     /* STUB_SLOW, STUB_VECTOR: where it goes on */
+	unsigned mark;     /* STUB_SLOW: behind the mark for traps; 0: none */
+	bool save_flags;   /* a trap comes with the flags in the host */
+	bool load_flags;   /* the code it goes back to wants them there */
+	struct insn *insn; /* STUB_SLOW, STUB_LEAVE */
+	struct exit *exit; /* STUB_LINK */
+	unsigned site;     /* STUB_LINK: the jump to be joined; and to another page: */
 	unsigned key, key_disp;
 };
 
