@@ -52,7 +52,7 @@ int listen_unix(const char *path, const char *what, int backlog, int *ret_fd, st
 	if (rc)
 		return err_errno(err, rc, "cannot listen on %s '%s'", what, path);
 	/* Nobody can connect before listen(). */
-	if (chmod(path, 0600) || listen(fd, backlog)) {
+	if (chmod(address.sun_path, 0600) || listen(fd, backlog)) {
 		rc = err_errno(err, errno, "cannot listen on %s '%s'", what, path);
 		unlink(path);
 		return rc;
