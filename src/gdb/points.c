@@ -14,7 +14,8 @@ static const enum debug_point_kind kinds[] = {
 
 static bool is_same(const struct debug_point *a, const struct debug_point *b)
 {
-	return a->linear == b->linear && a->size == b->size && a->kind == b->kind;
+	return a->linear == b->linear && a->size == b->size && a->kind == b->kind &&
+	       a->patch == b->patch;
 }
 
 int gdb_point_type(const struct gdb_stub *stub, const struct debug_point *point)
@@ -61,7 +62,10 @@ static int take_point(struct gdb_text text, struct gdb_point *ret_point)
 		size = 1;
 	if (!size || size > WATCH_MAX)
 		return -EINVAL;
-	*ret_point = (struct gdb_point){ (uint8_t)type, { linear, size, kinds[type] } };
+	*ret_point = (struct gdb_point){
+		.type = (uint8_t)type,
+		.point = { linear, size, kinds[type], .patch = type == 0 },
+	};
 	return 0;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What a debugger outside of the guest asks of a vCPU, and what it is told; the guest sees neither. */
+/* What a debugger outside of the guest asks of a vCPU, and what it is told. */
 #pragma once
 
 #include <stdbool.h>
@@ -17,6 +17,8 @@ struct debug_point {
 	uint64_t linear;
 	uint64_t size; /* bytes, 1 or more */
 	enum debug_point_kind kind;
+	bool patch; /* DEBUG_EXECUTE: memory may hold a breakpoint instruction for it, which the guest
+		       would see */
 };
 
 struct vcpu_debug {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Breakpoints, watchpoints and steps of a debugger outside of the guest, by the processor's own
- * debug registers: four places at a time, and the guest's use of those registers is suspended
- * meanwhile. Hardware tells writes from accesses, but not reads.
+ * Breakpoints, watchpoints and steps of a debugger outside of the guest, by the processor's debug
+ * registers: four places at a time, and the guest's use of those registers is suspended meanwhile.
+ * Hardware tells writes from accesses, but not reads. Further breakpoints that may be patched are an
+ * INT3 in memory, where their address is mapped for any vCPU.
  *
  * What a step is follows from TF too: it goes over a SYSCALL whose mask clears TF, and a PUSHF shows TF.
  *
@@ -15,6 +16,8 @@
 #include "cpu/kvm/kvm_priv.h"
 #include "x86/exception.h"
 #include "x86/registers.h"
+
+#define INT3 0xcc
 
 /* R/W and LEN fields of DR7. */
 static const uint8_t types[] = {
@@ -55,26 +58,111 @@ static int add_point(struct kvm_debug *debug, const struct debug_point *point)
 	return 0;
 }
 
+/* Where memory has the address for any of the vCPUs. */
+static bool find_gpa(struct kvm_engine *kvm, uint64_t linear, uint64_t *ret_gpa)
+{
+	for (unsigned i = 0; i < kvm->vcpu_count; i++) {
+		struct kvm_translation place = { .linear_address = linear };
+
+		if (kvm->vcpus[i] && !ioctl(kvm->vcpus[i]->fd, KVM_TRANSLATE, &place) &&
+		    place.valid && memory_map(kvm->memory, GPA(place.physical_address), 1)) {
+			*ret_gpa = place.physical_address;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* The patch at the address, made if need be and then counted; -1: it cannot be. */
+static int get_patch(struct kvm_engine *kvm, uint64_t linear)
+{
+	static const uint8_t int3 = INT3;
+	struct kvm_patch patch = { .linear = linear, .users = 1 };
+	int slot = -1;
+
+	for (int i = 0; i < KVM_PATCHES_MAX; i++) {
+		if (kvm->patches[i].users && kvm->patches[i].linear == linear) {
+			kvm->patches[i].users++;
+			return i;
+		}
+		if (!kvm->patches[i].users)
+			slot = i;
+	}
+	if (slot < 0 || !find_gpa(kvm, linear, &patch.gpa) ||
+	    memory_read(kvm->memory, GPA(patch.gpa), &patch.old, 1) ||
+	    memory_write(kvm->memory, GPA(patch.gpa), &int3, 1))
+		return -1;
+	kvm->patches[slot] = patch;
+	return slot;
+}
+
+/* What the guest wrote there meanwhile stays. */
+static void put_patch(struct kvm_engine *kvm, unsigned slot)
+{
+	struct kvm_patch *patch = &kvm->patches[slot];
+	uint8_t now;
+
+	if (!--patch->users && !memory_read(kvm->memory, GPA(patch->gpa), &now, 1) && now == INT3)
+		memory_write(kvm->memory, GPA(patch->gpa), &patch->old, 1);
+}
+
+static void put_patches(struct kvm_engine *kvm, const struct kvm_debug *debug)
+{
+	for (unsigned i = 0; i < KVM_PATCHES_MAX; i++) {
+		if (debug->patched[i])
+			put_patch(kvm, i);
+	}
+}
+
+/* A breakpoint that may be patched takes what the others leave of the registers, or else a patch. */
+static int place(struct kvm_engine *kvm, struct kvm_debug *debug, const struct debug_point *point)
+{
+	int rc = add_point(debug, point), slot;
+
+	if (rc != -ENOSPC || !point->patch)
+		return rc;
+	slot = get_patch(kvm, point->linear);
+	if (slot < 0)
+		return rc;
+	debug->patched[slot] = true;
+	debug->control.control |= KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_SW_BP;
+	return 0;
+}
+
+static int place_all(struct kvm_engine *kvm, struct kvm_debug *debug,
+		     const struct vcpu_debug *wanted)
+{
+	int rc = 0;
+
+	for (int patch = 0; patch < 2; patch++) {
+		for (unsigned i = 0; i < wanted->count && !rc; i++) {
+			if (wanted->points[i].patch == patch)
+				rc = place(kvm, debug, &wanted->points[i]);
+		}
+	}
+	return rc;
+}
+
 int kvm_vcpu_debug(struct vcpu *vcpu, const struct vcpu_debug *wanted)
 {
 	struct kvm_vcpu *v = to_kvm_vcpu(vcpu);
 	struct kvm_debug debug = { .control.arch.debugreg[7] = DR7_FIXED };
 	int rc = 0;
 
-	for (unsigned i = 0; wanted && i < wanted->count && !rc; i++)
-		rc = add_point(&debug, &wanted->points[i]);
-	if (rc)
-		return rc;
+	if (wanted)
+		rc = place_all(v->engine, &debug, wanted);
 	debug.step = wanted && wanted->step;
 	if (debug.used)
 		debug.control.control |= KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP;
 	if (debug.step)
 		debug.control.control |=
 			KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP | v->engine->debug_block_irq;
-	if (ioctl(v->fd, KVM_SET_GUEST_DEBUG, &debug.control))
-		return -errno;
-	v->debug = debug;
-	return 0;
+	if (!rc && ioctl(v->fd, KVM_SET_GUEST_DEBUG, &debug.control))
+		rc = -errno;
+	put_patches(v->engine, rc ? &debug : &v->debug);
+	if (!rc)
+		v->debug = debug;
+	return rc;
 }
 
 struct debug_stop kvm_vcpu_debug_stop(struct vcpu *vcpu)
@@ -82,32 +170,54 @@ struct debug_stop kvm_vcpu_debug_stop(struct vcpu *vcpu)
 	return to_kvm_vcpu(vcpu)->debug.stop;
 }
 
-/* A #DB that nobody asked for from outside is the guest's. */
-static enum kvm_next give_to_guest(struct kvm_vcpu *v, uint64_t dr6)
+static int set_dr6(struct kvm_vcpu *v, uint64_t dr6)
 {
-	struct kvm_guest_debug inject = v->debug.control;
 	struct kvm_debugregs registers;
 
-	inject.control |= KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_INJECT_DB;
 	if (ioctl(v->fd, KVM_GET_DEBUGREGS, &registers))
-		return KVM_STOP_ERROR;
+		return -errno;
 	registers.dr6 = (registers.dr6 & ~DR6_BREAKPOINTS) | dr6;
-	if (ioctl(v->fd, KVM_SET_DEBUGREGS, &registers) ||
-	    ioctl(v->fd, KVM_SET_GUEST_DEBUG, &inject)) {
+	return ioctl(v->fd, KVM_SET_DEBUGREGS, &registers) ? -errno : 0;
+}
+
+/* A #DB or #BP that nobody asked for from outside is the guest's. */
+static enum kvm_next give_to_guest(struct kvm_vcpu *v, const struct kvm_debug_exit_arch *exit)
+{
+	struct kvm_guest_debug inject = v->debug.control;
+	bool is_bp = exit->exception == EXCEPTION_BP;
+
+	inject.control |=
+		KVM_GUESTDBG_ENABLE | (is_bp ? KVM_GUESTDBG_INJECT_BP : KVM_GUESTDBG_INJECT_DB);
+	if ((!is_bp && set_dr6(v, exit->dr6)) || ioctl(v->fd, KVM_SET_GUEST_DEBUG, &inject)) {
 		log_error("vCPU %u: cannot hand the guest its debug exception", v->vcpu.index);
 		return KVM_STOP_ERROR;
 	}
 	return KVM_GO_ON;
 }
 
+static bool meets_patch(const struct kvm_vcpu *v, uint64_t pc)
+{
+	for (unsigned i = 0; i < KVM_PATCHES_MAX; i++) {
+		if (v->debug.patched[i] && v->engine->patches[i].linear == pc)
+			return true;
+	}
+	return false;
+}
+
 enum kvm_next kvm_debug_exit(struct kvm_vcpu *v)
 {
 	const struct kvm_debug_exit_arch *exit = &v->run->debug.arch;
 
+	if (exit->exception == EXCEPTION_BP && meets_patch(v, exit->pc)) {
+		v->debug.stop =
+			(struct debug_stop){ DEBUG_POINT,
+					     { exit->pc, 1, DEBUG_EXECUTE, .patch = true } };
+		return KVM_STOP_DEBUG;
+	}
 	for (unsigned i = 0; i < v->debug.used; i++) {
 		const struct debug_point *point = &v->debug.points[i];
 
-		if (exit->dr6 >> i & 1 &&
+		if (exit->exception == EXCEPTION_DB && exit->dr6 >> i & 1 &&
 		    (point->kind != DEBUG_EXECUTE || point->linear == exit->pc)) {
 			v->debug.stop = (struct debug_stop){ DEBUG_POINT, *point };
 			return KVM_STOP_DEBUG;
@@ -117,5 +227,5 @@ enum kvm_next kvm_debug_exit(struct kvm_vcpu *v)
 		v->debug.stop = (struct debug_stop){ .kind = DEBUG_STEPPED };
 		return KVM_STOP_DEBUG;
 	}
-	return give_to_guest(v, exit->dr6);
+	return give_to_guest(v, exit);
 }

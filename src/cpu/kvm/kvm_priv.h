@@ -43,6 +43,15 @@ struct kvm_irqfd_route {
 	struct msi_message message;
 };
 
+/* A breakpoint instruction in the guest's memory; while no vCPU runs. */
+struct kvm_patch {
+	uint64_t linear, gpa;
+	unsigned users; /* vCPUs that have it; 0: free */
+	uint8_t old;    /* the byte in its place */
+};
+
+#define KVM_PATCHES_MAX 128
+
 struct kvm_engine {
 	struct engine engine; /* first */
 	int kvm_fd, vm_fd;
@@ -55,6 +64,7 @@ struct kvm_engine {
 	size_t run_bytes;        /* of the shared page(s) of a vCPU */
 	uint32_t xsave_bytes;    /* what KVM_GET_XSAVE2 returns; 0: KVM_GET_XSAVE only */
 	bool smm;
+	struct kvm_patch patches[KVM_PATCHES_MAX];
 	uint32_t debug_block_irq; /* KVM_GUESTDBG_BLOCKIRQ where the kernel has it */
 
 	/* Rows of msr_table that this host saves with this CPUID; fixed by the first vCPU. */
@@ -87,6 +97,7 @@ struct kvm_debug {
 	bool step;
 	unsigned used;                                  /* debug registers */
 	struct debug_point points[KVM_DEBUG_REGISTERS]; /* what each is for */
+	bool patched[KVM_PATCHES_MAX];                  /* whose patches of the engine */
 	struct debug_stop stop;
 };
 

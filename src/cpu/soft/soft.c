@@ -17,7 +17,6 @@
 #include "cpu/soft/code_priv.h"
 #include "cpu/soft/debugger_priv.h"
 #include "cpu/soft/decode_priv.h"
-#include "cpu/soft/jit/jit_priv.h"
 #include "cpu/soft/lapic_priv.h"
 #include "cpu/soft/mmu_priv.h"
 #include "cpu/soft/run_priv.h"
@@ -100,13 +99,11 @@ static void read_cpuid(struct soft_engine *e)
 static int open_engine(struct engine **ret_engine, const struct engine_config *config,
 		       struct err *err)
 {
-	struct soft_options options;
 	struct soft_engine *e;
 	int rc;
 
-	rc = soft_options_parse(&options, config->options, err);
-	if (rc)
-		return rc;
+	if (config->options && *config->options)
+		return err_set(err, EINVAL, "engine 'soft' has no option '%s'", config->options);
 	rc = native_traps_install();
 	if (rc)
 		return err_errno(err, rc, "cannot install handlers of processor traps");
@@ -116,7 +113,6 @@ static int open_engine(struct engine **ret_engine, const struct engine_config *c
 	e->engine.ops = &soft_engine_ops;
 	e->memory = config->memory;
 	e->platform = config->platform;
-	e->options = options;
 	e->cpuid = *config->cpuid;
 	e->vcpus = config->vcpus;
 	pthread_mutex_init(&e->code_lock, NULL);
@@ -251,11 +247,11 @@ static void free_cpu(struct vcpu *vcpu)
 	cpu = soft_cpu(vcpu);
 	if (engine_cpu(cpu->engine, vcpu->index) == cpu)
 		atomic_store(&cpu->engine->cpus[vcpu->index], NULL);
-	jit_free(cpu->jit);
 	native_free(cpu->native);
 	block_cache_free(cpu->blocks);
 	lapic_free(cpu->lapic);
 	free(cpu->debugger);
+	free(cpu->jumps);
 	pthread_cond_destroy(&cpu->wake);
 	pthread_mutex_destroy(&cpu->sleep_lock);
 	pthread_mutex_destroy(&cpu->requests.lock);
@@ -279,7 +275,7 @@ static int new_cpu(struct vcpu **ret_vcpu, struct engine *engine, unsigned index
 	struct soft_engine *e = soft_engine(engine);
 	struct vcpu_state *fresh = calloc(1, sizeof(*fresh));
 	struct soft_cpu *cpu = aligned_alloc(64, round_up(sizeof(*cpu), 64));
-	int rc;
+	int rc = 0;
 
 	if (!fresh || !cpu || index >= e->vcpus) {
 		free(fresh);
@@ -292,13 +288,15 @@ static int new_cpu(struct vcpu **ret_vcpu, struct engine *engine, unsigned index
 	cpu->engine = e;
 	cpu->memory = e->memory;
 	init_locks(cpu);
-	rc = block_cache_new(&cpu->blocks);
+	cpu->jumps = calloc(JUMP_ENTRIES, sizeof(*cpu->jumps));
+	if (!cpu->jumps)
+		rc = -ENOMEM;
+	if (!rc)
+		rc = block_cache_new(&cpu->blocks);
 	if (!rc)
 		rc = lapic_new(&cpu->lapic, cpu);
 	if (!rc)
 		rc = native_new(&cpu->native);
-	if (!rc && e->options.jit)
-		rc = jit_new(&cpu->jit, cpu, e->options.cache / e->vcpus);
 	if (rc)
 		rc = err_errno(err, rc, "cannot create vCPU %u", index);
 	if (!rc) {

@@ -88,9 +88,10 @@ static int rig_vcpu_debug(struct vcpu *vcpu, const struct vcpu_debug *debug)
 		if (debug->points[i].kind == DEBUG_READ)
 			return -ENOTSUP;
 	}
+	for (unsigned i = 0; i < debug->count; i++)
+		v->points[i] = debug->points[i];
 	v->step = debug->step;
 	v->point_count = debug->count;
-	memcpy(v->points, debug->points, debug->count * sizeof(v->points[0]));
 	v->stop = (struct debug_stop){ 0 };
 	return 0;
 }

@@ -191,7 +191,7 @@ static const struct {
 	{ "breakpoint",
 	  "c",
 	  { false, false },
-	  { { 0 }, { DEBUG_POINT, { 0x1000, 1, DEBUG_EXECUTE } } },
+	  { { 0 }, { DEBUG_POINT, { 0x1000, 1, DEBUG_EXECUTE, true } } },
 	  "T05swbreak:;thread:2;" },
 	{ "watchpoint",
 	  "vCont;c",
@@ -201,7 +201,7 @@ static const struct {
 	{ "a point before a step",
 	  "vCont;s:1;c",
 	  { true, false },
-	  { { DEBUG_STEPPED }, { DEBUG_POINT, { 0x1000, 1, DEBUG_EXECUTE } } },
+	  { { DEBUG_STEPPED }, { DEBUG_POINT, { 0x1000, 1, DEBUG_EXECUTE, true } } },
 	  "T05swbreak:;thread:2;" },
 	{ "nobody: paused from elsewhere", "c", { false, false }, { { 0 } }, "T02thread:1;" },
 };
