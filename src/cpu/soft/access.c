@@ -45,6 +45,7 @@ static void fill(struct soft_cpu *cpu, uint64_t linear, const struct mmu_page *p
 	e->read = page->read ? tag : TLB_NONE;
 	e->write = write ? tag : TLB_NONE;
 	e->exec = page->exec ? tag : TLB_NONE;
+	cpu->tlb_global[e - cpu->tlb] = page->global;
 	if (page->shift != PAGE_SHIFT)
 		mmu_note_large(cpu, linear, page->shift);
 }
@@ -437,22 +438,31 @@ const uint8_t *fetch_host(struct soft_cpu *cpu, uint64_t linear)
 {
 	const struct access a = { NULL, cpu->tlb_key, MMU_FETCH };
 	struct code_tlb_entry *e = (struct code_tlb_entry *)code_tlb_slot(cpu, linear);
+	bool *global = &cpu->code_tlb_global[e - cpu->code_tlb];
+	uint64_t tag = (linear & ~PAGE_MASK) | cpu->fetch_key;
 	struct tlb_entry *d = tlb_slot(cpu, linear);
 	const uint8_t *host;
 	uint64_t gpa;
 
-	if (likely(e->tag == ((linear & ~PAGE_MASK) | cpu->fetch_key)))
+	if (likely(e->tag == tag))
 		return (const uint8_t *)(e->host + linear);
+	if (*global && !((e->tag ^ tag) & ~TLB_KEY_ASID)) {
+		e->tag = tag;
+		return (const uint8_t *)(e->host + linear);
+	}
+	*global = false;
 	if (d->exec == ((linear & ~PAGE_MASK) | cpu->tlb_key)) {
 		host = (const uint8_t *)(d->host + linear);
+		*global = cpu->tlb_global[d - cpu->tlb];
 	} else {
 		if (cpu_long_mode(cpu) && !linear_is_canonical(cpu, linear))
 			raise_error(cpu, NULL, EXCEPTION_GP, 0);
 		host = resolve(cpu, &a, linear, &gpa);
+		*global = host && d->exec == ((linear & ~PAGE_MASK) | cpu->tlb_key) &&
+			  cpu->tlb_global[d - cpu->tlb];
 	}
 	if (host)
-		*e = (struct code_tlb_entry){ (linear & ~PAGE_MASK) | cpu->fetch_key,
-					      (uintptr_t)host - linear };
+		*e = (struct code_tlb_entry){ tag, (uintptr_t)host - linear };
 	return host;
 }
 

@@ -20,6 +20,7 @@
 #include "cpu/soft/code_priv.h"
 #include "cpu/soft/debugger_priv.h"
 #include "cpu/soft/decode_priv.h"
+#include "cpu/soft/jit/jit_priv.h"
 
 #define PAGE_BUCKETS   4096
 #define LINE_BYTES     64
@@ -98,11 +99,13 @@ static void list_in_page(struct block_cache *cache, struct block *block, unsigne
 	*bucket = (page_node)block | which;
 }
 
-static void kill(struct block *block)
+static void kill(struct soft_cpu *cpu, struct block *block)
 {
 	unsigned count = block->count;
 
 	block->dead = true;
+	if (cpu->jit)
+		jit_drop(cpu, block);
 	for (unsigned i = 0; i < count; i++)
 		block->insns[i].exec = op_resync;
 }
@@ -117,7 +120,7 @@ void block_drop_page(struct soft_cpu *cpu, const uint8_t *page)
 
 		if (page_of(which ? block->second : block->host) == page) {
 			if (!block->dead)
-				kill(block);
+				kill(cpu, block);
 			*at = block->page_next[which];
 		} else {
 			at = &block->page_next[which];
@@ -131,14 +134,14 @@ void block_drop_all(struct soft_cpu *cpu)
 
 	for (unsigned i = 0; i < BLOCK_HASH; i++) {
 		for (struct block *b = cache->hash[i]; b; b = b->hash_next)
-			kill(b);
+			kill(cpu, b);
 		cache->hash[i] = NULL;
 	}
 	memset(cache->pages, 0, sizeof(cache->pages));
 	cache->reset = true;
 	cache->flushes++;
 	cpu->stats.cache_flushes++;
-	memset(cpu->jumps, 0, JUMP_ENTRIES * sizeof(*cpu->jumps));
+	memset(cpu->jumps, 0, sizeof(cpu->jumps));
 }
 
 static struct block *lookup(struct block_cache *cache, const uint8_t *host, uint8_t mode)
@@ -169,7 +172,11 @@ static struct block *arena_top(struct soft_cpu *cpu)
 		block_drop_all(cpu);
 		native_flush(cpu->native);
 	}
+	if (cpu->jit && !jit_has_room(cpu->jit))
+		block_drop_all(cpu);
 	if (cache->reset) {
+		if (cpu->jit)
+			jit_reset(cpu->jit);
 		cache->used = 0;
 		cache->reset = false;
 	}
@@ -223,6 +230,7 @@ static void finish(struct soft_cpu *cpu, struct block *b, unsigned guest_insns, 
 	if (b->second)
 		list_in_page(cache, b, 1, b->second);
 	cpu->stats.blocks++;
+	jit_watch(cpu, b);
 }
 
 static void append_continue(struct block *b, unsigned offset)
@@ -375,9 +383,19 @@ const struct insn *jump_resolve(struct soft_cpu *cpu)
 	const struct insn *target = block_find(cpu);
 
 	*jump_slot(cpu, cpu->rip) =
-		(struct jump_entry){ target, cpu->rip, fetch_host(cpu, fetch_linear(cpu)),
-				     cpu->mode };
+		(struct jump_entry){ .rip = cpu->rip,
+				     .key = cpu->link_key[link_note(cpu, cpu->rip)],
+				     .target = target,
+				     .code = cpu->jit ? jit_code_of(cpu, block_of(target)) : NULL };
 	return target;
+}
+
+enum link_scope link_note(struct soft_cpu *cpu, uint64_t rip)
+{
+	uint64_t page = (rip + cpu->code_base) >> PAGE_SHIFT;
+
+	cpu->linked_pages[page % LINKED_PAGES / 64] |= BIT(page % 64);
+	return cpu->code_tlb_global[page % CODE_TLB_ENTRIES] ? LINK_GLOBAL : LINK_LOCAL;
 }
 
 /* The end of a block that is not a branch. */
@@ -413,6 +431,6 @@ const struct insn *op_check_second(struct soft_cpu *cpu, const struct insn *insn
 
 	if (fetch_host(cpu, second) == b->second)
 		return NEXT(cpu, insn);
-	kill(b);
+	kill(cpu, b);
 	return block_find(cpu);
 }

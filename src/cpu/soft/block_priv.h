@@ -7,9 +7,10 @@
  * instruction that crosses into another page is a block of its own that checks on entry that the
  * second page is still the same one.
  *
- * A link or jump entry remembers where a linear rip led: to an insn, found at a host address. It is
- * good if that insn's block is alive and rip still leads to that host address: within one page that
- * goes without saying, else the code TLB tells. Links lie in the arena and go with their blocks.
+ * A link remembers where a linear rip led: to an insn, found at a host address. It is good if that
+ * insn's block is alive and rip still leads to that host address: within one page that goes without
+ * saying, else the code TLB tells. Links lie in the arena and go with their blocks. A jump entry is
+ * good if the insn's block is alive and its key is still in force.
  */
 #pragma once
 
@@ -18,7 +19,9 @@
 #define BLOCK_INSNS      64
 #define BLOCK_CACHE_SIZE (UINT64_C(48) << 20)
 #define BLOCK_HASH       65536
-#define JUMP_ENTRIES     4096
+
+/* Indices of soft_cpu.link_key. */
+enum link_scope { LINK_LOCAL, LINK_GLOBAL };
 
 /* Where a block's end leads: an inline cache of one. */
 struct link {
@@ -27,12 +30,7 @@ struct link {
 	const uint8_t *host; /* of rip */
 };
 
-struct jump_entry {
-	const struct insn *target;
-	uint64_t rip;
-	const uint8_t *host;
-	uint64_t mode; /* enum cpu_mode of the target's block */
-};
+struct exit;
 
 struct block {
 	struct block *hash_next;
@@ -43,8 +41,20 @@ struct block {
 	uint8_t mode;
 	uint8_t count; /* of insns, pseudo ones included */
 	bool dead;
+	/* Of the translator; body NULL: not translated. */
+	uint32_t heat;
+	uint32_t start_stub; /* from body, the code that leaves for the run loop at once */
+	const uint8_t *body;
+	insn_exec *first; /* of the first insn, whose own is the translator's */
+	struct exit *incoming;
 	struct insn insns[];
 };
+
+/* The block that begins with this instruction. */
+static inline struct block *block_of(const struct insn *first)
+{
+	return (struct block *)((uintptr_t)first - offsetof(struct block, insns));
+}
 
 int block_cache_new(struct block_cache **ret_cache);
 void block_cache_free(struct block_cache *cache);
@@ -61,6 +71,12 @@ void block_drop_page(struct soft_cpu *cpu, const uint8_t *page);
 
 /* Drops all, as above. */
 void block_drop_all(struct soft_cpu *cpu);
+
+/*
+ * Notes that a link or jump entry is about to depend on the page of `rip`, which the code TLB has;
+ * which of the keys it goes by.
+ */
+enum link_scope link_note(struct soft_cpu *cpu, uint64_t rip);
 
 /* The slow half of the functions below. */
 const struct insn *link_resolve(struct soft_cpu *cpu, struct link *link);
@@ -124,10 +140,7 @@ static inline struct jump_entry *jump_slot(struct soft_cpu *cpu, uint64_t rip)
 	return &cpu->jumps[(rip ^ rip >> 12) & (JUMP_ENTRIES - 1)];
 }
 
-/*
- * The same for a target that varies. The table serves all address spaces: even a jump within a page
- * may find what was at this address in another one.
- */
+/* The same for a target that varies. */
 static inline const struct insn *leave_by_jump(struct soft_cpu *cpu, const struct insn *insn,
 					       uint64_t rip)
 {
@@ -138,8 +151,9 @@ static inline const struct insn *leave_by_jump(struct soft_cpu *cpu, const struc
 	cpu->instructions += insn->op;
 	if (attention_needed(cpu))
 		return NULL;
-	if (likely(target && jump->rip == rip && jump->mode == cpu->mode) && is_alive(target) &&
-	    leads_to(cpu, rip, jump->host))
+	if (likely(jump->rip == rip && (jump->key == cpu->link_key[LINK_LOCAL] ||
+					jump->key == cpu->link_key[LINK_GLOBAL])) &&
+	    is_alive(target))
 		return ENTER(cpu, target);
 	return jump_resolve(cpu);
 }

@@ -25,8 +25,8 @@
 
 struct soft_engine;
 struct block_cache;
-struct jump_entry;
 struct debugger;
+struct jit;
 struct lapic;
 
 /*
@@ -45,8 +45,21 @@ struct code_tlb_entry {
 	uintptr_t host;
 };
 
+/*
+ * An entry of the table of jump targets: where `rip` led while `key` was one of link_key[]. See
+ * block_priv.h.
+ */
+struct jump_entry {
+	uint64_t rip;
+	uint64_t key;
+	const struct insn *target;
+	const void *code; /* its host code, entered with the byte offset of this entry in T1 */
+};
+
+#define JUMP_ENTRIES     4096
 #define TLB_ENTRIES      1024
 #define CODE_TLB_ENTRIES 512
+#define LINKED_PAGES     65536
 #define TLB_NONE         UINT64_MAX /* the key in it is never current */
 
 /* Reasons for the run loop to look up: bits of soft_cpu.attention. */
@@ -75,6 +88,7 @@ enum tlb_rights {
 };
 
 #define TLB_KEY_ASID_SHIFT 2
+#define TLB_KEY_ASID       UINT64_C(0xffc)
 #define TLB_ASIDS          1023 /* the last one is that of TLB_NONE */
 #define PCID_SLOTS         16
 
@@ -143,8 +157,14 @@ struct soft_cpu {
 	uint32_t flags;
 
 	uint64_t tlb_key;
-	uint64_t fetch_key;    /* the address space, and user or supervisor, for the code TLB */
-	uint64_t code_base;    /* linear address of offset 0 of the code: 0 in 64-bit code */
+	uint64_t fetch_key; /* the address space, and user or supervisor, for the code TLB */
+	uint64_t code_base; /* linear address of offset 0 of the code: 0 in 64-bit code */
+	/*
+	 * While one of these has the same value, code addresses lead where they led before: the
+	 * first for all pages, the second for global ones, which outlive loads of CR3.
+	 */
+	uint64_t link_key[2];
+	uint64_t link_epoch;
 	atomic_uint attention; /* shared */
 	bool shadow;           /* interrupts wait for one instruction (STI, MOV SS) */
 	uint64_t instructions;
@@ -164,9 +184,19 @@ struct soft_cpu {
 	/* What an instruction of this unit raises; 0: it runs. native_units_update() keeps it. */
 	uint8_t unit_fault[UNIT_COUNT];
 	uint8_t upper_in_use[16]; /* by vector register; 0: what is above its 16 bytes is zero */
-	struct jump_entry *jumps;
 	struct lapic *lapic;
-	jmp_buf unwind; /* back to the run loop, out of a handler */
+	struct jit *jit; /* NULL: everything is interpreted */
+	jmp_buf unwind;  /* back to the run loop, out of a handler */
+
+	/* What translated code finds through GS; see jit/common.c. */
+	struct soft_cpu *self;
+	uint64_t code_page; /* linear address of the page of the running block */
+	uint64_t host_stack;
+	uint64_t call_entry;  /* for a moment: a pointer that must outlive a register */
+	uint32_t vector_mask; /* components of XCR0 that the vector registers are */
+	uint32_t host_mxcsr;  /* of C code */
+	uint8_t vector_units; /* which the guest has switched on: bits 1 << enum native_unit */
+	uint8_t vector_live;  /* the same while the registers are in the host, else 0 */
 
 	/* What a raise function leaves for the run loop. */
 	struct {
@@ -215,6 +245,10 @@ struct soft_cpu {
 
 	struct tlb_entry tlb[TLB_ENTRIES];
 	struct code_tlb_entry code_tlb[CODE_TLB_ENTRIES];
+	bool tlb_global[TLB_ENTRIES], code_tlb_global[CODE_TLB_ENTRIES];
+	struct jump_entry jumps[JUMP_ENTRIES];
+	/* Filter: pages (their number's low bits) that links and jump entries depend on. */
+	uint64_t linked_pages[LINKED_PAGES / 64];
 
 	/*
 	 * The vector, x87 and other extended state: a standard-form XSAVE image. While XSTATE_BV

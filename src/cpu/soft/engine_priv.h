@@ -5,6 +5,7 @@
 #include <Zydis/Zydis.h>
 
 #include "cpu/soft/cpu_priv.h"
+#include "cpu/soft/options_priv.h"
 
 struct op_row;
 struct timer_thread;
@@ -28,6 +29,7 @@ struct soft_engine {
 	struct engine engine; /* first */
 	struct memory *memory;
 	const struct engine_platform *platform;
+	struct soft_options options;
 	struct cpuid_table cpuid;
 	uint32_t xsave_size; /* of all that XCR0 may enable */
 	unsigned physical_bits;

@@ -17,6 +17,7 @@
 
 #include <string.h>
 
+#include "cpu/soft/block_priv.h"
 #include "cpu/soft/debugger_priv.h"
 #include "cpu/soft/engine_priv.h"
 
@@ -243,6 +244,7 @@ bool mmu_walk(struct soft_cpu *cpu, uint64_t linear, unsigned access, enum tlb_r
 			    !update_entry(cpu, w.entry_gpa, w.host, bytes, w.entry, w.entry | want))
 				result = WALK_AGAIN;
 			page->dirty = (w.entry | want) & PTE_D;
+			page->global = w.entry & PTE_G && cpu->cr4 & CR4_PGE;
 			page->gpa = w.gpa & ~PAGE_MASK;
 			page->shift = w.shift;
 		}
@@ -295,11 +297,37 @@ static bool is_slow(const struct soft_cpu *cpu)
 	return false;
 }
 
+#define LINK_KEY_FETCH_SHIFT 8
+#define LINK_KEY_EPOCH_SHIFT 24
+
+void mmu_update_links(struct soft_cpu *cpu)
+{
+	uint64_t rest = cpu->link_epoch << LINK_KEY_EPOCH_SHIFT | cpu->mode;
+
+	/* Address space numbers start at 1: the keys of all pages and of global ones differ. */
+	cpu->link_key[LINK_LOCAL] = rest | cpu->fetch_key << LINK_KEY_FETCH_SHIFT;
+	cpu->link_key[LINK_GLOBAL] = rest | (cpu->fetch_key & 3) << LINK_KEY_FETCH_SHIFT;
+}
+
+/* No link and no jump entry is good any more. */
+static void forget_links(struct soft_cpu *cpu)
+{
+	memset(cpu->linked_pages, 0, sizeof(cpu->linked_pages));
+	cpu->link_epoch++;
+	mmu_update_links(cpu);
+}
+
+void mmu_code_moved(struct soft_cpu *cpu)
+{
+	forget_links(cpu);
+}
+
 static void set_key(struct soft_cpu *cpu, uint64_t asid, enum tlb_rights rights)
 {
 	cpu->tlb_key = asid << TLB_KEY_ASID_SHIFT | rights;
 	cpu->fetch_key =
 		asid << TLB_KEY_ASID_SHIFT | (cpu->cpl == 3 ? RIGHTS_USER : RIGHTS_KERNEL_ALL);
+	mmu_update_links(cpu);
 }
 
 void mmu_update_rights(struct soft_cpu *cpu)
@@ -318,6 +346,7 @@ static void clear_entries(struct soft_cpu *cpu)
 	memset(cpu->large_pages, 0, sizeof(cpu->large_pages));
 	memset(cpu->pcids, 0, sizeof(cpu->pcids));
 	cpu->next_asid = 1;
+	forget_links(cpu);
 }
 
 static uint64_t current_pcid(const struct soft_cpu *cpu)
@@ -393,6 +422,7 @@ static void drop_range(struct soft_cpu *cpu, uint64_t linear, unsigned shift)
 		if (tag_in(cpu->code_tlb[i].tag, linear, shift))
 			cpu->code_tlb[i].tag = TLB_NONE;
 	}
+	forget_links(cpu);
 }
 
 /* The filter's bit for the large page of that size at `linear`. */
@@ -413,9 +443,12 @@ void mmu_note_large(struct soft_cpu *cpu, uint64_t linear, unsigned shift)
 void mmu_flush_page(struct soft_cpu *cpu, uint64_t linear)
 {
 	static const unsigned shifts[] = { 21, 22, 30 };
-	struct tlb_entry *e = &cpu->tlb[linear >> PAGE_SHIFT & (TLB_ENTRIES - 1)];
-	struct code_tlb_entry *c = &cpu->code_tlb[linear >> PAGE_SHIFT & (CODE_TLB_ENTRIES - 1)];
+	uint64_t page = linear >> PAGE_SHIFT;
+	struct tlb_entry *e = &cpu->tlb[page & (TLB_ENTRIES - 1)];
+	struct code_tlb_entry *c = &cpu->code_tlb[page & (CODE_TLB_ENTRIES - 1)];
 
+	if (cpu->linked_pages[page % LINKED_PAGES / 64] & BIT(page % 64))
+		forget_links(cpu);
 	if (tag_in(c->tag, linear, PAGE_SHIFT))
 		c->tag = TLB_NONE;
 	if (tag_in(e->read, linear, PAGE_SHIFT) || tag_in(e->write, linear, PAGE_SHIFT) ||

@@ -13,6 +13,7 @@ enum mmu_access {
 struct mmu_page {
 	uint64_t gpa; /* of the 4 KiB page */
 	bool read, write, exec;
+	bool global;
 	bool dirty;     /* the leaf's D bit is set (or there is no paging) */
 	unsigned shift; /* of the page's size */
 };
@@ -30,6 +31,10 @@ enum tlb_rights mmu_system_rights(const struct soft_cpu *cpu);
 
 /* After a change of CPL, EFLAGS.AC, CR0, CR4 or DR7. */
 void mmu_update_rights(struct soft_cpu *cpu);
+
+/* After a change of the mode, and of code_base: links and jump entries of before are not good. */
+void mmu_update_links(struct soft_cpu *cpu);
+void mmu_code_moved(struct soft_cpu *cpu);
 
 /* Forgets all translations, global ones too. */
 void mmu_flush_all(struct soft_cpu *cpu);

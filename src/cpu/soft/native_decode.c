@@ -34,7 +34,7 @@ static bool is_unaligned(const ZydisDecodedInstruction *z)
 	}
 }
 
-static uint8_t alignment(const ZydisDecodedInstruction *z, unsigned size)
+uint8_t native_alignment(const ZydisDecodedInstruction *z, unsigned size)
 {
 	if (z->mnemonic == ZYDIS_MNEMONIC_CVTPD2PI || z->mnemonic == ZYDIS_MNEMONIC_CVTTPD2PI)
 		return (uint8_t)(size - 1);
@@ -186,7 +186,7 @@ int native_decode_thunk(struct soft_cpu *cpu, const ZydisDecodedInstruction *z,
 	if (memory->size > 512)
 		return -ENOENT;
 	operand->size = (uint8_t)(memory->size / 8);
-	operand->align = alignment(z, operand->size);
+	operand->align = native_alignment(z, operand->size);
 	store = memory->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE;
 	masked = decode_mask(z, operands, memory, operand);
 	if (store && masked)
@@ -209,6 +209,8 @@ int native_decode(struct soft_cpu *cpu, const ZydisDecodedInstruction *z,
 	if (unit < 0)
 		return unit;
 	out->op = (uint8_t)unit;
+	if (unit == UNIT_AVX512)
+		native_uses_avx512(cpu);
 	out->imm = 0;
 	r = native_decode_state(z, out);
 	if (r == -ENOENT)

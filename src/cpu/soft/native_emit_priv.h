@@ -1,10 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * An instruction taken apart, and its encoding for 64-bit mode.
- *
- * Only what thunks are made of: a register or `disp32(base)` as the r/m operand, no index, no
- * segment.
- */
+/* An instruction taken apart, and its encoding for 64-bit mode. */
 #pragma once
 
 #include <stdbool.h>
@@ -22,16 +17,20 @@ struct operation {
 	uint8_t prefix;   /* enum operation_prefix */
 	uint8_t opcode;
 	bool w;
-	bool size16;    /* legacy: 66 in front of PREFIX_F2 or PREFIX_F3 */
-	bool rex;       /* legacy: a REX prefix even if no bit of it is set */
-	bool has_modrm; /* else reg, rm and memory mean nothing */
-	bool memory;    /* rm is the base of a memory operand, and no RSP, RBP, R12 or R13 */
+	bool size16; /* legacy: 66 in front of PREFIX_F2 or PREFIX_F3 */
+	bool rex;    /* legacy: a REX prefix even if no bit of it is set */
+	bool lock;
+	bool has_modrm;       /* else reg, rm and memory mean nothing */
+	bool memory;          /* rm is the base of a memory operand: disp(rm, index << scale) */
+	bool indexed;         /* there is an index */
+	bool opcode_register; /* legacy: rm is in the low bits of the opcode */
+	uint8_t index, scale;
 	uint8_t reg, rm, vvvv;
 	uint8_t length;      /* VEX.L or EVEX.L'L */
 	uint8_t mask;        /* EVEX.aaa */
 	bool zeroing, extra; /* EVEX.z, EVEX.b */
 	int32_t disp;
-	uint8_t imm[2], imm_bytes;
+	uint8_t imm[8], imm_bytes;
 };
 
 /* Machine code in the making. */

@@ -69,6 +69,12 @@ void vector_get(struct soft_cpu *cpu, unsigned number, unsigned offset, void *by
 void vector_set(struct soft_cpu *cpu, unsigned number, unsigned offset, const void *bytes,
 		unsigned size);
 
+/* From now on the guest may have AVX-512 state: translated code takes it along. */
+static inline void native_uses_avx512(struct soft_cpu *cpu)
+{
+	cpu->vector_mask = (uint32_t)native_host(cpu->native)->mask;
+}
+
 /* Clears a vector register from byte `from` (16, 32 or 64) up, as VEX and EVEX encodings do. */
 void vector_clear_above(struct soft_cpu *cpu, unsigned number, unsigned from);
 
@@ -126,6 +132,9 @@ int native_decode_thunk(struct soft_cpu *cpu, const ZydisDecodedInstruction *z,
  */
 void store_selected(struct soft_cpu *cpu, const struct insn *insn, const uint8_t *data,
 		    const uint8_t *mask, unsigned count);
+
+/* Address bits that must be clear in its memory operand of `size` bytes. */
+uint8_t native_alignment(const ZydisDecodedInstruction *z, unsigned size);
 
 /* Which unit an instruction belongs to, or -ENOENT if the host does not have it. */
 int native_unit(const struct native_host *host, const ZydisDecodedInstruction *z,

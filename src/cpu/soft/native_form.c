@@ -234,8 +234,8 @@ static void form_immediates(struct operation *o, const ZydisDecodedInstruction *
 				o->imm[o->imm_bytes++] = (uint8_t)(z->raw.imm[i].value.u >> bit);
 }
 
-static int form_encoding(struct operation *o, const ZydisDecodedInstruction *z,
-			 const ZydisDecodedOperand *operands)
+int operation_init(struct operation *o, const ZydisDecodedInstruction *z,
+		   const ZydisDecodedOperand *operands)
 {
 	const ZydisDecodedInstructionRaw *raw = &z->raw;
 
@@ -308,7 +308,7 @@ int native_form_init(struct native_form *form, const ZydisDecodedInstruction *z,
 	int r;
 
 	memset(form, 0, sizeof(*form));
-	r = form_encoding(&form->operation, z, operands);
+	r = operation_init(&form->operation, z, operands);
 	if (r)
 		return r;
 	if (z->machine_mode != ZYDIS_MACHINE_MODE_LONG_64)

@@ -35,7 +35,15 @@ struct native_form {
 
 /* In front of the guest's instruction in a thunk: an 8-byte NOP that says where to go on. */
 #define THUNK_MARK_BYTES 8u
+#define JIT_MARK         0x0000ce12u /* of translated code: likewise, but EAX is the guest's */
 #define THUNK_MARK       0x0000ce11u /* the low half of the displacement; high: bytes to the recovery */
+
+/*
+ * Takes an instruction's encoding apart. Of a memory operand only the place in ModRM is filled in.
+ * -ENOENT: an encoding that nothing here deals with.
+ */
+int operation_init(struct operation *operation, const ZydisDecodedInstruction *z,
+		   const ZydisDecodedOperand *operands);
 
 /* -ENOENT: not an instruction for a thunk. */
 int native_form_init(struct native_form *form, const ZydisDecodedInstruction *z,

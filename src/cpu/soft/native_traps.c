@@ -43,6 +43,10 @@ static void trap_handler(int number, siginfo_t *info, void *context)
 	if (info->si_code > 0) {
 		memcpy(&mark, (const void *)(uintptr_t)(regs[REG_RIP] - (greg_t)sizeof(mark)),
 		       sizeof(mark));
+		if ((mark & 0xffff) == JIT_MARK) {
+			regs[REG_RIP] += mark >> 16;
+			return;
+		}
 		if ((mark & 0xffff) == THUNK_MARK) {
 			regs[REG_RIP] += mark >> 16;
 			regs[REG_RAX] = regs[REG_TRAPNO];

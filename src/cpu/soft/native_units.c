@@ -32,6 +32,9 @@ void native_units_update(struct soft_cpu *cpu)
 	fault[UNIT_SSE] = emulated || !(cpu->cr4 & CR4_OSFXSR) ? EXCEPTION_UD : switched;
 	fault[UNIT_AVX] = avx_enabled(cpu, avx) ? switched : EXCEPTION_UD;
 	fault[UNIT_AVX512] = avx_enabled(cpu, avx | XCR0_AVX512) ? switched : EXCEPTION_UD;
+	cpu->vector_units = 0;
+	for (unsigned unit = UNIT_SSE; unit <= UNIT_AVX512 && !fault[unit]; unit++)
+		cpu->vector_units |= (uint8_t)(1u << unit);
 }
 
 /* An instruction set: the feature that has it, and the unit that its instructions need. */
@@ -184,6 +187,7 @@ static void detect_state(struct native_host *host)
 		host->zmm_high = cpuid_host(0xd, 6).ebx;
 		host->zmm_16 = cpuid_host(0xd, 7).ebx;
 	}
+	host->mask = XCR0_SSE | (host->avx ? XCR0_AVX : 0) | (host->opmask ? XCR0_AVX512 : 0);
 	if (main.eax & XCR0_PKRU)
 		host->pkru = cpuid_host(0xd, 9).ebx;
 }

@@ -21,6 +21,7 @@
 #include "cpu/soft/debugger_priv.h"
 #include "cpu/soft/engine_priv.h"
 #include "cpu/soft/flags_priv.h"
+#include "cpu/soft/jit/jit_priv.h"
 #include "cpu/soft/lapic_priv.h"
 #include "cpu/soft/mmu_priv.h"
 #include "cpu/soft/segment_priv.h"
@@ -272,10 +273,21 @@ static void update_mode(struct soft_cpu *cpu)
 	if (mode == cpu->mode)
 		return;
 	cpu->mode = mode;
+	mmu_update_links(cpu);
 	if (mode & MODE_SINGLE)
 		atomic_fetch_or(&cpu->attention, ATTENTION_SINGLE);
 	else
 		atomic_fetch_and(&cpu->attention, ~(unsigned)ATTENTION_SINGLE);
+}
+
+static void update_code_base(struct soft_cpu *cpu)
+{
+	uint64_t base = cpu_code64(cpu) ? 0 : cpu->segments[SEG_CS].base;
+
+	if (unlikely(base != cpu->code_base)) {
+		cpu->code_base = base;
+		mmu_code_moved(cpu);
+	}
 }
 
 static void run_blocks(struct soft_cpu *cpu)
@@ -353,7 +365,7 @@ static bool run_once(struct soft_cpu *cpu)
 		return true;
 	}
 	update_mode(cpu);
-	cpu->code_base = cpu_code64(cpu) ? 0 : cpu->segments[SEG_CS].base;
+	update_code_base(cpu);
 	if (unlikely(cpu->mode & MODE_SINGLE)) {
 		run_single(cpu);
 	} else {
@@ -370,6 +382,8 @@ enum vcpu_exit cpu_run(struct soft_cpu *cpu)
 	if (cpu->events.activity == VCPU_SHUTDOWN_STATE)
 		exit = VCPU_EXIT_SHUTDOWN;
 	debugger_forget(cpu);
+	if (cpu->jit)
+		jit_thread_begin(cpu);
 	code_enter_guest(cpu);
 	if (setjmp(cpu->unwind)) {
 		/* Out of a handler: what it held is given back, what it was delivering is known. */

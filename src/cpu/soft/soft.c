@@ -17,6 +17,7 @@
 #include "cpu/soft/code_priv.h"
 #include "cpu/soft/debugger_priv.h"
 #include "cpu/soft/decode_priv.h"
+#include "cpu/soft/jit/jit_priv.h"
 #include "cpu/soft/lapic_priv.h"
 #include "cpu/soft/mmu_priv.h"
 #include "cpu/soft/run_priv.h"
@@ -99,11 +100,13 @@ static void read_cpuid(struct soft_engine *e)
 static int open_engine(struct engine **ret_engine, const struct engine_config *config,
 		       struct err *err)
 {
+	struct soft_options options;
 	struct soft_engine *e;
 	int rc;
 
-	if (config->options && *config->options)
-		return err_set(err, EINVAL, "engine 'soft' has no option '%s'", config->options);
+	rc = soft_options_parse(&options, config->options, err);
+	if (rc)
+		return rc;
 	rc = native_traps_install();
 	if (rc)
 		return err_errno(err, rc, "cannot install handlers of processor traps");
@@ -113,6 +116,7 @@ static int open_engine(struct engine **ret_engine, const struct engine_config *c
 	e->engine.ops = &soft_engine_ops;
 	e->memory = config->memory;
 	e->platform = config->platform;
+	e->options = options;
 	e->cpuid = *config->cpuid;
 	e->vcpus = config->vcpus;
 	pthread_mutex_init(&e->code_lock, NULL);
@@ -247,11 +251,11 @@ static void free_cpu(struct vcpu *vcpu)
 	cpu = soft_cpu(vcpu);
 	if (engine_cpu(cpu->engine, vcpu->index) == cpu)
 		atomic_store(&cpu->engine->cpus[vcpu->index], NULL);
+	jit_free(cpu->jit);
 	native_free(cpu->native);
 	block_cache_free(cpu->blocks);
 	lapic_free(cpu->lapic);
 	free(cpu->debugger);
-	free(cpu->jumps);
 	pthread_cond_destroy(&cpu->wake);
 	pthread_mutex_destroy(&cpu->sleep_lock);
 	pthread_mutex_destroy(&cpu->requests.lock);
@@ -275,7 +279,7 @@ static int new_cpu(struct vcpu **ret_vcpu, struct engine *engine, unsigned index
 	struct soft_engine *e = soft_engine(engine);
 	struct vcpu_state *fresh = calloc(1, sizeof(*fresh));
 	struct soft_cpu *cpu = aligned_alloc(64, round_up(sizeof(*cpu), 64));
-	int rc = 0;
+	int rc;
 
 	if (!fresh || !cpu || index >= e->vcpus) {
 		free(fresh);
@@ -288,15 +292,13 @@ static int new_cpu(struct vcpu **ret_vcpu, struct engine *engine, unsigned index
 	cpu->engine = e;
 	cpu->memory = e->memory;
 	init_locks(cpu);
-	cpu->jumps = calloc(JUMP_ENTRIES, sizeof(*cpu->jumps));
-	if (!cpu->jumps)
-		rc = -ENOMEM;
-	if (!rc)
-		rc = block_cache_new(&cpu->blocks);
+	rc = block_cache_new(&cpu->blocks);
 	if (!rc)
 		rc = lapic_new(&cpu->lapic, cpu);
 	if (!rc)
 		rc = native_new(&cpu->native);
+	if (!rc && e->options.jit)
+		rc = jit_new(&cpu->jit, cpu, e->options.cache / e->vcpus);
 	if (rc)
 		rc = err_errno(err, rc, "cannot create vCPU %u", index);
 	if (!rc) {

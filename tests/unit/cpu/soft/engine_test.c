@@ -44,7 +44,7 @@ static void open_unknown_option_refused(void **state)
 	struct err err = ERR_INIT;
 
 	assert_int_equal(soft_engine_ops.open(&engine, &config, &err), -EINVAL);
-	assert_non_null(strstr(err.text, "fast=yes"));
+	assert_non_null(strstr(err.text, "fast"));
 	assert_null(engine);
 }
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Random instructions on random states: the interpreter and this processor must agree in every
+ * Random instructions on random states: the engine and this processor must agree in every
  * register, flag, vector byte, data byte and fault.
  *
- *	test-cpu-soft-random [SEED [ROUNDS [SPACE]]]
+ *	test-cpu-soft-random interpreter|translator [SEED [ROUNDS [SPACE]]]
  *
  * Differences that must be stand in one table, with the reason.
  */
@@ -230,16 +230,17 @@ static int report(const struct totals *totals)
 
 int main(int argc, char **argv)
 {
-	uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 0) : SEED_DEFAULT;
-	unsigned rounds = argc > 2 ? (unsigned)strtoul(argv[2], NULL, 0) : 1;
-	const char *only = argc > 3 ? argv[3] : NULL;
+	bool translated = argc > 1 && !strcmp(argv[1], "translator");
+	uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 0) : SEED_DEFAULT;
+	unsigned rounds = argc > 3 ? (unsigned)strtoul(argv[3], NULL, 0) : 1;
+	const char *only = argc > 4 ? argv[4] : NULL;
 	struct totals totals = { 0 };
 	struct sandbox *sandbox;
 	struct subject *subject;
 	int r;
 
 	native_host_detect(&totals.host);
-	if (subject_new(&subject) || native_sandbox_new(&sandbox)) {
+	if (subject_new(&subject, translated) || native_sandbox_new(&sandbox)) {
 		fprintf(stderr, "cannot set up\n");
 		return 1;
 	}

@@ -15,6 +15,7 @@
 #include "cpu/soft/block_priv.h"
 #include "cpu/soft/decode_priv.h"
 #include "cpu/soft/flags_priv.h"
+#include "cpu/soft/jit/jit_priv.h"
 #include "cpu/soft/soft.h"
 #include "x86/model.h"
 
@@ -29,7 +30,8 @@ struct subject {
 	struct engine_platform platform;
 	struct engine *engine;
 	struct vcpu *vcpu;
-	uint8_t *data;
+	uint8_t *data, *code;
+	bool translated;
 };
 
 static int pic_acknowledge(void *ctx)
@@ -99,7 +101,9 @@ static int user_mode(struct subject *s, struct err *err)
 static int open_engine(struct subject *s, struct err *err)
 {
 	struct memory_config memory = { .size = RAM_BYTES };
-	struct engine_config config = { .platform = &s->platform, .vcpus = 1 };
+	struct engine_config config = { .platform = &s->platform,
+					.vcpus = 1,
+					.options = s->translated ? "heat=1" : "jit=off" };
 	struct cpuid_table supported, cpuid;
 	struct cpu_host host = { 0 };
 	int r = memory_new(&s->memory, &memory, err);
@@ -127,7 +131,7 @@ static int open_engine(struct subject *s, struct err *err)
 	return r;
 }
 
-int subject_new(struct subject **ret_subject)
+int subject_new(struct subject **ret_subject, bool translated)
 {
 	struct subject *s = calloc(1, sizeof(*s));
 	struct err err = ERR_INIT;
@@ -135,6 +139,7 @@ int subject_new(struct subject **ret_subject)
 
 	if (!s)
 		return -ENOMEM;
+	s->translated = translated;
 	r = open_engine(s, &err);
 	if (!r) {
 		tables_write(s);
@@ -148,6 +153,7 @@ int subject_new(struct subject **ret_subject)
 	/* What the run loop would find before the first instruction. */
 	container_of(s->vcpu, struct soft_cpu, vcpu)->mode = MODE_CODE64;
 	s->data = memory_map(s->memory, GPA(DATA_GPA), SANDBOX_DATA_BYTES);
+	s->code = memory_map(s->memory, GPA(CODE_GPA), PAGE_SIZE);
 	*ret_subject = s;
 	return 0;
 }
@@ -173,6 +179,7 @@ static void put(struct soft_cpu *cpu, const struct sandbox_state *state)
 	cpu->flags = (uint32_t)(state->rflags & ~RFLAGS_ARITHMETIC);
 	cpu->rip = SANDBOX_CODE;
 	memcpy(cpu->xsave, state->xsave, SANDBOX_XSAVE);
+	cpu->vector_mask = (uint32_t)native_host(cpu->native)->mask;
 	memset(cpu->upper_in_use, 1, sizeof(cpu->upper_in_use));
 	cpu->exception.vector = SANDBOX_NO_FAULT;
 }
@@ -203,14 +210,10 @@ static int decode(struct soft_cpu *cpu, const uint8_t *code, unsigned length, st
 	return decode_insn(cpu, code, length, insn, &links);
 }
 
-void subject_run(struct subject *s, const uint8_t *code, unsigned length,
-		 struct sandbox_state *state)
+static void run_interpreted(struct soft_cpu *cpu, const uint8_t *code, unsigned length)
 {
-	struct soft_cpu *cpu = container_of(s->vcpu, struct soft_cpu, vcpu);
 	struct insn insns[2] = { 0 };
 
-	put(cpu, state);
-	memcpy(s->data, state->data, SANDBOX_DATA_BYTES);
 	decode(cpu, code, length, &insns[0]);
 	insns[1].exec = stop;
 	insns[1].offset = (uint16_t)length;
@@ -223,6 +226,42 @@ void subject_run(struct subject *s, const uint8_t *code, unsigned length,
 				next = next->exec(cpu, next);
 		} while (cpu->rip == SANDBOX_CODE);
 	}
+}
+
+/* The instruction and UD2 behind it, which is where the block ends. */
+static void run_translated(struct subject *s, struct soft_cpu *cpu, const uint8_t *code,
+			   unsigned length)
+{
+	static const uint8_t ud2[] = { 0x0f, 0x0b };
+
+	block_drop_page(cpu, s->code);
+	memcpy(s->code, code, length);
+	memcpy(s->code + length, ud2, sizeof(ud2));
+	jit_thread_begin(cpu);
+	atomic_store(&cpu->attention, 0);
+	if (!setjmp(cpu->unwind)) {
+		for (;;) {
+			const struct insn *next = block_find(cpu);
+
+			while (next)
+				next = next->exec(cpu, next);
+		}
+	}
+	if (cpu->rip == SANDBOX_CODE + length && cpu->exception.vector == EXCEPTION_UD)
+		cpu->exception.vector = SANDBOX_NO_FAULT;
+}
+
+void subject_run(struct subject *s, const uint8_t *code, unsigned length,
+		 struct sandbox_state *state)
+{
+	struct soft_cpu *cpu = container_of(s->vcpu, struct soft_cpu, vcpu);
+
+	put(cpu, state);
+	memcpy(s->data, state->data, SANDBOX_DATA_BYTES);
+	if (s->translated)
+		run_translated(s, cpu, code, length);
+	else
+		run_interpreted(cpu, code, length);
 	take(cpu, state);
 	state->rip = cpu->rip;
 	memcpy(state->data, s->data, SANDBOX_DATA_BYTES);

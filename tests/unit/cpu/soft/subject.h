@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The interpreter in the sandbox's place: the same code, data and registers, user mode. */
+/* The engine, interpreter or translator, in the sandbox's place: the same code, data and registers, user mode. */
 #pragma once
 
 #include "sandbox.h"
@@ -7,7 +7,7 @@
 struct subject;
 
 /* Negative errno, after a message on stderr. */
-int subject_new(struct subject **ret_subject);
+int subject_new(struct subject **ret_subject, bool translated);
 void subject_free(struct subject *subject);
 
 /* As native_sandbox_run(). */

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The ways between C and translated code, once per code cache.
+ *
+ * In translated code all general registers but the scratch ones are the guest's; the C stack waits
+ * in soft_cpu.host_stack. Vector registers come along only when a block wants them, and go back to
+ * soft_cpu.xsave before C code runs.
+ *
+ * Spec: System V ABI for x86-64, section 3.2; Intel SDM volume 1, sections 13.7 (XSAVE), 13.8
+ * (XRSTOR).
+ */
+#include <stddef.h>
+#include <string.h>
+
+#include "cpu/soft/jit/translate_priv.h"
+
+static const uint8_t callee_saved[] = { 3, 5, 12, 13, 14, 15 };
+
+static void move_registers(struct code *c, bool save)
+{
+	for (unsigned guest = 0; guest < GPR_COUNT; guest++)
+		if (!in_memory(guest))
+			emit_rm(c, save ? MOV_STORE : MOV_LOAD, guest, in_gpr(guest));
+}
+
+static void push_pop(struct code *c, bool push, unsigned reg)
+{
+	if (reg > 7)
+		code_byte(c, 0x41);
+	code_byte(c, (uint8_t)((push ? 0x50 : 0x58) | (reg & 7)));
+}
+
+static void epilogue(struct code *c)
+{
+	emit_alu_i(c, ALU_ADD, HOST_RSP, 8);
+	for (unsigned i = ARRAY_SIZE(callee_saved); i-- > 0;)
+		push_pop(c, false, callee_saved[i]);
+}
+
+/* A C function (cpu, insn) whose RDX is the code to go to; the block starts at soft_cpu.rip. */
+static void emit_enter(struct code *c)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(callee_saved); i++)
+		push_pop(c, true, callee_saved[i]);
+	emit_alu_i(c, ALU_SUB, HOST_RSP, 8);
+	emit_rm(c, MOV_STORE, HOST_RSP, FIELD(host_stack));
+	emit_rr(c, MOV_LOAD, SCRATCH_1, HOST_RDX);
+	emit_rm(c, MOV_LOAD, HOST_RAX, FIELD(rip));
+	emit_alu_i(c, ALU_AND, HOST_RAX, ~(int32_t)PAGE_MASK);
+	emit_rm(c, MOV_STORE, HOST_RAX, FIELD(code_page));
+	move_registers(c, false);
+	emit_rr(c, 0xff, 4, SCRATCH_1); /* jmp */
+}
+
+static void code_call(struct code *c, unsigned to)
+{
+	code_byte(c, 0xe8);
+	code_u32(c, (uint32_t)(to - (c->used + 4)));
+}
+
+/* All guest state to memory, and the C stack; the scratch registers stay. `spill`: see there. */
+static void emit_to_c(struct code *c, unsigned spill)
+{
+	unsigned skip;
+
+	move_registers(c, true);
+	emit_rm(c, MOV_LOAD, HOST_RSP, FIELD(host_stack));
+	emit_rm(c, 0x80, ALU_CMP, FIELD(vector_live));
+	code_byte(c, 0);
+	skip = emit_jump(c, IF_E);
+	code_call(c, spill);
+	jump_fill(c, skip, c->used);
+	emit_rm(c, MOV_LOAD, HOST_RDI, FIELD(self));
+}
+
+/* 0F AE /extension, or with REX.W. */
+static void emit_0fae(struct code *c, unsigned extension, bool wide, size_t offset)
+{
+	emit_rm(c, 0x0fae | (wide ? WIDE : 0), extension, in_cpu(offset));
+}
+
+static void load_vector_mask(struct code *c)
+{
+	emit_rm(c, 0x8b, HOST_RAX, FIELD(vector_mask));
+	emit_rr(c, 0x33, HOST_RDX, HOST_RDX);
+}
+
+/* A subroutine: vector registers and MXCSR to soft_cpu.xsave. Destroys RAX and RDX. */
+static void emit_spill(struct code *c, bool avx)
+{
+	static const uint8_t vzeroupper[] = { 0xc5, 0xf8, 0x77 };
+
+	load_vector_mask(c);
+	emit_0fae(c, 4, true, offsetof(struct soft_cpu, xsave));
+	emit_rm(c, 0xc6, 0, FIELD(vector_live));
+	code_byte(c, 0);
+	emit_load_imm(c, HOST_RAX, UINT64_C(0x0101010101010101));
+	emit_rm(c, MOV_STORE, HOST_RAX, FIELD(upper_in_use));
+	emit_rm(c, MOV_STORE, HOST_RAX, in_cpu(offsetof(struct soft_cpu, upper_in_use) + 8));
+	emit_0fae(c, 2, false, offsetof(struct soft_cpu, host_mxcsr));
+	if (avx)
+		code_bytes(c, vzeroupper, sizeof(vzeroupper));
+	code_byte(c, 0xc3);
+}
+
+/* From translated code, which goes on where SCRATCH_1 says. Destroys flags and SCRATCH_0. */
+static void emit_vector_load(struct code *c)
+{
+	emit_rm(c, MOV_STORE, HOST_RAX, in_gpr(HOST_RAX));
+	emit_rm(c, MOV_STORE, HOST_RDX, in_gpr(HOST_RDX));
+	load_vector_mask(c);
+	emit_rm(c, MOV_STORE, HOST_RAX, in_cpu(offsetof(struct soft_cpu, xsave) + XSAVE_HEADER));
+	emit_0fae(c, 5, true, offsetof(struct soft_cpu, xsave));
+	emit_rm(c, 0x8a, HOST_RAX, FIELD(vector_units));
+	emit_rm(c, 0x88, HOST_RAX, FIELD(vector_live));
+	emit_rm(c, MOV_LOAD, HOST_RAX, in_gpr(HOST_RAX));
+	emit_rm(c, MOV_LOAD, HOST_RDX, in_gpr(HOST_RDX));
+	emit_rr(c, 0xff, 4, SCRATCH_1);
+}
+
+/* Calls the function in SCRATCH_1 with (cpu, SCRATCH_0) as the last thing. */
+static void emit_leave(struct code *c, unsigned spill)
+{
+	emit_to_c(c, spill);
+	emit_rr(c, MOV_LOAD, HOST_RSI, SCRATCH_0);
+	epilogue(c);
+	emit_rr(c, 0xff, 4, SCRATCH_1);
+}
+
+/* SCRATCH_1: a struct slow_call, behind which the code goes on. */
+static void emit_slow(struct code *c, unsigned spill)
+{
+	unsigned out;
+
+	emit_rm(c, MOV_STORE, SCRATCH_1, FIELD(call_entry));
+	emit_to_c(c, spill);
+	emit_rr(c, MOV_LOAD, HOST_RSI, SCRATCH_1);
+	emit_load_imm(c, SCRATCH_0, (uintptr_t)jit_slow);
+	emit_rr(c, 0xff, 2, SCRATCH_0); /* call */
+	emit_alu_i(c, ALU_CMP, HOST_RAX, (int32_t)(intptr_t)JIT_GO_ON);
+	out = emit_jump(c, IF_NE);
+	emit_rm(c, MOV_LOAD, SCRATCH_1, FIELD(call_entry));
+	move_registers(c, false);
+	emit_alu_i(c, ALU_ADD, SCRATCH_1, sizeof(struct slow_call));
+	emit_rr(c, 0xff, 4, SCRATCH_1);
+	jump_fill(c, out, c->used);
+	epilogue(c);
+	code_byte(c, 0xc3);
+}
+
+/* The code of a jump entry, whose offset is in SCRATCH_1, if the block has none. */
+static void emit_no_body(struct code *c, unsigned leave)
+{
+	emit_rr(c, MOV_LOAD, SCRATCH_0, SCRATCH_1);
+	emit_load_imm(c, SCRATCH_1, (uintptr_t)jit_leave_jump);
+	jump_fill(c, emit_jump(c, ALWAYS), leave);
+}
+
+void common_emit(struct jit *jit, struct soft_cpu *cpu)
+{
+	struct code code = { jit->write, 0, (unsigned)jit->size };
+	uint64_t run = (uintptr_t)jit->run;
+	unsigned spill = 0, leave;
+
+	emit_spill(&code, native_host(cpu->native)->avx);
+	jit->common.enter = run + code.used;
+	emit_enter(&code);
+	leave = code.used;
+	jit->common.leave = run + leave;
+	emit_leave(&code, spill);
+	jit->common.slow = run + code.used;
+	emit_slow(&code, spill);
+	jit->common.no_body = run + code.used;
+	emit_no_body(&code, leave);
+	jit->common.vector_load = run + code.used;
+	emit_vector_load(&code);
+	jit->common.end = (code.used + 63) & ~63u;
+}

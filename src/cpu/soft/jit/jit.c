@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The code cache, and when a block gets translated.
+ *
+ * The cache is one memory mapped twice, writable and executable, never both. It only grows; when it
+ * is full all blocks are dropped and it starts anew. Code that runs is never overwritten, but for
+ * single jumps: what drops blocks leaves their code where it is, and both places that start anew are
+ * reached only from outside translated code.
+ */
+#include "cpu/soft/jit/jit_priv.h"
+
+#include <asm/prctl.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/cleanup.h"
+#include "cpu/soft/engine_priv.h"
+#include "cpu/soft/jit/translate_priv.h"
+#include "cpu/soft/native_exec_priv.h"
+#include "host/fd.h"
+
+/* Room for the largest block. */
+#define CODE_PER_BLOCK  (48u << 10)
+#define EXITS_PER_BLOCK 4
+
+#define SIGNAL_STACK_BYTES (UINT64_C(64) << 10)
+
+#define HWCAP2_HAS_FSGSBASE (1u << 1)
+
+#ifndef SS_AUTODISARM /* of linux/signal.h, which does not go with signal.h */
+#define SS_AUTODISARM (1u << 31)
+#endif
+
+static int map_code(struct jit *jit)
+{
+	AUTO_CLOSE int fd = memfd_create("cella-code", MFD_CLOEXEC);
+
+	if (fd < 0 || ftruncate(fd, (off_t)jit->size) < 0)
+		return -errno;
+	jit->write = mmap(NULL, jit->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (jit->write == MAP_FAILED)
+		return -errno;
+	jit->run = mmap(NULL, jit->size, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
+	if (jit->run == MAP_FAILED)
+		return -errno;
+	jit->exits = mmap(NULL, JIT_EXITS_MAX * sizeof(struct exit), PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (jit->exits == MAP_FAILED)
+		return -errno;
+	jit->signal_stack = mmap(NULL, SIGNAL_STACK_BYTES, PROT_READ | PROT_WRITE,
+				 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	return jit->signal_stack == MAP_FAILED ? -errno : 0;
+}
+
+static void init_vectors(struct jit *jit, struct soft_cpu *cpu)
+{
+	jit->vectors = native_host(cpu->native)->mask;
+	cpu->vector_mask = native_host(cpu->native)->mask & (XCR0_SSE | XCR0_AVX);
+	cpu->host_mxcsr = __builtin_ia32_stmxcsr();
+}
+
+int jit_new(struct jit **ret_jit, struct soft_cpu *cpu, uint64_t code_bytes)
+{
+	struct jit *jit = calloc(1, sizeof(*jit));
+	int rc;
+
+	if (!jit)
+		return -ENOMEM;
+	jit->size = MAX(code_bytes, JIT_CODE_BYTES_MIN);
+	jit->write = jit->run = jit->signal_stack = MAP_FAILED;
+	jit->exits = MAP_FAILED;
+	jit->translator = malloc(sizeof(*jit->translator));
+	rc = jit->translator ? map_code(jit) : -ENOMEM;
+	if (rc) {
+		jit_free(jit);
+		return rc;
+	}
+	init_vectors(jit, cpu);
+	common_emit(jit, cpu);
+	jit->used = jit->common.end;
+	cpu->self = cpu;
+	*ret_jit = jit;
+	return 0;
+}
+
+static void unmap(void *memory, uint64_t bytes)
+{
+	if (memory != MAP_FAILED)
+		munmap(memory, bytes);
+}
+
+void jit_free(struct jit *jit)
+{
+	if (!jit)
+		return;
+	unmap(jit->write, jit->size);
+	unmap(jit->run, jit->size);
+	unmap(jit->exits, JIT_EXITS_MAX * sizeof(struct exit));
+	unmap(jit->signal_stack, SIGNAL_STACK_BYTES);
+	free(jit->translator);
+	free(jit);
+}
+
+void jit_thread_begin(struct soft_cpu *cpu)
+{
+	struct jit *jit = cpu->jit;
+	/* The kernel must not believe that the guest's RSP is a place on this stack already. */
+	const stack_t stack = { .ss_sp = jit->signal_stack,
+				.ss_flags = (int)SS_AUTODISARM,
+				.ss_size = SIGNAL_STACK_BYTES };
+
+	if (jit->has_thread && pthread_equal(jit->thread, pthread_self()))
+		return;
+	if (getauxval(AT_HWCAP2) & HWCAP2_HAS_FSGSBASE)
+		__asm__ volatile("wrgsbase %0" : : "r"(cpu));
+	else
+		check(!syscall(SYS_arch_prctl, ARCH_SET_GS, cpu));
+	check(!sigaltstack(&stack, NULL));
+	jit->thread = pthread_self();
+	jit->has_thread = true;
+}
+
+void jit_reset(struct jit *jit)
+{
+	jit->used = jit->common.end;
+	jit->exits_used = 0;
+	jit->generation++;
+	jit->stats.resets++;
+}
+
+bool jit_has_room(const struct jit *jit)
+{
+	return jit->size - jit->used >= CODE_PER_BLOCK &&
+	       JIT_EXITS_MAX - jit->exits_used >= EXITS_PER_BLOCK;
+}
+
+const void *jit_code_of(const struct soft_cpu *cpu, const struct block *block)
+{
+	return block->body ? block->body : (const void *)(uintptr_t)cpu->jit->common.no_body;
+}
+
+struct jit_stats jit_stats_get(const struct jit *jit)
+{
+	return jit->stats;
+}
+
+/* In place of a block's first handler, until the block is translated. */
+static const struct insn *op_heat(struct soft_cpu *cpu, const struct insn *insn)
+{
+	struct block *block = block_of(insn);
+
+	if (++block->heat < cpu->engine->options.heat)
+		return block->first(cpu, insn);
+	block->heat = 0;
+	/* Once there is no room, the next block that is decoded starts everything anew. */
+	if (!jit_has_room(cpu->jit) || !jit_translate(cpu, cpu->jit, block))
+		return block->dead ? NULL : block->first(cpu, insn);
+	return ENTER(cpu, insn);
+}
+
+void jit_watch(struct soft_cpu *cpu, struct block *block)
+{
+	if (!cpu->jit || block->second || block->mode != MODE_CODE64)
+		return;
+	block->first = block->insns[0].exec;
+	block->insns[0].exec = op_heat;
+}
+
+void jit_drop(struct soft_cpu *cpu, struct block *block)
+{
+	const struct jit *jit = cpu->jit;
+	uint8_t *body;
+	int32_t distance;
+
+	if (!block->body)
+		return;
+	while (block->incoming)
+		exit_part(block->incoming);
+	/* Jump entries still lead here. */
+	body = jit->write + (block->body - jit->run);
+	distance = (int32_t)block->start_stub - 5;
+	body[0] = 0xe9;
+	memcpy(body + 1, &distance, sizeof(distance));
+}

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Ends of translated blocks.
+ *
+ * A branch to a fixed target in the same page is a jump that gets joined to the target's code. To
+ * another page, it is joined for as long as the link key is what it was then. Targets that vary go
+ * through the table of jump entries, which has such a key too. What does not succeed here has
+ * changed nothing yet, and the interpreter's handler does the branch.
+ */
+#include <stddef.h>
+
+#include "cpu/soft/jit/translate_priv.h"
+
+#define JUMP_SHIFT 5
+
+static_assert(sizeof(struct jump_entry) == 1u << JUMP_SHIFT, "entry address by one shift");
+
+static struct place in_jumps(unsigned reg, size_t field)
+{
+	return in_cpu_at(reg, offsetof(struct soft_cpu, jumps) + field);
+}
+
+/* Page by page: `distance` to the target's page. */
+static void emit_other_page(struct translator *t, int32_t distance, struct stub *stub)
+{
+	struct code *c = &t->code;
+
+	emit_lea_code(c, SCRATCH_0);
+	c->bytes[c->used - 6] = 0x8b; /* a load instead of LEA: the exit's key */
+	stub->key = c->used - 4;
+	emit_rm(c, 0x3b | WIDE, SCRATCH_0, FIELD(link_key));
+	stub->key_disp = c->used - 4;
+	stub_from(stub, emit_jump(c, IF_NE));
+	emit_rm(c, 0x81 | WIDE, ALU_ADD, FIELD(code_page));
+	code_u32(c, (uint32_t)distance);
+	stub->site = emit_jump(c, ALWAYS);
+	stub_from(stub, stub->site);
+}
+
+/*
+ * The way to `delta` from the start of the page. `from`: a jump that is to lead there, or 0 if the
+ * code before does.
+ */
+static void emit_link(struct translator *t, const struct insn *insn, unsigned which, int64_t delta,
+		      unsigned from)
+{
+	struct stub *stub = stub_new(t, STUB_LINK);
+	struct exit *exit = exit_new(t);
+	int64_t distance = delta & ~(int64_t)PAGE_MASK;
+	bool save = t->flags == FLAGS_HOST && t->live_out[which];
+
+	exit->link = (struct link *)(uintptr_t)insn->aux + which;
+	exit->delta = delta;
+	stub->exit = exit;
+	if (from && !save && !distance) {
+		stub->site = from;
+		stub_from(stub, from);
+		return;
+	}
+	if (from)
+		jump_fill(&t->code, from, t->code.used);
+	if (save)
+		emit_flags_save(&t->code, SCRATCH_0);
+	if (!distance) {
+		stub->site = emit_jump(&t->code, ALWAYS);
+		stub_from(stub, stub->site);
+	} else if (distance == (int32_t)distance) {
+		emit_other_page(t, (int32_t)distance, stub);
+	} else {
+		stub_from(stub, emit_jump(&t->code, ALWAYS));
+	}
+}
+
+static struct stub *leave_stub(struct translator *t, const struct unit *u)
+{
+	struct stub *stub = stub_new(t, STUB_LEAVE);
+
+	stub->insn = u->insn;
+	return stub;
+}
+
+/* From the target in SCRATCH_0 to the offset of its entry in SCRATCH_1. */
+static void emit_lookup(struct translator *t, struct stub *stub)
+{
+	struct code *c = &t->code;
+
+	emit_rr(c, MOV_LOAD, SCRATCH_1, SCRATCH_0);
+	emit_shift(c, true, SCRATCH_1, 12);
+	emit_rr(c, 0x33 | WIDE, SCRATCH_1, SCRATCH_0);
+	emit_mask32(c, SCRATCH_1, JUMP_ENTRIES - 1);
+	emit_shift(c, false, SCRATCH_1, JUMP_SHIFT);
+	emit_rm(c, 0x3b | WIDE, SCRATCH_0, in_jumps(SCRATCH_1, offsetof(struct jump_entry, rip)));
+	stub_from(stub, emit_jump(c, IF_NE));
+	emit_rm(c, MOV_LOAD, SCRATCH_0,
+		in_cpu(offsetof(struct soft_cpu, link_key) + sizeof(uint64_t) * t->scope));
+	emit_rm(c, 0x3b | WIDE, SCRATCH_0, in_jumps(SCRATCH_1, offsetof(struct jump_entry, key)));
+	stub_from(stub, emit_jump(c, IF_NE));
+}
+
+/* To the code of the entry at SCRATCH_1. */
+static void emit_go(struct translator *t)
+{
+	struct code *c = &t->code;
+
+	emit_rm(c, MOV_LOAD, SCRATCH_0, in_jumps(SCRATCH_1, offsetof(struct jump_entry, rip)));
+	emit_alu_i(c, ALU_AND, SCRATCH_0, ~(int32_t)PAGE_MASK);
+	emit_rm(c, MOV_STORE, SCRATCH_0, FIELD(code_page));
+	emit_rm(c, 0xff, 4, in_jumps(SCRATCH_1, offsetof(struct jump_entry, code)));
+}
+
+/* Pushes the address behind the instruction. */
+static void emit_push_return(struct translator *t, const struct insn *insn, struct stub *stub)
+{
+	struct code *c = &t->code;
+	struct place top = emit_check(t, insn, ACCESS_PUSH, 8, true, NO_REG, stub);
+
+	emit_rm(c, MOV_LOAD, SCRATCH_0, FIELD(code_page));
+	emit_rm(c, LEA, SCRATCH_0, at(SCRATCH_0, (int64_t)t->offset + insn->offset + insn->length));
+	emit_rm(c, MOV_STORE, SCRATCH_0, top);
+	emit_rm(c, LEA, HOST_RSP, at(HOST_RSP, -8));
+}
+
+static void emit_target(struct translator *t, const struct unit *u, struct stub *stub)
+{
+	unsigned guest = gpr_number(u->insn->dst);
+
+	if (u->memory)
+		emit_rm(&t->code, MOV_LOAD, SCRATCH_0,
+			emit_check(t, u->insn, ACCESS_OPERAND, 8, false, NO_REG, stub));
+	else if (in_memory(guest))
+		emit_rm(&t->code, MOV_LOAD, SCRATCH_0, in_gpr(guest));
+	else
+		emit_rr(&t->code, MOV_LOAD, SCRATCH_0, guest);
+}
+
+static void emit_jcc(struct translator *t, const struct unit *u)
+{
+	const struct insn *insn = u->insn;
+	unsigned taken;
+
+	flags_into_host(t, SCRATCH_0);
+	taken = emit_jump(&t->code, u->z.opcode & 15);
+	emit_link(t, insn, 0, (int64_t)t->offset + insn->offset + insn->length, 0);
+	emit_link(t, insn, 1, (int64_t)insn->imm + t->offset, taken);
+}
+
+static void emit_ret(struct translator *t, const struct unit *u)
+{
+	struct stub *stub = leave_stub(t, u);
+
+	emit_rm(&t->code, MOV_LOAD, SCRATCH_0,
+		emit_check(t, u->insn, ACCESS_POP, 8, false, NO_REG, stub));
+	emit_lookup(t, stub);
+	emit_rm(&t->code, LEA, HOST_RSP, at(HOST_RSP, 8 + (int64_t)(u->insn->imm & 0xffff)));
+	emit_go(t);
+}
+
+static void emit_call_indirect(struct translator *t, const struct unit *u)
+{
+	struct stub *stub = leave_stub(t, u), *no_push = leave_stub(t, u);
+
+	emit_target(t, u, stub);
+	emit_lookup(t, stub);
+	emit_rm(&t->code, MOV_STORE, SCRATCH_1, FIELD(call_entry));
+	emit_push_return(t, u->insn, no_push);
+	emit_rm(&t->code, MOV_LOAD, SCRATCH_1, FIELD(call_entry));
+	emit_go(t);
+}
+
+void emit_end(struct translator *t, const struct unit *u)
+{
+	const struct insn *insn = u->insn;
+	struct stub *stub;
+
+	switch (u->kind) {
+	case KIND_JCC:
+		emit_jcc(t, u);
+		return;
+	case KIND_CONTINUE:
+		emit_link(t, insn, 0, (int64_t)t->offset + insn->offset, 0);
+		return;
+	case KIND_JUMP:
+		emit_link(t, insn, 0, (int64_t)insn->imm + t->offset, 0);
+		return;
+	default:
+		break;
+	}
+	flags_out_of_host(t, FLAGS_ALL);
+	switch (u->kind) {
+	case KIND_CALL_NEAR:
+		emit_push_return(t, insn, leave_stub(t, u));
+		emit_link(t, insn, 0, (int64_t)insn->imm + t->offset, 0);
+		break;
+	case KIND_JUMP_INDIRECT:
+		stub = leave_stub(t, u);
+		emit_target(t, u, stub);
+		emit_lookup(t, stub);
+		emit_go(t);
+		break;
+	case KIND_CALL_INDIRECT:
+		emit_call_indirect(t, u);
+		break;
+	case KIND_RET:
+		emit_ret(t, u);
+		break;
+	default:
+		stub = leave_stub(t, u);
+		stub_from(stub, emit_jump(&t->code, ALWAYS));
+		break;
+	}
+}

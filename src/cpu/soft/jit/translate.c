@@ -1,0 +1,560 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * From a block to host code.
+ *
+ *	attention? -> stub
+ *	[vector registers in the host? -> stub]
+ *	instructions, each: [flags saved] [TLB check, miss -> stub] [flags loaded] instruction
+ *	[flags saved] way out
+ *	stubs
+ *
+ * The arithmetic flags are the host's own between instructions that use them. At a block's start
+ * they are in soft_cpu.status, and wherever the translator's own arithmetic or C code would destroy
+ * them they are put there first, unless the guest writes all of them before it reads any: so an
+ * exception in between may show flags that nothing in the guest's program can depend on.
+ *
+ * Vector registers are loaded from soft_cpu.xsave by the first block that uses them, and stay in
+ * the host until C code is called.
+ */
+#include <string.h>
+
+#include "base/check.h"
+#include "cpu/soft/code_priv.h"
+#include "cpu/soft/decode_priv.h"
+#include "cpu/soft/engine_priv.h"
+#include "cpu/soft/jit/translate_priv.h"
+#include "cpu/soft/native_exec_priv.h"
+#include "cpu/soft/native_thunk_priv.h"
+
+struct stub *stub_new(struct translator *t, unsigned kind)
+{
+	struct stub *stub = &t->stubs[t->stub_count++];
+
+	check(t->stub_count <= STUBS_MAX);
+	*stub = (struct stub){ .kind = kind };
+	return stub;
+}
+
+void stub_from(struct stub *stub, unsigned from)
+{
+	check(stub->count < ARRAY_SIZE(stub->from));
+	stub->from[stub->count++] = from;
+}
+
+struct exit *exit_new(struct translator *t)
+{
+	struct exit *exit = &t->jit->exits[t->jit->exits_used++];
+
+	*exit = (struct exit){ .from = t->block };
+	return exit;
+}
+
+/* Before something that destroys the host's flags; `live`: those whose value still matters. */
+void flags_out_of_host(struct translator *t, uint16_t live)
+{
+	if (t->flags == FLAGS_HOST && live)
+		emit_flags_save(&t->code, SCRATCH_0);
+	t->flags = FLAGS_STATE;
+}
+
+void flags_into_host(struct translator *t, unsigned scratch)
+{
+	if (t->flags == FLAGS_STATE) {
+		emit_flags_load(&t->code, scratch);
+		t->flags = FLAGS_BOTH;
+	}
+}
+
+static struct stub *slow_stub(struct translator *t, const struct unit *u)
+{
+	struct stub *stub = stub_new(t, STUB_SLOW);
+
+	stub->insn = u->insn;
+	return stub;
+}
+
+/* Stubs come back with the flags where the code after the instruction wants them. */
+static void slow_back(struct translator *t, struct stub *stub)
+{
+	stub->back = t->code.used;
+	stub->load_flags = t->flags != FLAGS_STATE;
+}
+
+/* See native_traps.c: a NOP that says where to go on if the next instruction traps. */
+static void emit_mark(struct translator *t, const struct unit *u, struct stub *stub)
+{
+	static const uint8_t nop[] = { 0x0f, 0x1f, 0x84, 0x00 };
+
+	code_bytes(&t->code, nop, sizeof(nop));
+	code_u32(&t->code, 0);
+	stub->mark = t->code.used;
+	stub->save_flags = t->flags == FLAGS_HOST && u->live;
+}
+
+static void move_scratch(struct translator *t, unsigned which, unsigned opcode)
+{
+	if (which & 1)
+		emit_rm(&t->code, opcode, SCRATCH_0, in_gpr(SCRATCH_0));
+	if (which & 2)
+		emit_rm(&t->code, opcode, SCRATCH_1, in_gpr(SCRATCH_1));
+}
+
+static void operation_at(struct operation *o, struct place p)
+{
+	o->memory = true;
+	o->rm = p.base;
+	o->indexed = p.index != NO_REG;
+	o->index = p.index;
+	o->scale = p.scale;
+	o->disp = p.disp;
+}
+
+/* The scratch register that must be free for the instruction's own use. */
+static unsigned scratch_wanted(const struct unit *u)
+{
+	unsigned used = u->scratch_read | u->scratch_written;
+
+	return used & 1 ? SCRATCH_0 : used & 2 ? SCRATCH_1 : NO_REG;
+}
+
+static void emit_copy(struct translator *t, const struct unit *u, uint16_t live_after)
+{
+	struct operation o = u->operation;
+	unsigned scratch = SCRATCH_0;
+	struct stub *stub = NULL;
+
+	if (u->memory || u->traps)
+		stub = slow_stub(t, u);
+	if (u->memory) {
+		unsigned free = scratch_wanted(u);
+		struct place p;
+
+		flags_out_of_host(t, u->live);
+		p = emit_check(t, u->insn, ACCESS_OPERAND, u->size, u->write, free, stub);
+		operation_at(&o, p);
+		scratch = free != NO_REG ? free : p.base == SCRATCH_0 ? NO_REG : SCRATCH_0;
+	}
+	if (u->reads || (live_after & ~u->writes && (u->writes || u->merges)))
+		flags_into_host(t, scratch);
+	move_scratch(t, u->scratch_read, MOV_LOAD);
+	if (u->traps)
+		emit_mark(t, u, stub);
+	code_operation(&t->code, &o);
+	move_scratch(t, u->scratch_written, MOV_STORE);
+	if (u->writes || u->merges)
+		t->flags = FLAGS_HOST;
+	if (stub)
+		slow_back(t, stub);
+}
+
+static void emit_lea(struct translator *t, const struct unit *u)
+{
+	unsigned reg = u->operation.reg;
+	unsigned size = u->operands[0].size;
+
+	if (in_memory(reg) && size == 16)
+		emit_rm(&t->code, MOV_LOAD, reg, in_gpr(reg));
+	emit_rm(&t->code,
+		size == 64   ? LEA
+		: size == 16 ? 0x8d | SIZE16
+			     : 0x8d,
+		reg, emit_address(t, u->insn));
+	if (in_memory(reg))
+		emit_rm(&t->code, MOV_STORE, reg, in_gpr(reg));
+}
+
+static unsigned stack_register(const struct unit *u)
+{
+	return gpr_number(u->insn->dst);
+}
+
+static void emit_push(struct translator *t, const struct unit *u)
+{
+	struct stub *stub = slow_stub(t, u);
+	struct place top;
+
+	flags_out_of_host(t, u->live);
+	top = emit_check(t, u->insn, ACCESS_PUSH, 8, true, NO_REG, stub);
+	if (u->operands[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
+		emit_rm(&t->code, 0xc7 | WIDE, 0, top);
+		code_u32(&t->code, (uint32_t)u->insn->imm);
+	} else {
+		unsigned reg = stack_register(u);
+
+		if (in_memory(reg)) {
+			emit_rm(&t->code, MOV_LOAD, SCRATCH_0, in_gpr(reg));
+			reg = SCRATCH_0;
+		}
+		emit_rm(&t->code, MOV_STORE, reg, top);
+	}
+	emit_rm(&t->code, LEA, HOST_RSP, at(HOST_RSP, -8));
+	slow_back(t, stub);
+}
+
+static void emit_pop(struct translator *t, const struct unit *u)
+{
+	struct stub *stub = slow_stub(t, u);
+	unsigned reg = stack_register(u);
+	struct place top;
+
+	flags_out_of_host(t, u->live);
+	top = emit_check(t, u->insn, ACCESS_POP, 8, false, NO_REG, stub);
+	emit_rm(&t->code, MOV_LOAD, in_memory(reg) ? SCRATCH_0 : reg, top);
+	if (reg != HOST_RSP)
+		emit_rm(&t->code, LEA, HOST_RSP, at(HOST_RSP, 8));
+	if (in_memory(reg))
+		emit_rm(&t->code, MOV_STORE, SCRATCH_0, in_gpr(reg));
+	slow_back(t, stub);
+}
+
+static void emit_leave_frame(struct translator *t, const struct unit *u)
+{
+	const unsigned rbp = 5;
+	struct stub *stub = slow_stub(t, u);
+	struct place top;
+
+	flags_out_of_host(t, u->live);
+	top = emit_check(t, u->insn, ACCESS_FRAME, 8, false, NO_REG, stub);
+	emit_rm(&t->code, MOV_LOAD, SCRATCH_0, top);
+	emit_rm(&t->code, LEA, HOST_RSP, at(rbp, 8));
+	emit_rr(&t->code, MOV_LOAD, rbp, SCRATCH_0);
+	slow_back(t, stub);
+}
+
+/* The whole instruction by its handler. */
+static void emit_call(struct translator *t, const struct unit *u)
+{
+	struct stub *stub = slow_stub(t, u);
+
+	flags_out_of_host(t, u->live);
+	stub_from(stub, emit_jump(&t->code, ALWAYS));
+	slow_back(t, stub);
+}
+
+static void emit_unit(struct translator *t, const struct unit *u, uint16_t live_after)
+{
+	switch (u->kind) {
+	case KIND_NOTHING:
+		break;
+	case KIND_COPY:
+		emit_copy(t, u, live_after);
+		break;
+	case KIND_LEA:
+		emit_lea(t, u);
+		break;
+	case KIND_PUSH:
+		emit_push(t, u);
+		break;
+	case KIND_POP:
+		emit_pop(t, u);
+		break;
+	case KIND_LEAVE_FRAME:
+		emit_leave_frame(t, u);
+		break;
+	case KIND_CALL:
+		emit_call(t, u);
+		break;
+	default:
+		emit_end(t, u);
+	}
+}
+
+/* To the common code that calls `function` after all state is in memory. */
+static void emit_leave(struct translator *t, insn_exec *function, const void *argument)
+{
+	emit_load_imm(&t->code, SCRATCH_0, (uintptr_t)argument);
+	emit_load_imm(&t->code, SCRATCH_1, (uintptr_t)function);
+	emit_jump_out(&t->code, t->base, t->jit->common.leave);
+}
+
+/* Loads the vector registers; `back`: a jump or LEA to be filled with where to go on. */
+static unsigned emit_vector_load(struct translator *t)
+{
+	unsigned back = emit_lea_code(&t->code, SCRATCH_1);
+
+	emit_jump_out(&t->code, t->base, t->jit->common.vector_load);
+	return back;
+}
+
+static insn_exec *handler_of(const struct translator *t, const struct insn *insn)
+{
+	return insn == t->block->insns ? t->block->first : insn->exec;
+}
+
+static void emit_slow_call(struct translator *t, const struct stub *stub)
+{
+	unsigned data = emit_lea_code(&t->code, SCRATCH_1);
+	const struct slow_call call = { stub->insn, handler_of(t, stub->insn), t->offset };
+
+	emit_jump_out(&t->code, t->base, t->jit->common.slow);
+	jump_fill(&t->code, data, t->code.used);
+	code_bytes(&t->code, &call, sizeof(call));
+}
+
+static void emit_slow_stub(struct translator *t, const struct stub *stub)
+{
+	if (stub->mark) {
+		uint32_t mark = JIT_MARK | (t->code.used - stub->mark) << 16;
+
+		memcpy(t->code.bytes + stub->mark - sizeof(mark), &mark, sizeof(mark));
+		if (stub->save_flags)
+			emit_flags_save(&t->code, SCRATCH_0);
+	}
+	for (unsigned i = 0; i < stub->count; i++)
+		jump_fill(&t->code, stub->from[i], t->code.used);
+	emit_slow_call(t, stub);
+	if (t->vector_unit) {
+		unsigned back = emit_vector_load(t);
+
+		jump_fill(&t->code, back, t->code.used);
+	}
+	if (stub->load_flags)
+		emit_flags_load(&t->code, SCRATCH_0);
+	jump_fill(&t->code, emit_jump(&t->code, ALWAYS), stub->back);
+}
+
+static void emit_leave_stub(struct translator *t, const struct stub *stub)
+{
+	unsigned data = emit_lea_code(&t->code, SCRATCH_0);
+	const struct slow_call call = { stub->insn, handler_of(t, stub->insn), t->offset };
+
+	emit_load_imm(&t->code, SCRATCH_1, (uintptr_t)jit_leave_insn);
+	emit_jump_out(&t->code, t->base, t->jit->common.leave);
+	jump_fill(&t->code, data, t->code.used);
+	code_bytes(&t->code, &call, sizeof(call));
+}
+
+static void emit_vector_stub(struct translator *t, const struct stub *stub)
+{
+	unsigned on;
+
+	emit_rm(&t->code, 0xf6, 0, FIELD(vector_units)); /* test byte */
+	code_byte(&t->code, t->vector_unit);
+	on = emit_jump(&t->code, IF_NE);
+	emit_leave(t, jit_leave_units, t->block);
+	jump_fill(&t->code, on, t->code.used);
+	jump_fill(&t->code, emit_vector_load(t), stub->back);
+}
+
+static void emit_link_stub(struct translator *t, const struct stub *stub)
+{
+	struct exit *exit = stub->exit;
+	uint8_t *code = t->code.bytes;
+
+	exit->stub = code + t->code.used;
+	exit->site = stub->site ? code + stub->site : NULL;
+	emit_leave(t, jit_leave_link, exit);
+	if (stub->key) {
+		exit->key = code + t->code.used;
+		exit->key_disp = code + stub->key_disp;
+		jump_fill(&t->code, stub->key, t->code.used);
+		emit_u64(&t->code, 0);
+	}
+}
+
+static void emit_stub(struct translator *t, struct stub *stub)
+{
+	if (stub->kind == STUB_SLOW) {
+		emit_slow_stub(t, stub);
+		return;
+	}
+	for (unsigned i = 0; i < stub->count; i++)
+		jump_fill(&t->code, stub->from[i], t->code.used);
+	switch (stub->kind) {
+	case STUB_LEAVE:
+		emit_leave_stub(t, stub);
+		break;
+	case STUB_START:
+		t->block->start_stub = t->code.used;
+		emit_leave(t, jit_leave_start, t->block);
+		break;
+	case STUB_LINK:
+		emit_link_stub(t, stub);
+		break;
+	default:
+		emit_vector_stub(t, stub);
+	}
+}
+
+/* Decodes what the block was decoded from; false: it is not the same any more. */
+static bool read_units(struct translator *t)
+{
+	const ZydisDecoder *decoder = &t->cpu->engine->decoders[DECODER_64];
+	struct block *b = t->block;
+
+	for (unsigned i = 0; i < b->count; i++) {
+		struct unit *u = &t->units[i];
+		insn_exec *exec = handler_of(t, &b->insns[i]);
+
+		*u = (struct unit){ .insn = &b->insns[i] };
+		if (exec == op_continue) {
+			u->kind = KIND_CONTINUE;
+		} else if (exec == op_undefined || exec == op_too_long) {
+			u->kind = KIND_END;
+			u->reads = FLAGS_ALL;
+		} else if (ZYAN_FAILED(ZydisDecoderDecodeFull(decoder, b->host + u->insn->offset,
+							      b->bytes - u->insn->offset, &u->z,
+							      u->operands)) ||
+			   u->z.length != u->insn->length) {
+			return false;
+		} else {
+			unit_classify(t->cpu, u);
+		}
+	}
+	return true;
+}
+
+/* The bit of a unit in soft_cpu.vector_units. */
+static uint8_t unit_bit(unsigned unit)
+{
+	return unit == UNIT_SSE || unit == UNIT_AVX || unit == UNIT_AVX512 ? (uint8_t)(1u << unit)
+									   : 0;
+}
+
+static void find_vector_unit(struct translator *t)
+{
+	for (unsigned i = 0; i < t->block->count; i++) {
+		struct unit *u = &t->units[i];
+
+		if (unit_bit(u->native_unit) && !t->jit->vectors) {
+			u->kind = KIND_CALL;
+			u->memory = u->traps = false;
+			u->reads = FLAGS_ALL;
+			continue;
+		}
+		t->vector_unit = MAX(t->vector_unit, unit_bit(u->native_unit));
+	}
+}
+
+/*
+ * The flags that matter at the target of a link in the same page: it is decoded ahead. What the
+ * answer depends on is marked as code: a write to it drops the page's blocks.
+ */
+static uint16_t live_at(struct translator *t, int64_t delta)
+{
+	const uint8_t *page = t->block->host - t->offset;
+	unsigned bytes, first, last;
+
+	if (delta < 0 || delta >= (int64_t)PAGE_SIZE)
+		return FLAGS_ALL;
+	if (!flags_are_dead(t->cpu, page + delta, (unsigned)(PAGE_SIZE - (uint64_t)delta), &bytes))
+		return FLAGS_ALL;
+	first = (unsigned)delta / 64;
+	last = ((unsigned)delta + bytes - 1) / 64;
+	code_claim(t->cpu, page, bits_mask(last - first + 1) << first);
+	/* It may have changed before it was claimed. */
+	return flags_are_dead(t->cpu, page + delta, (unsigned)(PAGE_SIZE - (uint64_t)delta), &bytes)
+		       ? 0
+		       : FLAGS_ALL;
+}
+
+static void find_live_out(struct translator *t)
+{
+	const struct unit *last = &t->units[t->block->count - 1];
+	int64_t next = (int64_t)t->offset + last->insn->offset + last->insn->length;
+	int64_t target = (int64_t)t->offset + (int64_t)last->insn->imm;
+
+	t->live_out[0] = t->live_out[1] = FLAGS_ALL;
+	switch (last->kind) {
+	case KIND_JUMP:
+		t->live_out[0] = t->live_out[1] = live_at(t, target);
+		break;
+	case KIND_CONTINUE:
+		t->live_out[0] = t->live_out[1] = live_at(t, next);
+		break;
+	case KIND_JCC:
+		t->live_out[0] = live_at(t, next);
+		t->live_out[1] = live_at(t, target);
+		break;
+	default:
+		break;
+	}
+}
+
+static void find_live(struct translator *t)
+{
+	uint16_t live = t->live_out[0] | t->live_out[1];
+
+	for (unsigned i = t->block->count; i-- > 0;) {
+		struct unit *u = &t->units[i];
+
+		live = (uint16_t)((live & ~u->writes) | u->reads);
+		u->live = live;
+	}
+}
+
+static void emit_start(struct translator *t)
+{
+	struct stub *stub = stub_new(t, STUB_START);
+
+	emit_rm(&t->code, 0x83, ALU_CMP, FIELD(attention));
+	code_byte(&t->code, 0);
+	stub_from(stub, emit_jump(&t->code, IF_NE));
+	if (!t->vector_unit)
+		return;
+	stub = stub_new(t, STUB_VECTOR);
+	emit_rm(&t->code, 0xf6, 0, FIELD(vector_live)); /* test byte */
+	code_byte(&t->code, t->vector_unit);
+	stub_from(stub, emit_jump(&t->code, IF_E));
+	stub->back = t->code.used;
+}
+
+/* What `exec` of the block's first instruction becomes: a C function. */
+static unsigned emit_entry(struct translator *t)
+{
+	unsigned entry = t->code.used;
+
+	jump_fill(&t->code, emit_lea_code(&t->code, HOST_RDX), 0);
+	emit_jump_out(&t->code, t->base, t->jit->common.enter);
+	return entry;
+}
+
+static unsigned emit_block(struct translator *t)
+{
+	unsigned count = t->block->count;
+
+	emit_start(t);
+	for (unsigned i = 0; i < count; i++)
+		emit_unit(t, &t->units[i],
+			  i + 1 < count ? t->units[i + 1].live : t->live_out[0] | t->live_out[1]);
+	for (unsigned i = 0; i < t->stub_count; i++)
+		emit_stub(t, &t->stubs[i]);
+	return emit_entry(t);
+}
+
+bool jit_translate(struct soft_cpu *cpu, struct jit *jit, struct block *block)
+{
+	struct translator *t = jit->translator;
+	unsigned exits = jit->exits_used, entry;
+
+	t->cpu = cpu;
+	t->jit = jit;
+	t->block = block;
+	t->code = (struct code){ jit->write + jit->used, 0, (unsigned)(jit->size - jit->used) };
+	t->base = (uintptr_t)jit->run + jit->used;
+	t->flags = FLAGS_STATE;
+	t->offset = (unsigned)((uintptr_t)block->host & PAGE_MASK);
+	t->scope = link_note(cpu, cpu->rip);
+	t->vector_unit = 0;
+	t->stub_count = 0;
+	if (!read_units(t))
+		return false;
+	find_vector_unit(t);
+	find_live_out(t);
+	find_live(t);
+	entry = emit_block(t);
+	/* Whoever changes code says so first: what was read here is what was decoded. */
+	atomic_thread_fence(memory_order_seq_cst);
+	if (block->dead || atomic_load(&cpu->attention) & ATTENTION_REQUEST) {
+		jit->exits_used = exits;
+		return false;
+	}
+	jit->used += (t->code.used + 15) & ~15u;
+	block->body = (const uint8_t *)t->base;
+	for (unsigned i = 1; i < block->count; i++)
+		block->insns[i].exec = jit_stop;
+	block->insns[0].exec = (insn_exec *)(t->base + entry);
+	jit->stats.blocks++;
+	jit->stats.code_bytes = jit->used;
+	return true;
+}

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A translation in the making, for the files of this folder. */
+#pragma once
+
+#include "cpu/soft/block_priv.h"
+#include "cpu/soft/jit/emit_priv.h"
+#include "cpu/soft/jit/jit_priv.h"
+
+/* A way out of translated code to a fixed target, that can be joined to the target's code. */
+struct exit {
+	struct exit *next, **previous; /* in the list of what is joined to the same block */
+	const struct block *from;
+	struct link *link;
+	int64_t delta;     /* target less the address of the page that `from` is in */
+	uint8_t *site;     /* the 32 bits of the jump, in the writable mapping */
+	uint8_t *stub;     /* where the jump goes while it is not joined */
+	uint8_t *key;      /* to another page: the link key that it is good for */
+	uint8_t *key_disp; /* and the 32 bits that say which key that is */
+};
+
+/* Behind the jump to the common code that calls a handler. */
+struct slow_call {
+	struct insn *insn;
+	insn_exec *exec;
+	uint64_t offset; /* of the block's start in its page */
+};
+
+/* Common code, in the running mapping. */
+struct jit_common {
+	uint64_t enter, leave, slow, no_body, vector_load, end;
+};
+
+struct jit {
+	uint8_t *write, *run; /* two mappings of the same memory */
+	uint64_t size, used;
+	struct exit *exits; /* as long-lived as the code */
+	unsigned exits_used;
+	uint64_t generation;
+	struct jit_common common;
+	struct translator *translator;
+	uint8_t *signal_stack;
+	pthread_t thread; /* that has it */
+	bool has_thread;
+	bool vectors; /* the host has XSAVE */
+	struct jit_stats stats;
+};
+
+#define JIT_EXITS_MAX (UINT32_C(1) << 20)
+
+/* Where the arithmetic flags of the guest are. */
+enum flags_place { FLAGS_STATE = 1, FLAGS_HOST = 2, FLAGS_BOTH = 3 };
+
+enum kind {
+	KIND_CALL, /* the interpreter's handler does it */
+	KIND_NOTHING,
+	KIND_COPY, /* the instruction itself, with another memory operand */
+	KIND_LEA,
+	KIND_PUSH,
+	KIND_POP,
+	KIND_LEAVE_FRAME, /* LEAVE */
+	KIND_JUMP,
+	KIND_JCC,
+	KIND_CALL_NEAR,
+	KIND_JUMP_INDIRECT,
+	KIND_CALL_INDIRECT,
+	KIND_RET,
+	KIND_CONTINUE, /* end of a block that is not a branch */
+	KIND_END,      /* ends the block: the interpreter's handler does it */
+};
+
+/* One instruction, as the translator sees it. */
+struct unit {
+	struct insn *insn;
+	uint8_t kind;
+	bool memory, write;  /* has a memory operand; writes it */
+	bool traps;          /* the processor itself may refuse it: #DE, #XM, alignment */
+	uint8_t size;        /* of the memory operand, bytes */
+	uint8_t native_unit; /* enum native_unit */
+	uint8_t scratch_read, scratch_written; /* which of the registers in memory: bit 0, bit 1 */
+	uint16_t reads, writes, merges; /* arithmetic flags; merges: may keep what they were */
+	uint16_t live;                  /* flags whose value before this instruction matters */
+	struct operation operation;
+	ZydisDecodedInstruction z;
+	ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
+};
+
+/* Code that is reached by a jump and stands behind the block's. */
+struct stub {
+	enum { STUB_SLOW, STUB_LEAVE, STUB_START, STUB_LINK, STUB_VECTOR } kind;
+	unsigned from[4]; /* jumps to it */
+	unsigned count;
+	unsigned back;     /* STUB_SLOW, STUB_VECTOR: where it goes on */
+	unsigned mark;     /* STUB_SLOW: behind the mark for traps; 0: none */
+	bool save_flags;   /* a trap comes with the flags in the host */
+	bool load_flags;   /* the code it goes back to wants them there */
+	struct insn *insn; /* STUB_SLOW, STUB_LEAVE */
+	struct exit *exit; /* STUB_LINK */
+	unsigned site;     /* STUB_LINK: the jump to be joined; and to another page: */
+	unsigned key, key_disp;
+};
+
+#define STUBS_MAX (2 * BLOCK_INSNS + 8)
+
+struct translator {
+	struct soft_cpu *cpu;
+	struct jit *jit;
+	struct block *block;
+	struct code code;
+	uint64_t base; /* of `code`, in the running mapping */
+	enum flags_place flags;
+	uint16_t live_out[2]; /* by link */
+	unsigned offset;      /* of the block in its page */
+	enum link_scope scope;
+	uint8_t vector_unit; /* the bit that must be in soft_cpu.vector_live; 0: none */
+	unsigned stub_count;
+	struct stub stubs[STUBS_MAX];
+	struct unit units[BLOCK_INSNS + 2];
+};
+
+#define FLAGS_ALL UINT16_C(0x8d5)
+
+/* classify.c: fills in kind, flags and memory operand from z and operands. */
+void unit_classify(const struct soft_cpu *cpu, struct unit *u);
+
+/* Whether the code at `bytes` writes all arithmetic flags before it reads any. `ret_bytes`: how much
+ * of it the answer depends on. */
+bool flags_are_dead(const struct soft_cpu *cpu, const uint8_t *bytes, unsigned count,
+		    unsigned *ret_bytes);
+
+/* operand.c */
+
+/* The number of a guest register that insns name by its offset. */
+unsigned gpr_number(uint8_t name);
+bool address_is_known(const struct insn *insn);
+
+/* The memory operand's address without the segment, for LEA: scratch registers are loaded. */
+struct place emit_address(struct translator *t, const struct insn *insn);
+
+enum access_kind { ACCESS_OPERAND, ACCESS_PUSH, ACCESS_POP, ACCESS_FRAME };
+
+/*
+ * Checks an access of `size` bytes to the operand of `insn`, below RSP, on top of the stack, or at
+ * RBP; misses jump to `stub`. Returns the host's place for it, good until a register in it changes.
+ * `free`: the scratch register that the place must leave alone. Destroys flags.
+ */
+struct place emit_check(struct translator *t, const struct insn *insn, enum access_kind kind,
+			unsigned size, bool write, unsigned free, struct stub *stub);
+
+/* leave.c */
+void emit_end(struct translator *t, const struct unit *u);
+
+/* translate.c */
+struct stub *stub_new(struct translator *t, unsigned kind);
+void stub_from(struct stub *stub, unsigned from);
+void flags_out_of_host(struct translator *t, uint16_t live);
+void flags_into_host(struct translator *t, unsigned scratch);
+struct exit *exit_new(struct translator *t);
+
+/* False: not now; the block may be dead. */
+bool jit_translate(struct soft_cpu *cpu, struct jit *jit, struct block *block);
+
+/* common.c */
+void common_emit(struct jit *jit, struct soft_cpu *cpu);
+
+/* glue.c: what translated code calls. `argument` is what the stub names. */
+const struct insn *jit_slow(struct soft_cpu *cpu, const struct insn *call);
+const struct insn *jit_leave_insn(struct soft_cpu *cpu, const struct insn *call);
+const struct insn *jit_leave_start(struct soft_cpu *cpu, const struct insn *block);
+const struct insn *jit_leave_units(struct soft_cpu *cpu, const struct insn *block);
+const struct insn *jit_leave_link(struct soft_cpu *cpu, const struct insn *exit);
+const struct insn *jit_leave_jump(struct soft_cpu *cpu, const struct insn *offset);
+void exit_part(struct exit *exit);
+insn_exec jit_stop;
+#define JIT_GO_ON ((const struct insn *)1)
