@@ -20,6 +20,7 @@
 
 #include "base/check.h"
 #include "cpu/soft/code_priv.h"
+#include "cpu/soft/debugger_priv.h"
 #include "cpu/soft/decode_priv.h"
 #include "cpu/soft/engine_priv.h"
 #include "cpu/soft/jit/translate_priv.h"
@@ -435,7 +436,8 @@ static uint16_t live_at(struct translator *t, int64_t delta)
 	const uint8_t *page = t->block->host - t->offset;
 	unsigned bytes, first, last;
 
-	if (delta < 0 || delta >= (int64_t)PAGE_SIZE)
+	/* At a breakpoint a debugger looks at them. */
+	if (delta < 0 || delta >= (int64_t)PAGE_SIZE || debugger_cuts(t->cpu, (unsigned)delta))
 		return FLAGS_ALL;
 	if (!flags_are_dead(t->cpu, page + delta, (unsigned)(PAGE_SIZE - (uint64_t)delta), &bytes))
 		return FLAGS_ALL;

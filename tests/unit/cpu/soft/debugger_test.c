@@ -193,6 +193,23 @@ static void breakpoint_is_met_in_code_already_decoded(void **state)
 	}
 }
 
+/* Hot code need not keep flags that the next instruction writes; at a breakpoint they are shown. */
+static void breakpoint_shows_flags_that_are_about_to_die(void **state)
+{
+	/* mov $5000, %ecx; again: cmp $5, %ecx; je out; add $-1, %ecx; jmp again; out: xor %eax, %eax; stop */
+	static const uint8_t code[] = { 0xb9, 0x88, 0x13, 0,    0,    0x83, 0xf9, 0x05, 0x74,
+					0x05, 0x83, 0xc1, 0xff, 0xeb, 0xf6, 0x31, 0xc0, STOP };
+	static const struct debug_point point = { BOARD_CODE + 15, 1, DEBUG_EXECUTE };
+	struct board *b = *state;
+
+	board_reset(b, BOARD_LONG);
+	memory_write(b->memory, GPA(BOARD_CODE), code, sizeof(code));
+	want(b, false, &point, 1);
+	assert_int_equal(run(b), VCPU_EXIT_DEBUG);
+	assert_int_equal(board_state(b)->rip, point.linear);
+	assert_int_equal(board_state(b)->rflags & RFLAGS_ARITHMETIC, RFLAGS_ZF | RFLAGS_PF);
+}
+
 static void watchpoint_stops_behind_the_access(void **state)
 {
 	static const struct {
@@ -289,6 +306,8 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(breakpoint_stops_before_each_pass, setup, teardown),
 		cmocka_unit_test_setup_teardown(breakpoint_is_met_in_code_already_decoded, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(breakpoint_shows_flags_that_are_about_to_die, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(watchpoint_stops_behind_the_access, setup,
 						teardown),
