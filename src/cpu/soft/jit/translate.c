@@ -228,6 +228,7 @@ static void emit_call(struct translator *t, const struct unit *u)
 	struct stub *stub = slow_stub(t, u);
 
 	flags_out_of_host(t, u->live);
+	stub->cause = SLOW_HANDLER;
 	stub_from(stub, emit_jump(&t->code, ALWAYS));
 	slow_back(t, stub);
 }
@@ -285,7 +286,8 @@ static insn_exec *handler_of(const struct translator *t, const struct insn *insn
 static void emit_slow_call(struct translator *t, const struct stub *stub)
 {
 	unsigned data = emit_lea_code(&t->code, SCRATCH_1);
-	const struct slow_call call = { stub->insn, handler_of(t, stub->insn), t->offset };
+	const struct slow_call call = { stub->insn, handler_of(t, stub->insn), t->offset,
+					stub->cause };
 
 	emit_jump_out(&t->code, t->base, t->jit->common.slow);
 	jump_fill(&t->code, data, t->code.used);
@@ -317,7 +319,8 @@ static void emit_slow_stub(struct translator *t, const struct stub *stub)
 static void emit_leave_stub(struct translator *t, const struct stub *stub)
 {
 	unsigned data = emit_lea_code(&t->code, SCRATCH_0);
-	const struct slow_call call = { stub->insn, handler_of(t, stub->insn), t->offset };
+	const struct slow_call call = { stub->insn, handler_of(t, stub->insn), t->offset,
+					stub->cause };
 
 	emit_load_imm(&t->code, SCRATCH_1, (uintptr_t)jit_leave_insn);
 	emit_jump_out(&t->code, t->base, t->jit->common.leave);
@@ -542,6 +545,9 @@ bool jit_translate(struct soft_cpu *cpu, struct jit *jit, struct block *block)
 	if (!read_units(t))
 		return false;
 	find_vector_unit(t);
+	/* What is switched off is for the interpreter to refuse. */
+	if (t->vector_unit && !(cpu->vector_units & t->vector_unit))
+		return false;
 	find_live_out(t);
 	find_live(t);
 	entry = emit_block(t);
@@ -557,6 +563,5 @@ bool jit_translate(struct soft_cpu *cpu, struct jit *jit, struct block *block)
 		block->insns[i].exec = jit_stop;
 	block->insns[0].exec = (insn_exec *)(t->base + entry);
 	jit->stats.blocks++;
-	jit->stats.code_bytes = jit->used;
 	return true;
 }
