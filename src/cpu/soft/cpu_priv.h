@@ -197,6 +197,7 @@ struct soft_cpu {
 	uint32_t host_mxcsr;  /* of C code */
 	uint8_t vector_units; /* which the guest has switched on: bits 1 << enum native_unit */
 	uint8_t vector_live;  /* the same while the registers are in the host, else 0 */
+	uint64_t translated_runs, vector_loads; /* counted for the statistics */
 
 	/* What a raise function leaves for the run loop. */
 	struct {

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/log.h"
 #include "cpu/soft/block_priv.h"
 #include "cpu/soft/code_priv.h"
 #include "cpu/soft/debugger_priv.h"
@@ -214,6 +215,26 @@ static const struct counter counters[] = {
 	COUNTER(io),         COUNTER(mmio),          COUNTER(code_writes),
 };
 
+/* "instructions" are those that the interpreter did as part of its own blocks. */
+static json_t *cpu_stats(struct soft_cpu *cpu)
+{
+	json_t *all = json_object();
+
+	json_object_set_new(
+		all, "instructions",
+		json_integer((json_int_t)__atomic_load_n(&cpu->instructions, __ATOMIC_RELAXED)));
+	for (unsigned c = 0; c < ARRAY_SIZE(counters); c++) {
+		atomic_uint_fast64_t *value = (void *)((uint8_t *)&cpu->stats + counters[c].offset);
+
+		json_object_set_new(all, counters[c].name,
+				    json_integer((json_int_t)atomic_load_explicit(
+					    value, memory_order_relaxed)));
+	}
+	if (cpu->jit)
+		json_object_set_new(all, "translator", jit_stats(cpu));
+	return all;
+}
+
 static json_t *stats(struct engine *engine)
 {
 	struct soft_engine *e = soft_engine(engine);
@@ -221,25 +242,26 @@ static json_t *stats(struct engine *engine)
 
 	for (unsigned i = 0; i < e->vcpus; i++) {
 		struct soft_cpu *cpu = engine_cpu(e, i);
-		json_t *one;
 
-		if (!cpu)
-			continue;
-		one = json_object();
-		json_object_set_new(one, "instructions",
-				    json_integer((json_int_t)__atomic_load_n(&cpu->instructions,
-									     __ATOMIC_RELAXED)));
-		for (unsigned c = 0; c < ARRAY_SIZE(counters); c++) {
-			atomic_uint_fast64_t *value =
-				(void *)((uint8_t *)&cpu->stats + counters[c].offset);
-
-			json_object_set_new(one, counters[c].name,
-					    json_integer((json_int_t)atomic_load_explicit(
-						    value, memory_order_relaxed)));
-		}
-		json_array_append_new(all, one);
+		if (cpu)
+			json_array_append_new(all, cpu_stats(cpu));
 	}
 	return json_pack("{s:o}", "vcpus", all);
+}
+
+static void log_stats(struct soft_cpu *cpu)
+{
+	json_t *all;
+	char *text;
+
+	if (atomic_load(&log_threshold) < LOG_DEBUG)
+		return;
+	all = cpu_stats(cpu);
+	text = json_dumps(all, JSON_COMPACT);
+	if (text)
+		log_debug("vCPU %u: %s", cpu->vcpu.index, text);
+	free(text);
+	json_decref(all);
 }
 
 static void free_cpu(struct vcpu *vcpu)
@@ -249,8 +271,10 @@ static void free_cpu(struct vcpu *vcpu)
 	if (!vcpu)
 		return;
 	cpu = soft_cpu(vcpu);
-	if (engine_cpu(cpu->engine, vcpu->index) == cpu)
+	if (engine_cpu(cpu->engine, vcpu->index) == cpu) {
 		atomic_store(&cpu->engine->cpus[vcpu->index], NULL);
+		log_stats(cpu);
+	}
 	jit_free(cpu->jit);
 	native_free(cpu->native);
 	block_cache_free(cpu->blocks);

@@ -44,6 +44,7 @@ static void emit_enter(struct code *c)
 		push_pop(c, true, callee_saved[i]);
 	emit_alu_i(c, ALU_SUB, HOST_RSP, 8);
 	emit_rm(c, MOV_STORE, HOST_RSP, FIELD(host_stack));
+	emit_rm(c, 0xff | WIDE, 0, FIELD(translated_runs)); /* inc */
 	emit_rr(c, MOV_LOAD, SCRATCH_1, HOST_RDX);
 	emit_rm(c, MOV_LOAD, HOST_RAX, FIELD(rip));
 	emit_alu_i(c, ALU_AND, HOST_RAX, ~(int32_t)PAGE_MASK);
@@ -108,6 +109,7 @@ static void emit_vector_load(struct code *c)
 {
 	emit_rm(c, MOV_STORE, HOST_RAX, in_gpr(HOST_RAX));
 	emit_rm(c, MOV_STORE, HOST_RDX, in_gpr(HOST_RDX));
+	emit_rm(c, 0xff | WIDE, 0, FIELD(vector_loads)); /* inc */
 	load_vector_mask(c);
 	emit_rm(c, MOV_STORE, HOST_RAX, in_cpu(offsetof(struct soft_cpu, xsave) + XSAVE_HEADER));
 	emit_0fae(c, 5, true, offsetof(struct soft_cpu, xsave));

@@ -16,6 +16,7 @@ const struct insn *jit_slow(struct soft_cpu *cpu, const struct insn *argument)
 	const struct slow_call *call = (const void *)argument;
 	const struct insn *insn = call->insn, *next;
 
+	cpu->jit->stats.slow[call->cause]++;
 	cpu->rip = cpu->code_page + call->offset;
 	next = call->exec(cpu, insn);
 	if (unlikely(next != insn + 1))
@@ -32,6 +33,7 @@ const struct insn *jit_leave_insn(struct soft_cpu *cpu, const struct insn *argum
 {
 	const struct slow_call *call = (const void *)argument;
 
+	cpu->jit->stats.leaves++;
 	cpu->rip = cpu->code_page + call->offset;
 	return call->exec(cpu, call->insn);
 }
@@ -70,7 +72,7 @@ void exit_part(struct exit *exit)
 
 static void exit_join(struct soft_cpu *cpu, struct exit *exit, struct block *target)
 {
-	const struct jit *jit = cpu->jit;
+	struct jit *jit = cpu->jit;
 	uint8_t *to = jit->write + (target->body - jit->run);
 	int32_t distance = (int32_t)(to - (exit->site + 4));
 
@@ -81,6 +83,7 @@ static void exit_join(struct soft_cpu *cpu, struct exit *exit, struct block *tar
 	if (exit->next)
 		exit->next->previous = &exit->next;
 	target->incoming = exit;
+	jit->stats.links++;
 	memcpy(exit->site, &distance, sizeof(distance));
 	if (exit->key) {
 		enum link_scope scope = link_note(cpu, cpu->rip);

@@ -146,9 +146,35 @@ const void *jit_code_of(const struct soft_cpu *cpu, const struct block *block)
 	return block->body ? block->body : (const void *)(uintptr_t)cpu->jit->common.no_body;
 }
 
-struct jit_stats jit_stats_get(const struct jit *jit)
+static json_t *figure(const uint64_t *value)
 {
-	return jit->stats;
+	return json_integer((json_int_t)__atomic_load_n(value, __ATOMIC_RELAXED));
+}
+
+json_t *jit_stats(const struct soft_cpu *cpu)
+{
+	const struct jit *jit = cpu->jit;
+	const struct {
+		const char *name;
+		const uint64_t *value;
+	} figures[] = {
+		{ "blocks", &jit->stats.blocks },
+		{ "code_bytes", &jit->used },
+		{ "cache_bytes", &jit->size },
+		{ "resets", &jit->stats.resets },
+		{ "drops", &jit->stats.drops },
+		{ "links", &jit->stats.links },
+		{ "entries", &cpu->translated_runs },
+		{ "leaves", &jit->stats.leaves },
+		{ "vector_loads", &cpu->vector_loads },
+		{ "slow_misses", &jit->stats.slow[SLOW_MISS] },
+		{ "slow_handlers", &jit->stats.slow[SLOW_HANDLER] },
+	};
+	json_t *all = json_object();
+
+	for (unsigned i = 0; i < ARRAY_SIZE(figures); i++)
+		json_object_set_new(all, figures[i].name, figure(figures[i].value));
+	return all;
 }
 
 /* In place of a block's first handler, until the block is translated. */
@@ -181,6 +207,7 @@ void jit_drop(struct soft_cpu *cpu, struct block *block)
 
 	if (!block->body)
 		return;
+	cpu->jit->stats.drops++;
 	while (block->incoming)
 		exit_part(block->incoming);
 	/* Jump entries still lead here. */

@@ -16,6 +16,7 @@
  */
 #pragma once
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -48,9 +49,5 @@ bool jit_has_room(const struct jit *jit);
 /* The code that a jump entry has for a block that is not translated. */
 const void *jit_code_of(const struct soft_cpu *cpu, const struct block *block);
 
-/* Figures for the statistics. */
-struct jit_stats {
-	uint64_t blocks, code_bytes, resets;
-};
-
-struct jit_stats jit_stats_get(const struct jit *jit);
+/* Figures for the statistics: a new object. Any thread. */
+json_t *jit_stats(const struct soft_cpu *cpu);

@@ -18,11 +18,29 @@ struct exit {
 	uint8_t *key_disp; /* and the 32 bits that say which key that is */
 };
 
+/* Why translated code calls a handler. */
+enum slow_cause {
+	SLOW_MISS,    /* the TLB has not got the operand, or the instruction trapped */
+	SLOW_HANDLER, /* the translator leaves the instruction to its handler */
+	SLOW_CAUSES
+};
+
 /* Behind the jump to the common code that calls a handler. */
 struct slow_call {
 	struct insn *insn;
 	insn_exec *exec;
-	uint64_t offset; /* of the block's start in its page */
+	uint32_t offset; /* of the block's start in its page */
+	uint32_t cause;
+};
+
+/* What has happened so far. Written by the vCPU's thread. */
+struct jit_stats {
+	uint64_t blocks;
+	uint64_t resets;            /* of the whole cache */
+	uint64_t drops;             /* blocks whose code became invalid */
+	uint64_t links;             /* ways out joined to their target's code */
+	uint64_t leaves;            /* ends of blocks done by a handler */
+	uint64_t slow[SLOW_CAUSES]; /* calls of handlers in the middle of blocks */
 };
 
 /* Common code, in the running mapping. */
@@ -89,8 +107,9 @@ struct stub {
 	enum { STUB_SLOW, STUB_LEAVE, STUB_START, STUB_LINK, STUB_VECTOR } kind;
 	unsigned from[4]; /* jumps to it */
 	unsigned count;
-	unsigned back;     /* STUB_SLOW, STUB_VECTOR: where it goes on */
-	unsigned mark;     /* STUB_SLOW: behind the mark for traps; 0: none */
+	unsigned back; /* STUB_SLOW, STUB_VECTOR: where it goes on */
+	unsigned mark; /* STUB_SLOW: behind the mark for traps; 0: none */
+	enum slow_cause cause;
 	bool save_flags;   /* a trap comes with the flags in the host */
 	bool load_flags;   /* the code it goes back to wants them there */
 	struct insn *insn; /* STUB_SLOW, STUB_LEAVE */
