@@ -10,6 +10,7 @@
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/macros.h"
+#include "cpu/soft/native_priv.h"
 #include "x86/model.h"
 #include "x86/paging.h"
 
@@ -57,10 +58,12 @@ void board_poke(struct board *b, uint64_t gpa, uint64_t value, unsigned bytes)
 	check(!memory_write(b->memory, GPA(gpa), &value, bytes));
 }
 
-static int open_engine(struct board *b, unsigned vcpus, struct err *err)
+static int open_engine(struct board *b, unsigned vcpus, const char *options, struct err *err)
 {
 	struct memory_config memory = { .size = BOARD_RAM };
-	struct engine_config config = { .platform = &b->platform, .vcpus = vcpus };
+	struct engine_config config = { .platform = &b->platform,
+					.vcpus = vcpus,
+					.options = options };
 	struct cpuid_table supported, cpuid;
 	struct cpu_host host = { 0 };
 	int rc = memory_new(&b->memory, &memory, err);
@@ -94,7 +97,7 @@ static int open_engine(struct board *b, unsigned vcpus, struct err *err)
 	return rc;
 }
 
-int board_new(struct board **ret_board, unsigned vcpus)
+int board_new(struct board **ret_board, unsigned vcpus, const char *options)
 {
 	struct board *b = calloc(1, sizeof(*b));
 	struct err err = ERR_INIT;
@@ -104,7 +107,7 @@ int board_new(struct board **ret_board, unsigned vcpus)
 		return -ENOMEM;
 	b->stopped = -1;
 	b->stop = (struct bus_region){ .name = "stop", .ops = &stop_ops, .device = b, .size = 1 };
-	rc = open_engine(b, vcpus, &err);
+	rc = open_engine(b, vcpus, options ? options : getenv("BOARD_ENGINE"), &err);
 	if (rc) {
 		fprintf(stderr, "%s\n", err.text);
 		board_free(b);
@@ -207,6 +210,8 @@ void board_reset(struct board *b, enum board_mode mode)
 {
 	struct vcpu_state *s = board_state(b);
 
+	/* cmocka takes the signals for itself before each test. */
+	check(!native_traps_install());
 	write_page_tables(b);
 	write_descriptors(b, mode >= BOARD_LONG ? SEGMENT_CODE64 : SEGMENT_CODE32);
 	write_vectors(b, mode);

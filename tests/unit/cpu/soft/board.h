@@ -33,8 +33,11 @@ struct board {
 	struct vcpu_state state; /* board_state()'s */
 };
 
-/* 0, or a negative errno after a message on stderr. */
-int board_new(struct board **ret_board, unsigned vcpus);
+/*
+ * `options`: of the engine; NULL: those in $BOARD_ENGINE, with which the same tests run on all its
+ * forms. 0, or a negative errno after a message on stderr.
+ */
+int board_new(struct board **ret_board, unsigned vcpus, const char *options);
 void board_free(struct board *board);
 
 /* Brings vCPU 0 into the mode, at BOARD_CODE, with flat segments and the tables of the mode. */

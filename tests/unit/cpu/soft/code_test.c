@@ -62,7 +62,7 @@ static void code_lone_vcpu_that_asks_again_is_answered(void **state)
 	struct board *b;
 
 	(void)state;
-	assert_int_equal(board_new(&b, 2), 0);
+	assert_int_equal(board_new(&b, 2, NULL), 0);
 	pair.asking = (struct soft_cpu *)b->vcpus[0];
 	pair.answering = (struct soft_cpu *)b->vcpus[1];
 	alarm(GIVE_UP_SEC);

@@ -17,7 +17,7 @@
 static int setup(void **state)
 {
 	struct board *b = NULL;
-	int rc = board_new(&b, 1);
+	int rc = board_new(&b, 1, NULL);
 
 	*state = b;
 	return rc;

@@ -19,7 +19,7 @@
 static int setup(void **state)
 {
 	struct board *b = NULL;
-	int rc = board_new(&b, 2);
+	int rc = board_new(&b, 2, NULL);
 
 	*state = b;
 	return rc;

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What may stand behind `--engine soft,`. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/macros.h"
+#include "cpu/soft/options_priv.h"
+
+static void options_none_gives_defaults(void **state)
+{
+	static const char *const texts[] = { NULL, "" };
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(texts); i++) {
+		struct soft_options o;
+		struct err err = ERR_INIT;
+
+		assert_int_equal(soft_options_parse(&o, texts[i], &err), 0);
+		assert_true(o.jit);
+		assert_int_equal(o.cache, SOFT_CACHE_DEFAULT);
+		assert_int_equal(o.heat, SOFT_HEAT_DEFAULT);
+	}
+}
+
+static void options_known_are_taken(void **state)
+{
+	static const struct {
+		const char *text;
+		struct soft_options want;
+	} rows[] = {
+		{ "jit=off", { false, SOFT_CACHE_DEFAULT, SOFT_HEAT_DEFAULT } },
+		{ "jit=tlb", { true, SOFT_CACHE_DEFAULT, SOFT_HEAT_DEFAULT } },
+		{ "cache=1M", { true, UINT64_C(1) << 20, SOFT_HEAT_DEFAULT } },
+		{ "cache=1G", { true, UINT64_C(1) << 30, SOFT_HEAT_DEFAULT } },
+		{ "cache=2097152", { true, UINT64_C(2) << 20, SOFT_HEAT_DEFAULT } },
+		{ "heat=1", { true, SOFT_CACHE_DEFAULT, 1 } },
+		{ "heat=4294967295", { true, SOFT_CACHE_DEFAULT, UINT32_MAX } },
+		{ "jit=tlb,cache=8M,heat=7", { true, UINT64_C(8) << 20, 7 } },
+		/* The last one counts. */
+		{ "jit=tlb,jit=off", { false, SOFT_CACHE_DEFAULT, SOFT_HEAT_DEFAULT } },
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct soft_options o;
+		struct err err = ERR_INIT;
+
+		assert_int_equal(soft_options_parse(&o, rows[i].text, &err), 0);
+		assert_int_equal(o.jit, rows[i].want.jit);
+		assert_int_equal(o.cache, rows[i].want.cache);
+		assert_int_equal(o.heat, rows[i].want.heat);
+	}
+}
+
+static void options_wrong_are_named(void **state)
+{
+	static const struct {
+		const char *text, *named;
+	} rows[] = {
+		{ "fast=yes", "'fast'" },
+		{ "jit", "'jit'" },
+		{ "jit=", "''" },
+		{ "jit=on", "'on'" },
+		{ "jit=offf", "'offf'" },
+		{ "cache=", "''" },
+		{ "cache=1023K", "'1023K'" },
+		{ "cache=1025M", "'1025M'" },
+		{ "cache=-1M", "'-1M'" },
+		{ "cache=99999999999999999999", "'99999999999999999999'" },
+		{ "heat=0", "'0'" },
+		{ "heat=4294967296", "'4294967296'" },
+		{ "heat=x", "'x'" },
+		{ "heat=1,speed=2", "'speed'" },
+		{ "heat=1,,jit=off", "''" },
+		/* Longer than any option is. */
+		{ "jit=0123456789012345678901234567890123456789012345678901234567890123456789,x",
+		  "'01234567890" },
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct soft_options o;
+		struct err err = ERR_INIT;
+
+		assert_int_equal(soft_options_parse(&o, rows[i].text, &err), -EINVAL);
+		assert_non_null(strstr(err.text, rows[i].named));
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(options_none_gives_defaults),
+		cmocka_unit_test(options_known_are_taken),
+		cmocka_unit_test(options_wrong_are_named),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
