@@ -212,26 +212,6 @@ void memory_free(struct memory *memory)
 	free(memory);
 }
 
-static const struct memory_region *find(const struct memory *memory, struct gpa gpa, uint64_t count)
-{
-	for (unsigned i = 0; i < MEMORY_REGIONS; i++) {
-		const struct memory_region *region = &memory->regions[i];
-		uint64_t offset = gpa.v - region->base.v;
-
-		if (gpa.v >= region->base.v && offset < region->size &&
-		    count <= region->size - offset)
-			return region;
-	}
-	return NULL;
-}
-
-void *memory_map(const struct memory *memory, struct gpa gpa, uint64_t count)
-{
-	const struct memory_region *region = find(memory, gpa, MAX(count, UINT64_C(1)));
-
-	return region ? region->host + (gpa.v - region->base.v) : NULL;
-}
-
 int memory_read(const struct memory *memory, struct gpa gpa, void *buffer, size_t count)
 {
 	const void *host = memory_map(memory, gpa, count);
@@ -273,7 +253,7 @@ void memory_dirty(struct memory *memory, struct gpa gpa, uint64_t count)
 		memory->watch.written(memory->watch.ctx, gpa, count);
 	if (!atomic_load_explicit(&memory->dirty_log, memory_order_relaxed) || !count)
 		return;
-	region = find(memory, gpa, count);
+	region = memory_find(memory, gpa, count);
 	if (!region)
 		return;
 	first = (gpa.v - region->base.v) >> PAGE_SHIFT;

@@ -77,12 +77,32 @@ struct memory {
 int memory_new(struct memory **ret_memory, const struct memory_config *config, struct err *err);
 void memory_free(struct memory *memory);
 
+/* The region in which all of `count` bytes at `gpa` lie, or NULL. */
+static inline const struct memory_region *memory_find(const struct memory *memory, struct gpa gpa,
+						      uint64_t count)
+{
+	for (unsigned i = 0; i < MEMORY_REGIONS; i++) {
+		const struct memory_region *region = &memory->regions[i];
+		uint64_t offset = gpa.v - region->base.v;
+
+		if (gpa.v >= region->base.v && offset < region->size &&
+		    count <= region->size - offset)
+			return region;
+	}
+	return NULL;
+}
+
 /*
  * The host address of `count` bytes at `gpa`, or NULL unless all of them lie in one region. `count`
  * 0 asks for 1. Valid as long as the memory. Whoever writes through it calls memory_dirty()
  * afterwards.
  */
-void *memory_map(const struct memory *memory, struct gpa gpa, uint64_t count);
+static inline void *memory_map(const struct memory *memory, struct gpa gpa, uint64_t count)
+{
+	const struct memory_region *region = memory_find(memory, gpa, count ? count : 1);
+
+	return region ? region->host + (gpa.v - region->base.v) : NULL;
+}
 
 /* Copy in or out. 0, or -EFAULT with nothing copied. memory_write() logs. */
 int memory_read(const struct memory *memory, struct gpa gpa, void *buffer, size_t count);

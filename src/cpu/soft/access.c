@@ -31,25 +31,6 @@ static enum tlb_rights key_rights(const struct soft_cpu *cpu, uint64_t key)
 	return rights == RIGHTS_SLOW ? mmu_rights(cpu) : rights;
 }
 
-static void fill(struct soft_cpu *cpu, uint64_t linear, const struct mmu_page *page, uint8_t *host,
-		 uint64_t key)
-{
-	struct tlb_entry *e = tlb_slot(cpu, linear);
-	uint64_t base = linear & ~PAGE_MASK;
-	uint64_t tag = base | key;
-	bool write = page->write && page->dirty && !code_in_page(cpu, host);
-
-	/* The other classes' and spaces' rights to the same page go: one host address serves all
-	 * tags. */
-	e->host = (uintptr_t)host - base;
-	e->read = page->read ? tag : TLB_NONE;
-	e->write = write ? tag : TLB_NONE;
-	e->exec = page->exec ? tag : TLB_NONE;
-	cpu->tlb_global[e - cpu->tlb] = page->global;
-	if (page->shift != PAGE_SHIFT)
-		mmu_note_large(cpu, linear, page->shift);
-}
-
 /*
  * The host address of `linear` (its page is all that is promised), or NULL for a device and its
  * guest physical address.
@@ -74,7 +55,7 @@ static uint8_t *resolve(struct soft_cpu *cpu, const struct access *a, uint64_t l
 	else if (atomic_load_explicit(&cpu->engine->logging, memory_order_relaxed))
 		page.dirty = false; /* the first write must come here */
 	if ((a->key & 3) != RIGHTS_SLOW)
-		fill(cpu, linear, &page, host, a->key);
+		tlb_insert(cpu, linear, &page, host, a->key);
 	return host + (linear & PAGE_MASK);
 }
 

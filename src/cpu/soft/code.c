@@ -26,18 +26,6 @@
 
 #define LINE_SHIFT 6
 
-static _Atomic uint64_t *lines_of(struct soft_engine *engine, const uint8_t *host)
-{
-	for (unsigned i = 0; i < MEMORY_REGIONS; i++) {
-		const struct memory_region *r = &engine->memory->regions[i];
-		uint64_t offset = (uint64_t)(host - r->host);
-
-		if (r->size && host >= r->host && offset < r->size)
-			return &engine->code_lines[i][offset >> PAGE_SHIFT];
-	}
-	return NULL;
-}
-
 static uint64_t line_mask(const uint8_t *host, unsigned size)
 {
 	unsigned first = ((uintptr_t)host & PAGE_MASK) >> LINE_SHIFT;
@@ -163,7 +151,7 @@ static void lock_code(struct soft_cpu *cpu)
 void code_claim(struct soft_cpu *cpu, const uint8_t *page, uint64_t lines)
 {
 	struct soft_engine *engine = cpu->engine;
-	_Atomic uint64_t *mask = lines_of(engine, page);
+	_Atomic uint64_t *mask = code_lines(engine, page);
 
 	if (!mask)
 		return;
@@ -177,16 +165,9 @@ void code_claim(struct soft_cpu *cpu, const uint8_t *page, uint64_t lines)
 	atomic_thread_fence(memory_order_seq_cst);
 }
 
-bool code_in_page(struct soft_cpu *cpu, const uint8_t *page)
-{
-	_Atomic uint64_t *mask = lines_of(cpu->engine, page);
-
-	return mask && atomic_load_explicit(mask, memory_order_relaxed);
-}
-
 void code_write_begin(struct soft_cpu *cpu, const uint8_t *host, unsigned size)
 {
-	_Atomic uint64_t *mask = lines_of(cpu->engine, host);
+	_Atomic uint64_t *mask = code_lines(cpu->engine, host);
 
 	if (!mask || !(atomic_load(mask) & line_mask(host, size)))
 		return;
@@ -204,7 +185,7 @@ void code_written_by_device(void *ctx, struct gpa gpa, uint64_t count)
 	atomic_thread_fence(memory_order_seq_cst);
 	while (host && count) {
 		uint64_t part = MIN(count, PAGE_SIZE - ((uintptr_t)host & PAGE_MASK));
-		_Atomic uint64_t *mask = lines_of(engine, host);
+		_Atomic uint64_t *mask = code_lines(engine, host);
 
 		if (mask && atomic_load(mask) & line_mask(host, (unsigned)part)) {
 			atomic_store(mask, 0);

@@ -13,14 +13,32 @@
  */
 #pragma once
 
-#include "cpu/soft/cpu_priv.h"
+#include "cpu/soft/engine_priv.h"
 
 /* Before bytes of a page are decoded: `lines` of the page at host address `page` hold code from now
  * on. */
 void code_claim(struct soft_cpu *cpu, const uint8_t *page, uint64_t lines);
 
+/* The mask of lines of the page at `host`, or NULL: not RAM. */
+static inline _Atomic uint64_t *code_lines(struct soft_engine *engine, const uint8_t *host)
+{
+	for (unsigned i = 0; i < MEMORY_REGIONS; i++) {
+		const struct memory_region *r = &engine->memory->regions[i];
+		uint64_t offset = (uint64_t)(host - r->host);
+
+		if (r->size && host >= r->host && offset < r->size)
+			return &engine->code_lines[i][offset >> PAGE_SHIFT];
+	}
+	return NULL;
+}
+
 /* Whether the page has code, so that it must not be cached for writing. */
-bool code_in_page(struct soft_cpu *cpu, const uint8_t *page);
+static inline bool code_in_page(struct soft_cpu *cpu, const uint8_t *page)
+{
+	_Atomic uint64_t *mask = code_lines(cpu->engine, page);
+
+	return mask && atomic_load_explicit(mask, memory_order_relaxed);
+}
 
 /* Before a guest write of `size` bytes at `host` (not across pages): drops code in those lines. */
 void code_write_begin(struct soft_cpu *cpu, const uint8_t *host, unsigned size);

@@ -192,6 +192,7 @@ struct soft_cpu {
 	struct soft_cpu *self;
 	uint64_t code_page; /* linear address of the page of the running block */
 	uint64_t host_stack;
+	uint64_t call_return; /* as the next, of common code */
 	uint64_t call_entry;  /* for a moment: a pointer that must outlive a register */
 	uint32_t vector_mask; /* components of XCR0 that the vector registers are */
 	uint32_t host_mxcsr;  /* of C code */

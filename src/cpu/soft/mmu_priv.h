@@ -25,6 +25,16 @@ struct mmu_page {
 bool mmu_walk(struct soft_cpu *cpu, uint64_t linear, unsigned access, enum tlb_rights rights,
 	      struct mmu_page *ret_page, uint32_t *ret_error);
 
+/* Enters a page at `linear` that is at `host` into the TLB, with the rights that `key` stands for. */
+void tlb_insert(struct soft_cpu *cpu, uint64_t linear, const struct mmu_page *page, uint8_t *host,
+		uint64_t key);
+
+/*
+ * Sees to it that an access hits the TLB. False: it is not one to plain memory that succeeds.
+ * Touches no vector registers.
+ */
+bool tlb_fill(struct soft_cpu *cpu, uint64_t linear, unsigned size, bool write);
+
 /* The class of the current CPL's accesses, and that of the processor's own. */
 enum tlb_rights mmu_rights(const struct soft_cpu *cpu);
 enum tlb_rights mmu_system_rights(const struct soft_cpu *cpu);

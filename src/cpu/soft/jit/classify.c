@@ -294,20 +294,7 @@ static bool native_copies(const struct soft_cpu *cpu, struct unit *u)
 		u->native_unit = (uint8_t)unit;
 		return !operation_init(&u->operation, &u->z, u->operands);
 	}
-	/* Masked elements in memory may lie on pages that cannot be accessed. */
-	if (u->z.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX && u->z.raw.evex.aaa)
-		for (unsigned i = 0; i < u->z.operand_count; i++)
-			if (u->operands[i].type == ZYDIS_OPERAND_TYPE_MEMORY)
-				return false;
-	switch (u->z.mnemonic) {
-	case ZYDIS_MNEMONIC_VMASKMOVPS:
-	case ZYDIS_MNEMONIC_VMASKMOVPD:
-	case ZYDIS_MNEMONIC_VPMASKMOVD:
-	case ZYDIS_MNEMONIC_VPMASKMOVQ:
-		return false;
-	default:
-		break;
-	}
+	/* Masked elements may lie on pages that cannot be accessed; a miss of the TLB shows that. */
 	if (native_form_init(&form, &u->z, u->operands) || form.fx)
 		return false;
 	u->native_unit = (uint8_t)unit;

@@ -134,20 +134,57 @@ static void emit_slow(struct code *c, unsigned spill)
 {
 	unsigned out;
 
-	emit_rm(c, MOV_STORE, SCRATCH_1, FIELD(call_entry));
+	emit_rm(c, MOV_STORE, SCRATCH_1, FIELD(call_return));
 	emit_to_c(c, spill);
 	emit_rr(c, MOV_LOAD, HOST_RSI, SCRATCH_1);
 	emit_load_imm(c, SCRATCH_0, (uintptr_t)jit_slow);
 	emit_rr(c, 0xff, 2, SCRATCH_0); /* call */
 	emit_alu_i(c, ALU_CMP, HOST_RAX, (int32_t)(intptr_t)JIT_GO_ON);
 	out = emit_jump(c, IF_NE);
-	emit_rm(c, MOV_LOAD, SCRATCH_1, FIELD(call_entry));
+	emit_rm(c, MOV_LOAD, SCRATCH_1, FIELD(call_return));
 	move_registers(c, false);
 	emit_alu_i(c, ALU_ADD, SCRATCH_1, sizeof(struct slow_call));
 	emit_rr(c, 0xff, 4, SCRATCH_1);
 	jump_fill(c, out, c->used);
 	epilogue(c);
 	code_byte(c, 0xc3);
+}
+
+/* What C code may destroy. */
+static void move_caller_saved(struct code *c, bool save)
+{
+	static const uint8_t caller_saved[] = { 0, 1, 2, 6, 7, 8, 9, HOST_RSP };
+
+	for (unsigned i = 0; i < ARRAY_SIZE(caller_saved); i++)
+		emit_rm(c, save ? MOV_STORE : MOV_LOAD, caller_saved[i], in_gpr(caller_saved[i]));
+}
+
+/*
+ * SCRATCH_0: the linear address of an access that missed the TLB, SCRATCH_1: a struct fill_call.
+ * Vector registers and those that C code preserves stay where they are.
+ */
+static void emit_common_fill(struct code *c)
+{
+	unsigned failed;
+
+	emit_rm(c, MOV_STORE, SCRATCH_1, FIELD(call_return));
+	move_caller_saved(c, true);
+	emit_rm(c, MOV_LOAD, HOST_RSP, FIELD(host_stack));
+	emit_rm(c, MOV_LOAD, HOST_RDI, FIELD(self));
+	emit_rr(c, MOV_LOAD, HOST_RSI, SCRATCH_0);
+	emit_rr(c, MOV_LOAD, HOST_RDX, SCRATCH_1);
+	emit_load_imm(c, HOST_RAX, (uintptr_t)jit_fill);
+	emit_rr(c, 0xff, 2, HOST_RAX);	      /* call */
+	emit_rr(c, 0x84, HOST_RAX, HOST_RAX); /* test al, al */
+	emit_rm(c, MOV_LOAD, SCRATCH_1, FIELD(call_return));
+	move_caller_saved(c, false);
+	failed = emit_jump(c, IF_E);
+	emit_rm(c, 0x63 | WIDE, SCRATCH_0, at(SCRATCH_1, 0)); /* movsxd */
+	emit_rr(c, 0x03 | WIDE, SCRATCH_1, SCRATCH_0);
+	emit_rr(c, 0xff, 4, SCRATCH_1);
+	jump_fill(c, failed, c->used);
+	emit_alu_i(c, ALU_ADD, SCRATCH_1, sizeof(struct fill_call));
+	emit_rr(c, 0xff, 4, SCRATCH_1);
 }
 
 /* The code of a jump entry, whose offset is in SCRATCH_1, if the block has none. */
@@ -172,6 +209,8 @@ void common_emit(struct jit *jit, struct soft_cpu *cpu)
 	emit_leave(&code, spill);
 	jit->common.slow = run + code.used;
 	emit_slow(&code, spill);
+	jit->common.fill = run + code.used;
+	emit_common_fill(&code);
 	jit->common.no_body = run + code.used;
 	emit_no_body(&code, leave);
 	jit->common.vector_load = run + code.used;

@@ -145,8 +145,13 @@ struct place emit_check(struct translator *t, const struct insn *insn, enum acce
 	unsigned a = free == NO_REG ? SCRATCH_0 : free, b = other_scratch(a);
 	size_t tag = write ? offsetof(struct tlb_entry, write) : offsetof(struct tlb_entry, read);
 	struct code *c = &t->code;
-	struct place p = place_of(t, insn, kind, a);
+	struct place p;
 
+	stub->access = kind;
+	stub->size = (uint8_t)size;
+	stub->write = write;
+	stub->retry = c->used;
+	p = place_of(t, insn, kind, a);
 	emit_rm(c, LEA, b, p);
 	emit_shift(c, true, b, PAGE_SHIFT - TLB_BYTE_SHIFT);
 	emit_mask32(c, b, (TLB_ENTRIES - 1) << TLB_BYTE_SHIFT);
@@ -155,7 +160,7 @@ struct place emit_check(struct translator *t, const struct insn *insn, enum acce
 	emit_alu_i(c, ALU_AND, a, ~(int32_t)PAGE_MASK);
 	emit_rm(c, 0x0b | WIDE, a, FIELD(tlb_key));
 	emit_rm(c, 0x3b | WIDE, a, in_tlb(b, tag));
-	stub_from(stub, emit_jump(c, IF_NE));
+	stub->miss = emit_jump(c, IF_NE);
 	emit_rm(c, MOV_LOAD, b, in_tlb(b, offsetof(struct tlb_entry, host)));
 	p = place_of(t, insn, kind, a);
 	if (p.index != NO_REG) {
@@ -171,4 +176,9 @@ struct place emit_check(struct translator *t, const struct insn *insn, enum acce
 		return at(b, 0);
 	}
 	return p;
+}
+
+void emit_missed(struct translator *t, const struct stub *stub, unsigned to)
+{
+	emit_rm(&t->code, LEA, to, place_of(t, stub->insn, stub->access, to));
 }

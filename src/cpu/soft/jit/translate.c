@@ -294,15 +294,39 @@ static void emit_slow_call(struct translator *t, const struct stub *stub)
 	code_bytes(&t->code, &call, sizeof(call));
 }
 
+/* The TLB is filled, and the access tried again; if that cannot be, what follows is done. */
+static void emit_fill(struct translator *t, const struct stub *stub)
+{
+	struct fill_call call = { .size = stub->size, .write = stub->write };
+	unsigned data;
+
+	if (!stub->miss)
+		return;
+	jump_fill(&t->code, stub->miss, t->code.used);
+	emit_missed(t, stub, SCRATCH_0);
+	data = emit_lea_code(&t->code, SCRATCH_1);
+	emit_jump_out(&t->code, t->base, t->jit->common.fill);
+	jump_fill(&t->code, data, t->code.used);
+	call.retry = (int32_t)(stub->retry - t->code.used);
+	code_bytes(&t->code, &call, sizeof(call));
+}
+
 static void emit_slow_stub(struct translator *t, const struct stub *stub)
 {
+	unsigned over = 0;
+
 	if (stub->mark) {
 		uint32_t mark = JIT_MARK | (t->code.used - stub->mark) << 16;
 
 		memcpy(t->code.bytes + stub->mark - sizeof(mark), &mark, sizeof(mark));
 		if (stub->save_flags)
 			emit_flags_save(&t->code, SCRATCH_0);
+		if (stub->miss)
+			over = emit_jump(&t->code, ALWAYS);
 	}
+	emit_fill(t, stub);
+	if (over)
+		jump_fill(&t->code, over, t->code.used);
 	for (unsigned i = 0; i < stub->count; i++)
 		jump_fill(&t->code, stub->from[i], t->code.used);
 	emit_slow_call(t, stub);
@@ -318,10 +342,14 @@ static void emit_slow_stub(struct translator *t, const struct stub *stub)
 
 static void emit_leave_stub(struct translator *t, const struct stub *stub)
 {
-	unsigned data = emit_lea_code(&t->code, SCRATCH_0);
 	const struct slow_call call = { stub->insn, handler_of(t, stub->insn), t->offset,
 					stub->cause };
+	unsigned data;
 
+	emit_fill(t, stub);
+	for (unsigned i = 0; i < stub->count; i++)
+		jump_fill(&t->code, stub->from[i], t->code.used);
+	data = emit_lea_code(&t->code, SCRATCH_0);
 	emit_load_imm(&t->code, SCRATCH_1, (uintptr_t)jit_leave_insn);
 	emit_jump_out(&t->code, t->base, t->jit->common.leave);
 	jump_fill(&t->code, data, t->code.used);
@@ -362,12 +390,13 @@ static void emit_stub(struct translator *t, struct stub *stub)
 		emit_slow_stub(t, stub);
 		return;
 	}
+	if (stub->kind == STUB_LEAVE) {
+		emit_leave_stub(t, stub);
+		return;
+	}
 	for (unsigned i = 0; i < stub->count; i++)
 		jump_fill(&t->code, stub->from[i], t->code.used);
 	switch (stub->kind) {
-	case STUB_LEAVE:
-		emit_leave_stub(t, stub);
-		break;
 	case STUB_START:
 		t->block->start_stub = t->code.used;
 		emit_leave(t, jit_leave_start, t->block);

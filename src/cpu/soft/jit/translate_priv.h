@@ -43,9 +43,16 @@ struct jit_stats {
 	uint64_t slow[SLOW_CAUSES]; /* calls of handlers in the middle of blocks */
 };
 
+/* Behind the jump to the common code that fills the TLB; the slow way follows it. */
+struct fill_call {
+	int32_t retry; /* from here */
+	uint8_t size;
+	bool write;
+};
+
 /* Common code, in the running mapping. */
 struct jit_common {
-	uint64_t enter, leave, slow, no_body, vector_load, end;
+	uint64_t enter, leave, slow, fill, no_body, vector_load, end;
 };
 
 struct jit {
@@ -102,11 +109,17 @@ struct unit {
 	ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
 };
 
+enum access_kind { ACCESS_OPERAND, ACCESS_PUSH, ACCESS_POP, ACCESS_FRAME };
+
 /* Code that is reached by a jump and stands behind the block's. */
 struct stub {
 	enum { STUB_SLOW, STUB_LEAVE, STUB_START, STUB_LINK, STUB_VECTOR } kind;
 	unsigned from[4]; /* jumps to it */
 	unsigned count;
+	unsigned miss, retry; /* the jump of an access that missed the TLB; where to try again */
+	uint8_t access;       /* enum access_kind; and */
+	uint8_t size;         /* bytes */
+	bool write;
 	unsigned back; /* STUB_SLOW, STUB_VECTOR: where it goes on */
 	unsigned mark; /* STUB_SLOW: behind the mark for traps; 0: none */
 	enum slow_cause cause;
@@ -155,8 +168,6 @@ bool address_is_known(const struct insn *insn);
 /* The memory operand's address without the segment, for LEA: scratch registers are loaded. */
 struct place emit_address(struct translator *t, const struct insn *insn);
 
-enum access_kind { ACCESS_OPERAND, ACCESS_PUSH, ACCESS_POP, ACCESS_FRAME };
-
 /*
  * Checks an access of `size` bytes to the operand of `insn`, below RSP, on top of the stack, or at
  * RBP; misses jump to `stub`. Returns the host's place for it, good until a register in it changes.
@@ -164,6 +175,9 @@ enum access_kind { ACCESS_OPERAND, ACCESS_PUSH, ACCESS_POP, ACCESS_FRAME };
  */
 struct place emit_check(struct translator *t, const struct insn *insn, enum access_kind kind,
 			unsigned size, bool write, unsigned free, struct stub *stub);
+
+/* The linear address of the access that missed, to `to`. Destroys flags. */
+void emit_missed(struct translator *t, const struct stub *stub, unsigned to);
 
 /* leave.c */
 void emit_end(struct translator *t, const struct unit *u);
@@ -180,6 +194,9 @@ bool jit_translate(struct soft_cpu *cpu, struct jit *jit, struct block *block);
 
 /* common.c */
 void common_emit(struct jit *jit, struct soft_cpu *cpu);
+
+/* fill.c */
+bool jit_fill(struct soft_cpu *cpu, uint64_t linear, const struct fill_call *call);
 
 /* glue.c: what translated code calls. `argument` is what the stub names. */
 const struct insn *jit_slow(struct soft_cpu *cpu, const struct insn *call);
