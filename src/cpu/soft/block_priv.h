@@ -17,8 +17,8 @@
 #include "cpu/soft/cpu_priv.h"
 
 #define BLOCK_INSNS      64
-#define BLOCK_CACHE_SIZE (UINT64_C(48) << 20)
-#define BLOCK_HASH       65536
+#define BLOCK_CACHE_SIZE (UINT64_C(160) << 20)
+#define BLOCK_HASH       262144
 
 /* Indices of soft_cpu.link_key. */
 enum link_scope { LINK_LOCAL, LINK_GLOBAL };

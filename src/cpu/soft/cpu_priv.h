@@ -56,7 +56,7 @@ struct jump_entry {
 	const void *code; /* its host code, entered with the byte offset of this entry in T1 */
 };
 
-#define JUMP_ENTRIES     4096
+#define JUMP_ENTRIES     16384
 #define TLB_ENTRIES      1024
 #define CODE_TLB_ENTRIES 512
 #define LINKED_PAGES     65536
