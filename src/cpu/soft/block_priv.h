@@ -43,6 +43,7 @@ struct block {
 	bool dead;
 	/* Of the translator; body NULL: not translated. */
 	uint32_t heat;
+	uint16_t inner;      /* from body, what is behind the look for attention */
 	uint32_t start_stub; /* from body, the code that leaves for the run loop at once */
 	const uint8_t *body;
 	insn_exec *first; /* of the first insn, whose own is the translator's */

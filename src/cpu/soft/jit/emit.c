@@ -48,14 +48,19 @@ void emit_rm(struct code *code, unsigned opcode, unsigned reg, struct place p)
 		code_u32(code, (uint32_t)p.disp);
 }
 
+int32_t gs_displacement(size_t offset)
+{
+	return (int32_t)offset - (int32_t)offsetof(struct soft_cpu, tlb);
+}
+
 struct place in_cpu(size_t offset)
 {
-	return (struct place){ NO_REG, NO_REG, 0, true, (int32_t)offset };
+	return (struct place){ NO_REG, NO_REG, 0, true, gs_displacement(offset) };
 }
 
 struct place in_cpu_at(unsigned reg, size_t offset)
 {
-	return (struct place){ (uint8_t)reg, NO_REG, 0, true, (int32_t)offset };
+	return (struct place){ (uint8_t)reg, NO_REG, 0, true, gs_displacement(offset) };
 }
 
 struct place in_gpr(unsigned guest)

@@ -57,6 +57,12 @@ static inline struct place at(unsigned base, int64_t disp)
 	return (struct place){ (uint8_t)base, NO_REG, 0, false, (int32_t)disp };
 }
 
+/*
+ * GS points to the TLB in struct soft_cpu, whose entries are accessed most often and have the
+ * shortest encodings then.
+ */
+int32_t gs_displacement(size_t offset);
+
 /* The field of struct soft_cpu at `offset` (plus a register), and a guest register there. */
 struct place in_cpu(size_t offset);
 struct place in_cpu_at(unsigned reg, size_t offset);

@@ -73,7 +73,9 @@ void exit_part(struct exit *exit)
 static void exit_join(struct soft_cpu *cpu, struct exit *exit, struct block *target)
 {
 	struct jit *jit = cpu->jit;
-	uint8_t *to = jit->write + (target->body - jit->run);
+	/* Forwards in a page, attention can wait. */
+	bool inner = !exit->key && exit->delta > (int64_t)((uintptr_t)exit->from->host & PAGE_MASK);
+	uint8_t *to = jit->write + (target->body - jit->run) + (inner ? target->inner : 0);
 	int32_t distance = (int32_t)(to - (exit->site + 4));
 
 	if (exit->previous)
@@ -87,8 +89,8 @@ static void exit_join(struct soft_cpu *cpu, struct exit *exit, struct block *tar
 	memcpy(exit->site, &distance, sizeof(distance));
 	if (exit->key) {
 		enum link_scope scope = link_note(cpu, cpu->rip);
-		uint32_t disp = (uint32_t)(offsetof(struct soft_cpu, link_key) +
-					   scope * sizeof(cpu->link_key[0]));
+		int32_t disp = gs_displacement(offsetof(struct soft_cpu, link_key) +
+					       scope * sizeof(cpu->link_key[0]));
 
 		memcpy(exit->key_disp, &disp, sizeof(disp));
 		memcpy(exit->key, &cpu->link_key[scope], sizeof(uint64_t));

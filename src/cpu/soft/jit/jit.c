@@ -119,9 +119,9 @@ void jit_thread_begin(struct soft_cpu *cpu)
 	if (jit->has_thread && pthread_equal(jit->thread, pthread_self()))
 		return;
 	if (getauxval(AT_HWCAP2) & HWCAP2_HAS_FSGSBASE)
-		__asm__ volatile("wrgsbase %0" : : "r"(cpu));
+		__asm__ volatile("wrgsbase %0" : : "r"(cpu->tlb));
 	else
-		check(!syscall(SYS_arch_prctl, ARCH_SET_GS, cpu));
+		check(!syscall(SYS_arch_prctl, ARCH_SET_GS, cpu->tlb));
 	check(!sigaltstack(&stack, NULL));
 	jit->thread = pthread_self();
 	jit->has_thread = true;

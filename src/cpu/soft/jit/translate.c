@@ -524,6 +524,7 @@ static void emit_start(struct translator *t)
 	emit_rm(&t->code, 0x83, ALU_CMP, FIELD(attention));
 	code_byte(&t->code, 0);
 	stub_from(stub, emit_jump(&t->code, IF_NE));
+	t->block->inner = (uint16_t)t->code.used;
 	if (!t->vector_unit)
 		return;
 	stub = stub_new(t, STUB_VECTOR);
