@@ -77,7 +77,21 @@ enum cpu_mode {
 	MODE_STACK32 = 1u << 2,
 	MODE_SINGLE =
 		1u << 3, /* blocks of one instruction: something must be looked at after each */
+	/*
+	 * 32-bit code and stack, with CS, DS, ES and SS from 0 to 4 GiB and of the usual types: no
+	 * access through them can fail but for its page. And whether FS and GS are like that, with
+	 * any base.
+	 */
+	MODE_FLAT = 1u << 4,
+	MODE_FLAT_FS = 1u << 5,
+	MODE_FLAT_GS = 1u << 6,
 };
+
+/* Modes that the translator knows. */
+static inline bool mode_is_translated(uint8_t mode)
+{
+	return mode == MODE_CODE64 || (mode & (MODE_FLAT | MODE_SINGLE)) == MODE_FLAT;
+}
 
 /* Memory accesses by their rights: the low bits of tlb_key. */
 enum tlb_rights {

@@ -73,7 +73,7 @@ void decode_init(struct soft_engine *engine)
 	}
 }
 
-static const ZydisDecoder *decoder_of(const struct soft_cpu *cpu)
+const ZydisDecoder *decoder_of(const struct soft_cpu *cpu)
 {
 	bool stack32 = cpu->mode & MODE_STACK32;
 

@@ -72,6 +72,9 @@ extern const unsigned alu_row_count, unary_row_count, mov_row_count, extend_row_
 /* Fills engine->ops and the decoders. */
 void decode_init(struct soft_engine *engine);
 
+/* That of the present mode. */
+const ZydisDecoder *decoder_of(const struct soft_cpu *cpu);
+
 /* What decoding of one instruction may say. */
 enum decode_result {
 	DECODE_OK,

@@ -250,6 +250,32 @@ static void sleep_halted(struct soft_cpu *cpu)
 	code_enter_guest(cpu);
 }
 
+/* Whether a data segment lets everything through but what its base adds. */
+static bool is_flat(const struct vcpu_segment *s)
+{
+	const uint16_t bits = SEGMENT_P | SEGMENT_S | SEGMENT_CODE | SEGMENT_DOWN;
+
+	return (s->attributes & (bits | SEGMENT_WRITABLE)) ==
+		       (SEGMENT_P | SEGMENT_S | SEGMENT_WRITABLE) &&
+	       s->limit == UINT32_MAX;
+}
+
+static uint8_t flat_mode(const struct soft_cpu *cpu)
+{
+	static const uint8_t data[] = { SEG_DS, SEG_ES, SEG_SS };
+	const uint16_t readable = SEGMENT_P | SEGMENT_CODE | SEGMENT_READABLE;
+	const struct vcpu_segment *cs = &cpu->segments[SEG_CS];
+
+	if (!cpu_protected(cpu) || cs->base || cs->limit != UINT32_MAX ||
+	    (cs->attributes & readable) != readable)
+		return 0;
+	for (unsigned i = 0; i < ARRAY_SIZE(data); i++)
+		if (cpu->segments[data[i]].base || !is_flat(&cpu->segments[data[i]]))
+			return 0;
+	return MODE_FLAT | (is_flat(&cpu->segments[SEG_FS]) ? MODE_FLAT_FS : 0) |
+	       (is_flat(&cpu->segments[SEG_GS]) ? MODE_FLAT_GS : 0);
+}
+
 static uint8_t mode_now(const struct soft_cpu *cpu)
 {
 	const struct vcpu_segment *cs = &cpu->segments[SEG_CS];
@@ -261,6 +287,8 @@ static uint8_t mode_now(const struct soft_cpu *cpu)
 		mode |= MODE_CODE32;
 	if (cpu->segments[SEG_SS].attributes & SEGMENT_DB && !(mode & MODE_CODE64))
 		mode |= MODE_STACK32;
+	if ((mode & (MODE_CODE32 | MODE_STACK32)) == (MODE_CODE32 | MODE_STACK32))
+		mode |= flat_mode(cpu);
 	if (unlikely(cpu->shadow || debug_is_active(cpu)))
 		mode |= MODE_SINGLE;
 	return mode;
@@ -282,8 +310,12 @@ static void update_mode(struct soft_cpu *cpu)
 
 static void update_code_base(struct soft_cpu *cpu)
 {
-	uint64_t base = cpu_code64(cpu) ? 0 : cpu->segments[SEG_CS].base;
+	uint64_t base = 0;
 
+	if (!cpu_code64(cpu)) {
+		base = cpu->segments[SEG_CS].base;
+		cpu->rip = (uint32_t)cpu->rip;
+	}
 	if (unlikely(base != cpu->code_base)) {
 		cpu->code_base = base;
 		mmu_code_moved(cpu);

@@ -183,16 +183,29 @@ HANDLER(mov_from_segment_m)
 	return NEXT(cpu, insn);
 }
 
+/* In 32-bit code the mode depends on the segments, see MODE_FLAT; and SS has its width. */
+void segment_ends_block(const struct decoding *d, struct insn *insn, unsigned seg)
+{
+	if (seg == SEG_SS || d->cpu->mode & MODE_CODE32)
+		insn->flags |= INSN_LAST;
+}
+
+const struct insn *segment_loaded(struct soft_cpu *cpu, const struct insn *insn)
+{
+	return insn->flags & INSN_LAST ? leave_to_loop(cpu, insn, rip_next(cpu, insn))
+				       : NEXT(cpu, insn);
+}
+
 HANDLER(mov_to_segment_r)
 {
 	segment_load(cpu, insn, insn->dst, *reg16(cpu, insn->src));
-	return NEXT(cpu, insn);
+	return segment_loaded(cpu, insn);
 }
 
 HANDLER(mov_to_segment_m)
 {
 	segment_load(cpu, insn, insn->dst, LOAD_EA(16));
-	return NEXT(cpu, insn);
+	return segment_loaded(cpu, insn);
 }
 
 /* Interrupts wait until after the instruction that loads the stack pointer. */
@@ -222,12 +235,11 @@ int segment_choose_mov(const struct decoding *d, struct insn *insn, bool load)
 	}
 	if (insn->dst == SEG_CS || insn->dst > SEG_GS)
 		return -ENOENT;
-	if (insn->dst == SEG_SS) {
+	segment_ends_block(d, insn, insn->dst);
+	if (insn->dst == SEG_SS)
 		insn->exec = memory ? mov_to_ss_m : mov_to_ss_r;
-		insn->flags |= INSN_LAST;
-	} else {
+	else
 		insn->exec = memory ? mov_to_segment_m : mov_to_segment_r;
-	}
 	return 0;
 }
 
@@ -241,7 +253,7 @@ int segment_choose_mov(const struct decoding *d, struct insn *insn, bool load)
                                                                                                    \
 		segment_load(cpu, insn, insn->src, selector);                                      \
 		set_reg##bits(cpu, insn->dst, offset);                                             \
-		return NEXT(cpu, insn);                                                            \
+		return segment_loaded(cpu, insn);                                                  \
 	}
 
 FOR_WIDE_WIDTHS(LOAD_POINTER, load_pointer)
@@ -266,6 +278,7 @@ static int choose_pointer(const struct decoding *d, struct insn *insn)
 	default:
 		insn->src = SEG_GS;
 	}
+	segment_ends_block(d, insn, insn->src);
 	insn->exec = exec[width_index(d->operands[0].size)];
 	return insn->exec ? 0 : -ENOENT;
 }
@@ -316,33 +329,41 @@ static void set_zf(struct soft_cpu *cpu, bool value)
 	cpu->status = (uint16_t)((cpu->status & ~STATUS_ZF) | (value ? STATUS_ZF : 0));
 }
 
-static void arpl(struct soft_cpu *cpu, guest16 *value, uint16_t with)
+/* Whether the value changes. */
+static bool arpl(uint16_t *value, uint16_t with)
 {
 	bool raise = (*value & SELECTOR_RPL) < (with & SELECTOR_RPL);
 
 	if (raise)
 		*value = (uint16_t)((*value & ~SELECTOR_RPL) | (with & SELECTOR_RPL));
-	set_zf(cpu, raise);
+	return raise;
 }
 
 HANDLER(arpl_rr)
 {
+	uint16_t value;
+
 	if (!has_descriptors(cpu))
 		raise_ud(cpu, insn);
-	arpl(cpu, reg16(cpu, insn->dst), *reg16(cpu, insn->src));
-	return NEXT(cpu, insn);
+	value = *reg16(cpu, insn->dst);
+	set_zf(cpu, arpl(&value, *reg16(cpu, insn->src)));
+	set_reg16(cpu, insn->dst, value);
+	return insn + 1;
 }
 
 HANDLER(arpl_mr)
 {
-	guest16 *p;
+	uint16_t value;
+	bool raised;
 
 	if (!has_descriptors(cpu))
 		raise_ud(cpu, insn);
-	p = rmw_begin(cpu, insn, ea_linear(cpu, insn, 2, true), 2, false);
-	arpl(cpu, p, *reg16(cpu, insn->src));
-	rmw_end(cpu, insn, p);
-	return NEXT(cpu, insn);
+	value = LOAD_EA(16);
+	raised = arpl(&value, *reg16(cpu, insn->src));
+	if (raised)
+		STORE_EA(16, value);
+	set_zf(cpu, raised);
+	return insn + 1;
 }
 
 /* What LAR, LSL, VERR and VERW may look at: false clears ZF. */

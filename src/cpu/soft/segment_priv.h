@@ -56,6 +56,13 @@ void cpl_set(struct soft_cpu *cpu, unsigned cpl);
 /* What of EFLAGS an instruction may change is written, the rest stays. */
 void flags_write(struct soft_cpu *cpu, uint64_t value, uint64_t mask);
 
+/*
+ * For instructions that load a segment register: whether they end their block, and what the handler
+ * returns.
+ */
+void segment_ends_block(const struct decoding *d, struct insn *insn, unsigned seg);
+const struct insn *segment_loaded(struct soft_cpu *cpu, const struct insn *insn);
+
 /* Picks the handlers of MOV to and from segment registers, and of far JMP, CALL, RET. */
 int segment_choose_mov(const struct decoding *d, struct insn *insn, bool load);
 int far_choose(const struct decoding *d, struct insn *insn);

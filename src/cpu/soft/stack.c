@@ -116,11 +116,9 @@ HANDLER(pop_segment)
 
 	segment_load(cpu, insn, insn->dst, selector);
 	stack_move(cpu, (int64_t)insn->imm);
-	if (insn->dst == SEG_SS) {
+	if (insn->dst == SEG_SS)
 		cpu->shadow = true;
-		return leave_to_loop(cpu, insn, rip_next(cpu, insn));
-	}
-	return NEXT(cpu, insn);
+	return segment_loaded(cpu, insn);
 }
 
 static int choose_push(const struct decoding *d, struct insn *insn)
@@ -132,8 +130,8 @@ static int choose_push(const struct decoding *d, struct insn *insn)
 	if (segment) {
 		insn->exec = pop ? pop_segment : push_segment;
 		insn->imm = d->z->operand_width / 8;
-		if (pop && insn->dst == SEG_SS)
-			insn->flags |= INSN_LAST;
+		if (pop)
+			segment_ends_block(d, insn, insn->dst);
 	}
 	return 0;
 }
@@ -166,7 +164,7 @@ static void pop_all(struct soft_cpu *cpu, const struct insn *insn, unsigned size
 {
 	uint64_t values[8];
 
-	for (unsigned i = 0; i < 8; i++)
+	for (unsigned i = 8; i-- > 0;)
 		values[i] = stack_load(cpu, insn, size * (7 - i), size);
 	for (unsigned i = 0; i < 8; i++) {
 		if (all_order[i] == GPR_RSP)

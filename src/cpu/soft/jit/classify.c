@@ -13,10 +13,22 @@
 #include "cpu/soft/native_exec_priv.h"
 #include "cpu/soft/native_thunk_priv.h"
 
+static bool is_code64(const ZydisDecodedInstruction *z)
+{
+	return z->machine_mode == ZYDIS_MACHINE_MODE_LONG_64;
+}
+
+/* The width of addresses, and of what the stack holds. */
+static unsigned word_bits(const ZydisDecodedInstruction *z)
+{
+	return is_code64(z) ? 64 : 32;
+}
+
 static enum kind integer_kind(const ZydisDecodedInstruction *z)
 {
 	switch (z->mnemonic) {
 	case ZYDIS_MNEMONIC_NOP:
+	case ZYDIS_MNEMONIC_ENDBR32:
 	case ZYDIS_MNEMONIC_ENDBR64:
 	case ZYDIS_MNEMONIC_PREFETCHT0:
 	case ZYDIS_MNEMONIC_PREFETCHT1:
@@ -77,13 +89,13 @@ static enum kind integer_kind(const ZydisDecodedInstruction *z)
 	case ZYDIS_MNEMONIC_BSWAP:
 		return z->operand_width >= 32 ? KIND_COPY : KIND_CALL;
 	case ZYDIS_MNEMONIC_LEA:
-		return z->address_width == 64 ? KIND_LEA : KIND_CALL;
+		return z->address_width == word_bits(z) ? KIND_LEA : KIND_CALL;
 	case ZYDIS_MNEMONIC_PUSH:
-		return z->operand_width == 64 ? KIND_PUSH : KIND_CALL;
+		return z->operand_width == word_bits(z) ? KIND_PUSH : KIND_CALL;
 	case ZYDIS_MNEMONIC_POP:
-		return z->operand_width == 64 ? KIND_POP : KIND_CALL;
+		return z->operand_width == word_bits(z) ? KIND_POP : KIND_CALL;
 	case ZYDIS_MNEMONIC_LEAVE:
-		return z->operand_width == 64 ? KIND_LEAVE_FRAME : KIND_CALL;
+		return z->operand_width == word_bits(z) ? KIND_LEAVE_FRAME : KIND_CALL;
 	default:
 		break;
 	}
@@ -96,7 +108,7 @@ static enum kind end_kind(const ZydisDecodedInstruction *z, const ZydisDecodedOp
 {
 	bool direct = o[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE;
 
-	if (z->operand_width != 64 || z->meta.branch_type == ZYDIS_BRANCH_TYPE_FAR)
+	if (z->operand_width != word_bits(z) || z->meta.branch_type == ZYDIS_BRANCH_TYPE_FAR)
 		return KIND_END;
 	switch (z->mnemonic) {
 	case ZYDIS_MNEMONIC_JMP:
@@ -121,6 +133,8 @@ static void note_scratch(struct unit *u, const ZydisDecodedOperand *o, unsigned 
 	uint8_t bit = number == SCRATCH_0 ? 1 : 2;
 	bool partial = o->size < 32 || o->actions & ZYDIS_OPERAND_ACTION_CONDWRITE;
 
+	/* Zero leaves their destination alone. */
+	partial |= u->z.mnemonic == ZYDIS_MNEMONIC_BSF || u->z.mnemonic == ZYDIS_MNEMONIC_BSR;
 	if (o->actions & ZYDIS_OPERAND_ACTION_MASK_READ || partial)
 		u->scratch_read |= bit;
 	if (o->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE)
@@ -178,6 +192,23 @@ static bool names_high(const struct unit *u)
 	return false;
 }
 
+/* MOV between the accumulator and an address that stands in the instruction. */
+static bool is_moffs(const struct unit *u)
+{
+	return u->z.mnemonic == ZYDIS_MNEMONIC_MOV && u->z.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT &&
+	       (u->z.opcode & 0xfc) == 0xa0;
+}
+
+/* Whether the address is that of the decoded insn's memory operand. */
+static bool is_plain(const struct unit *u, const ZydisDecodedOperand *o)
+{
+	if (o->mem.type != ZYDIS_MEMOP_TYPE_MEM || o->size > 512)
+		return false;
+	if (is_moffs(u))
+		return o->mem.disp.value == u->insn->disp;
+	return o->encoding == ZYDIS_OPERAND_ENCODING_MODRM_RM;
+}
+
 /* Operands that the emitter can copy or replace; fills in the memory operand. */
 static bool fits(struct unit *u)
 {
@@ -189,8 +220,7 @@ static bool fits(struct unit *u)
 				continue;
 			if (o->encoding == ZYDIS_OPERAND_ENCODING_NONE)
 				continue; /* of PUSH, POP and their kin */
-			if (o->encoding != ZYDIS_OPERAND_ENCODING_MODRM_RM ||
-			    o->mem.type != ZYDIS_MEMOP_TYPE_MEM || o->size > 512)
+			if (!is_plain(u, o))
 				return false;
 			u->memory = true;
 			u->write = o->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE;
@@ -291,6 +321,8 @@ static bool native_copies(const struct soft_cpu *cpu, struct unit *u)
 		return false;
 	if (u->z.mnemonic == ZYDIS_MNEMONIC_VZEROUPPER ||
 	    u->z.mnemonic == ZYDIS_MNEMONIC_VZEROALL) {
+		if (!is_code64(&u->z)) /* there they know eight registers */
+			return false;
 		u->native_unit = (uint8_t)unit;
 		return !operation_init(&u->operation, &u->z, u->operands);
 	}
@@ -301,6 +333,25 @@ static bool native_copies(const struct soft_cpu *cpu, struct unit *u)
 	u->operation = form.operation;
 	u->traps = form.mxcsr;
 	return true;
+}
+
+/* Encodings that 64-bit code does not have, or not for the same. */
+static void modernise(struct operation *o, const struct unit *u)
+{
+	if (o->map != MAP_ONE_BYTE)
+		return;
+	if (is_moffs(u)) {
+		o->opcode = 0x88 | (~o->opcode & 2) | (o->opcode & 1);
+		o->has_modrm = true;
+		o->reg = 0;
+	} else if (!is_code64(&u->z) && (o->opcode & 0xf0) == 0x40) { /* INC, DEC */
+		o->reg = o->opcode >> 3 & 1;
+		o->opcode = 0xff;
+		o->opcode_register = false;
+		o->has_modrm = true;
+	} else if (o->opcode == 0x82) {
+		o->opcode = 0x80;
+	}
 }
 
 /* The operation to copy, for instructions of the integer tables. */
@@ -321,6 +372,7 @@ static bool integer_copies(struct unit *u)
 		o->rm = (uint8_t)guest_number(u->operands[i].reg.value) & 15;
 		o->opcode &= 0xf8;
 	}
+	modernise(o, u);
 	u->traps = z->mnemonic == ZYDIS_MNEMONIC_DIV || z->mnemonic == ZYDIS_MNEMONIC_IDIV;
 	return true;
 }
@@ -330,7 +382,7 @@ static bool copies(const struct soft_cpu *cpu, struct unit *u)
 	if (u->kind == KIND_COPY ? !integer_copies(u) : !native_copies(cpu, u))
 		return false;
 	u->kind = KIND_COPY;
-	if (!fits(u) || (u->memory && !address_is_known(u->insn)) || is_bit_string(u))
+	if (!fits(u) || (u->memory && !address_is_known(cpu, u)) || is_bit_string(u))
 		return false;
 	u->traps |= u->native_unit && u->memory && native_alignment(&u->z, u->size);
 	return true;
@@ -360,10 +412,10 @@ void unit_classify(const struct soft_cpu *cpu, struct unit *u)
 		       is_gpr(ZydisRegisterGetClass(u->operands[0].reg.value)));
 		break;
 	case KIND_LEA:
-		fit = fits(u) && address_is_known(u->insn) && integer_copies(u);
+		fit = fits(u) && address_is_known(cpu, u) && integer_copies(u);
 		break;
 	default:
-		fit = fits(u) && (!u->memory || address_is_known(u->insn));
+		fit = fits(u) && (!u->memory || address_is_known(cpu, u));
 	}
 	if (!fit) {
 		u->kind = otherwise;
@@ -380,7 +432,7 @@ void unit_classify(const struct soft_cpu *cpu, struct unit *u)
 bool flags_are_dead(const struct soft_cpu *cpu, const uint8_t *bytes, unsigned count,
 		    unsigned *ret_bytes)
 {
-	const ZydisDecoder *decoder = &cpu->engine->decoders[DECODER_64];
+	const ZydisDecoder *decoder = decoder_of(cpu);
 	unsigned pending = FLAGS_ALL, offset = 0;
 
 	for (unsigned i = 0; i < 12 && pending; i++) {

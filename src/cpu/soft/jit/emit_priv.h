@@ -16,6 +16,7 @@
 #define HOST_RCX  1
 #define HOST_RDX  2
 #define HOST_RSP  4
+#define HOST_RBP  5
 #define HOST_RSI  6
 #define HOST_RDI  7
 #define SCRATCH_0 10

@@ -111,6 +111,8 @@ const struct insn *jit_leave_link(struct soft_cpu *cpu, const struct insn *argum
 	const struct insn *target = link->target;
 
 	cpu->rip = cpu->code_page + (uint64_t)exit->delta;
+	if (!cpu_code64(cpu))
+		cpu->rip = (uint32_t)cpu->rip;
 	if (attention_needed(cpu))
 		return NULL;
 	if (!target || link->rip != cpu->rip || !is_alive(target) ||

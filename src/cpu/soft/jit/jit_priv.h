@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The translator: blocks of 64-bit code that are entered often become host code.
+ * The translator: blocks of 64-bit code, and of 32-bit code with flat segments, that are entered
+ * often become host code.
  *
  * A block of the interpreter's cache stays what it is: the decoded instructions are the metadata of
  * the translated code and its fallback. The first instruction's `exec` counts entries, then

@@ -31,7 +31,7 @@ static void emit_other_page(struct translator *t, int32_t distance, struct stub 
 	emit_rm(c, 0x3b | WIDE, SCRATCH_0, FIELD(link_key));
 	stub->key_disp = c->used - 4;
 	stub_from(stub, emit_jump(c, IF_NE));
-	emit_rm(c, 0x81 | WIDE, ALU_ADD, FIELD(code_page));
+	emit_rm(c, word(t, 0x81), ALU_ADD, FIELD(code_page));
 	code_u32(c, (uint32_t)distance);
 	stub->site = emit_jump(c, ALWAYS);
 	stub_from(stub, stub->site);
@@ -46,9 +46,12 @@ static void emit_link(struct translator *t, const struct insn *insn, unsigned wh
 {
 	struct stub *stub = stub_new(t, STUB_LINK);
 	struct exit *exit = exit_new(t);
-	int64_t distance = delta & ~(int64_t)PAGE_MASK;
 	bool save = t->flags == FLAGS_HOST && t->live_out[which];
+	int64_t distance;
 
+	if (t->code32)
+		delta = (int32_t)delta;
+	distance = delta & ~(int64_t)PAGE_MASK;
 	exit->link = (struct link *)(uintptr_t)insn->aux + which;
 	exit->delta = delta;
 	stub->exit = exit;
@@ -112,12 +115,12 @@ static void emit_go(struct translator *t)
 static void emit_push_return(struct translator *t, const struct insn *insn, struct stub *stub)
 {
 	struct code *c = &t->code;
-	struct place top = emit_check(t, insn, ACCESS_PUSH, 8, true, NO_REG, stub);
+	struct place top = emit_check(t, insn, ACCESS_PUSH, word_size(t), true, SCRATCH_0, stub);
 
 	emit_rm(c, MOV_LOAD, SCRATCH_0, FIELD(code_page));
 	emit_rm(c, LEA, SCRATCH_0, at(SCRATCH_0, (int64_t)t->offset + insn->offset + insn->length));
-	emit_rm(c, MOV_STORE, SCRATCH_0, top);
-	emit_rm(c, LEA, HOST_RSP, at(HOST_RSP, -8));
+	emit_rm(c, word(t, 0x89), SCRATCH_0, top);
+	emit_rm(c, word(t, 0x8d), HOST_RSP, at(HOST_RSP, -(int64_t)word_size(t)));
 }
 
 static void emit_target(struct translator *t, const struct unit *u, struct stub *stub)
@@ -125,12 +128,12 @@ static void emit_target(struct translator *t, const struct unit *u, struct stub 
 	unsigned guest = gpr_number(u->insn->dst);
 
 	if (u->memory)
-		emit_rm(&t->code, MOV_LOAD, SCRATCH_0,
-			emit_check(t, u->insn, ACCESS_OPERAND, 8, false, NO_REG, stub));
+		emit_rm(&t->code, word(t, 0x8b), SCRATCH_0,
+			emit_check(t, u->insn, ACCESS_OPERAND, word_size(t), false, NO_REG, stub));
 	else if (in_memory(guest))
 		emit_rm(&t->code, MOV_LOAD, SCRATCH_0, in_gpr(guest));
 	else
-		emit_rr(&t->code, MOV_LOAD, SCRATCH_0, guest);
+		emit_rr(&t->code, word(t, 0x8b), SCRATCH_0, guest);
 }
 
 static void emit_jcc(struct translator *t, const struct unit *u)
@@ -148,10 +151,11 @@ static void emit_ret(struct translator *t, const struct unit *u)
 {
 	struct stub *stub = leave_stub(t, u);
 
-	emit_rm(&t->code, MOV_LOAD, SCRATCH_0,
-		emit_check(t, u->insn, ACCESS_POP, 8, false, NO_REG, stub));
+	emit_rm(&t->code, word(t, 0x8b), SCRATCH_0,
+		emit_check(t, u->insn, ACCESS_POP, word_size(t), false, NO_REG, stub));
 	emit_lookup(t, stub);
-	emit_rm(&t->code, LEA, HOST_RSP, at(HOST_RSP, 8 + (int64_t)(u->insn->imm & 0xffff)));
+	emit_rm(&t->code, word(t, 0x8d), HOST_RSP,
+		at(HOST_RSP, word_size(t) + (int64_t)(u->insn->imm & 0xffff)));
 	emit_go(t);
 }
 

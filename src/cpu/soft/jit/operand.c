@@ -26,10 +26,28 @@ unsigned gpr_number(uint8_t name)
 	return (unsigned)(name - REG_OFFSET(0)) / 8;
 }
 
-bool address_is_known(const struct insn *insn)
+/* Whether what the mode says of the segments holds for this access. */
+static bool segment_is_flat(const struct soft_cpu *cpu, const struct unit *u)
+{
+	switch (u->insn->seg) {
+	case SEG_CS:
+		return !u->write;
+	case SEG_FS:
+		return cpu->mode & MODE_FLAT_FS;
+	case SEG_GS:
+		return cpu->mode & MODE_FLAT_GS;
+	default:
+		return true;
+	}
+}
+
+bool address_is_known(const struct soft_cpu *cpu, const struct unit *u)
 {
 	const int32_t room = (int32_t)PAGE_SIZE;
+	const struct insn *insn = u->insn;
 
+	if (insn->ea == EA_32)
+		return segment_is_flat(cpu, u);
 	if (insn->ea != EA_FLAT && insn->ea != EA_BASED)
 		return false;
 	if (insn->base == REG_OFFSET_RIP && insn->index != REG_OFFSET_ZERO)
@@ -78,6 +96,27 @@ static struct place offset_place(struct translator *t, const struct insn *insn, 
 	return p;
 }
 
+/* A place cut to 32 bits in `a`. */
+static struct place cut_place(struct translator *t, struct place p, unsigned a)
+{
+	emit_rm(&t->code, LEA & ~WIDE, a, p);
+	return at(a, 0);
+}
+
+static struct place linear32_place(struct translator *t, const struct insn *insn, unsigned a,
+				   struct place base)
+{
+	struct place p = { .base = register_of(insn->base),
+			   .index = register_of(insn->index),
+			   .scale = insn->scale,
+			   .disp = insn->disp };
+
+	p = cut_place(t, p, a);
+	if (insn->seg >= SEG_FS)
+		emit_rm(&t->code, 0x03, a, base);
+	return p;
+}
+
 /* The same with the segment's base. */
 static struct place linear_place(struct translator *t, const struct insn *insn, unsigned a)
 {
@@ -87,6 +126,8 @@ static struct place linear_place(struct translator *t, const struct insn *insn, 
 				   offsetof(struct vcpu_segment, base));
 	struct place p;
 
+	if (insn->ea == EA_32)
+		return linear32_place(t, insn, a, base);
 	if (insn->ea != EA_BASED)
 		return offset_place(t, insn, a);
 	if (insn->base == REG_OFFSET_ZERO && insn->index == REG_OFFSET_ZERO) {
@@ -122,16 +163,22 @@ struct place emit_address(struct translator *t, const struct insn *insn)
 static struct place place_of(struct translator *t, const struct insn *insn, enum access_kind kind,
 			     unsigned a)
 {
+	struct place p;
+
 	switch (kind) {
 	case ACCESS_PUSH:
-		return at(HOST_RSP, -8);
+		p = at(HOST_RSP, -(int64_t)word_size(t));
+		break;
 	case ACCESS_POP:
-		return at(HOST_RSP, 0);
+		p = at(HOST_RSP, 0);
+		break;
 	case ACCESS_FRAME:
-		return at(5, 0);
+		p = at(HOST_RBP, 0);
+		break;
 	default:
 		return linear_place(t, insn, a);
 	}
+	return t->code32 ? cut_place(t, p, a) : p;
 }
 
 static struct place in_tlb(unsigned slot, size_t field)

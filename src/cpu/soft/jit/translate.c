@@ -175,9 +175,9 @@ static void emit_push(struct translator *t, const struct unit *u)
 	struct place top;
 
 	flags_out_of_host(t, u->live);
-	top = emit_check(t, u->insn, ACCESS_PUSH, 8, true, NO_REG, stub);
+	top = emit_check(t, u->insn, ACCESS_PUSH, word_size(t), true, NO_REG, stub);
 	if (u->operands[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
-		emit_rm(&t->code, 0xc7 | WIDE, 0, top);
+		emit_rm(&t->code, word(t, 0xc7), 0, top);
 		code_u32(&t->code, (uint32_t)u->insn->imm);
 	} else {
 		unsigned reg = stack_register(u);
@@ -186,9 +186,9 @@ static void emit_push(struct translator *t, const struct unit *u)
 			emit_rm(&t->code, MOV_LOAD, SCRATCH_0, in_gpr(reg));
 			reg = SCRATCH_0;
 		}
-		emit_rm(&t->code, MOV_STORE, reg, top);
+		emit_rm(&t->code, word(t, 0x89), reg, top);
 	}
-	emit_rm(&t->code, LEA, HOST_RSP, at(HOST_RSP, -8));
+	emit_rm(&t->code, word(t, 0x8d), HOST_RSP, at(HOST_RSP, -(int64_t)word_size(t)));
 	slow_back(t, stub);
 }
 
@@ -199,10 +199,10 @@ static void emit_pop(struct translator *t, const struct unit *u)
 	struct place top;
 
 	flags_out_of_host(t, u->live);
-	top = emit_check(t, u->insn, ACCESS_POP, 8, false, NO_REG, stub);
-	emit_rm(&t->code, MOV_LOAD, in_memory(reg) ? SCRATCH_0 : reg, top);
+	top = emit_check(t, u->insn, ACCESS_POP, word_size(t), false, NO_REG, stub);
+	emit_rm(&t->code, word(t, 0x8b), in_memory(reg) ? SCRATCH_0 : reg, top);
 	if (reg != HOST_RSP)
-		emit_rm(&t->code, LEA, HOST_RSP, at(HOST_RSP, 8));
+		emit_rm(&t->code, word(t, 0x8d), HOST_RSP, at(HOST_RSP, word_size(t)));
 	if (in_memory(reg))
 		emit_rm(&t->code, MOV_STORE, SCRATCH_0, in_gpr(reg));
 	slow_back(t, stub);
@@ -210,15 +210,14 @@ static void emit_pop(struct translator *t, const struct unit *u)
 
 static void emit_leave_frame(struct translator *t, const struct unit *u)
 {
-	const unsigned rbp = 5;
 	struct stub *stub = slow_stub(t, u);
 	struct place top;
 
 	flags_out_of_host(t, u->live);
-	top = emit_check(t, u->insn, ACCESS_FRAME, 8, false, NO_REG, stub);
-	emit_rm(&t->code, MOV_LOAD, SCRATCH_0, top);
-	emit_rm(&t->code, LEA, HOST_RSP, at(rbp, 8));
-	emit_rr(&t->code, MOV_LOAD, rbp, SCRATCH_0);
+	top = emit_check(t, u->insn, ACCESS_FRAME, word_size(t), false, NO_REG, stub);
+	emit_rm(&t->code, word(t, 0x8b), SCRATCH_0, top);
+	emit_rm(&t->code, word(t, 0x8d), HOST_RSP, at(HOST_RBP, word_size(t)));
+	emit_rr(&t->code, MOV_LOAD, HOST_RBP, SCRATCH_0);
 	slow_back(t, stub);
 }
 
@@ -412,7 +411,7 @@ static void emit_stub(struct translator *t, struct stub *stub)
 /* Decodes what the block was decoded from; false: it is not the same any more. */
 static bool read_units(struct translator *t)
 {
-	const ZydisDecoder *decoder = &t->cpu->engine->decoders[DECODER_64];
+	const ZydisDecoder *decoder = decoder_of(t->cpu);
 	struct block *b = t->block;
 
 	for (unsigned i = 0; i < b->count; i++) {
@@ -569,6 +568,7 @@ bool jit_translate(struct soft_cpu *cpu, struct jit *jit, struct block *block)
 	t->base = (uintptr_t)jit->run + jit->used;
 	t->flags = FLAGS_STATE;
 	t->offset = (unsigned)((uintptr_t)block->host & PAGE_MASK);
+	t->code32 = !(block->mode & MODE_CODE64);
 	t->scope = link_note(cpu, cpu->rip);
 	t->vector_unit = 0;
 	t->stub_count = 0;

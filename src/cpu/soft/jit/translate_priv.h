@@ -142,6 +142,7 @@ struct translator {
 	enum flags_place flags;
 	uint16_t live_out[2]; /* by link */
 	unsigned offset;      /* of the block in its page */
+	bool code32;          /* 32-bit code with flat segments; else 64-bit code */
 	enum link_scope scope;
 	uint8_t vector_unit; /* the bit that must be in soft_cpu.vector_live; 0: none */
 	unsigned stub_count;
@@ -150,6 +151,18 @@ struct translator {
 };
 
 #define FLAGS_ALL UINT16_C(0x8d5)
+
+/* What PUSH, CALL and their kin move, bytes. */
+static inline unsigned word_size(const struct translator *t)
+{
+	return t->code32 ? 4 : 8;
+}
+
+/* An opcode for a word: one of 32 bits clears the upper half of its register. */
+static inline unsigned word(const struct translator *t, unsigned opcode)
+{
+	return t->code32 ? opcode : opcode | WIDE;
+}
 
 /* classify.c: fills in kind, flags and memory operand from z and operands. */
 void unit_classify(const struct soft_cpu *cpu, struct unit *u);
@@ -163,7 +176,7 @@ bool flags_are_dead(const struct soft_cpu *cpu, const uint8_t *bytes, unsigned c
 
 /* The number of a guest register that insns name by its offset. */
 unsigned gpr_number(uint8_t name);
-bool address_is_known(const struct insn *insn);
+bool address_is_known(const struct soft_cpu *cpu, const struct unit *u);
 
 /* The memory operand's address without the segment, for LEA: scratch registers are loaded. */
 struct place emit_address(struct translator *t, const struct insn *insn);
