@@ -283,16 +283,37 @@ int operation_init(struct operation *o, const ZydisDecodedInstruction *z,
 	return 0;
 }
 
+/* W is the width of a general register, or of the memory in its place. */
+static bool has_general_width(ZydisMnemonic mnemonic)
+{
+	switch (mnemonic) {
+	case ZYDIS_MNEMONIC_VMOVD:
+	case ZYDIS_MNEMONIC_VPEXTRD:
+	case ZYDIS_MNEMONIC_VPINSRD:
+	case ZYDIS_MNEMONIC_VPCMPESTRI:
+	case ZYDIS_MNEMONIC_VPCMPESTRM:
+	case ZYDIS_MNEMONIC_VCVTSI2SD:
+	case ZYDIS_MNEMONIC_VCVTSI2SS:
+	case ZYDIS_MNEMONIC_VCVTUSI2SD:
+	case ZYDIS_MNEMONIC_VCVTUSI2SS:
+		return true;
+	default:
+		return false;
+	}
+}
+
 /* Outside 64-bit mode there are eight registers, and W does not widen a general one. */
-static void form_narrow(struct native_form *form, const ZydisDecodedOperand *operands,
-			unsigned count)
+static void form_narrow(struct native_form *form, const ZydisDecodedInstruction *z,
+			const ZydisDecodedOperand *operands)
 {
 	struct operation *o = &form->operation;
 
+	if (has_general_width(z->mnemonic))
+		o->w = false;
 	o->reg &= 7;
 	o->rm &= 7;
 	o->vvvv &= 7;
-	for (unsigned i = 0; i < count; i++) {
+	for (unsigned i = 0; i < z->operand_count_visible; i++) {
 		if (operands[i].type == ZYDIS_OPERAND_TYPE_REGISTER &&
 		    ZydisRegisterGetClass(operands[i].reg.value) == ZYDIS_REGCLASS_GPR32)
 			o->w = false;
@@ -312,7 +333,7 @@ int native_form_init(struct native_form *form, const ZydisDecodedInstruction *z,
 	if (r)
 		return r;
 	if (z->machine_mode != ZYDIS_MACHINE_MODE_LONG_64)
-		form_narrow(form, operands, z->operand_count_visible);
+		form_narrow(form, z, operands);
 	r = form_uses(form, z, operands);
 	if (r)
 		return r;

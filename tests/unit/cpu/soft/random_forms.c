@@ -55,6 +55,8 @@ static const uint16_t excluded_mnemonics[] = {
 	ZYDIS_MNEMONIC_LSL,
 	ZYDIS_MNEMONIC_VERR,
 	ZYDIS_MNEMONIC_VERW,
+	ZYDIS_MNEMONIC_LDS,
+	ZYDIS_MNEMONIC_LES,
 	ZYDIS_MNEMONIC_LSS,
 	ZYDIS_MNEMONIC_LFS,
 	ZYDIS_MNEMONIC_LGS,
@@ -122,7 +124,8 @@ static bool is_excluded(const ZydisDecodedInstruction *z, const ZydisDecodedOper
 	return false;
 }
 
-static unsigned put_legacy(struct random *random, const struct form_space *space, uint8_t *p)
+static unsigned put_legacy(struct random *random, const struct form_space *space, bool code32,
+			   uint8_t *p)
 {
 	static const uint8_t prefixes[] = { 0x66, 0xf2, 0xf3 };
 	unsigned n = 0;
@@ -133,7 +136,7 @@ static unsigned put_legacy(struct random *random, const struct form_space *space
 		p[n++] = 0x67;
 	if (chance(random, 50))
 		p[n++] = prefixes[random_below(random, 3)];
-	if (chance(random, 50))
+	if (!code32 && chance(random, 50))
 		p[n++] = (uint8_t)(0x40 | random_below(random, 16));
 	if (space->map)
 		p[n++] = 0x0f;
@@ -171,12 +174,15 @@ static unsigned put_evex(struct random *random, const struct form_space *space, 
 }
 
 static void bytes_make(struct random *random, const struct form_space *space, uint8_t opcode,
-		       uint8_t *p)
+		       bool code32, uint8_t *p)
 {
-	unsigned n = space->encoding == SPACE_LEGACY ? put_legacy(random, space, p)
+	unsigned n = space->encoding == SPACE_LEGACY ? put_legacy(random, space, code32, p)
 		     : space->encoding == SPACE_VEX  ? put_vex(random, space, p)
 						     : put_evex(random, space, p);
 
+	/* Else they are LDS, LES and BOUND. */
+	if (code32 && space->encoding != SPACE_LEGACY)
+		p[1] |= 0xc0;
 	p[n++] = opcode;
 	while (n < 16) {
 		p[n] = (uint8_t)random_next(random);
@@ -454,11 +460,14 @@ bool random_case_make(struct random *random, const struct form_space *space, uin
 		      const ZydisDecoder *decoder, const struct native_host *host,
 		      struct random_case *c, struct sandbox_state *state)
 {
-	bytes_make(random, space, opcode, c->code);
+	bool code32 = decoder->machine_mode != ZYDIS_MACHINE_MODE_LONG_64;
+
+	bytes_make(random, space, opcode, code32, c->code);
 	if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(decoder, c->code, 15, &c->z, c->operands)) ||
 	    is_excluded(&c->z, c->operands))
 		return false;
 	memset(state, 0, sizeof(*state));
+	state->code32 = code32;
 	for (unsigned i = 0; i < GPR_COUNT; i++)
 		state->gpr[i] = random_integer(random);
 	if (c->z.attributes &
@@ -479,6 +488,8 @@ bool random_case_make(struct random *random, const struct form_space *space, uin
 				    is_state_save(&c->z) ? random_area(random, host, state)
 							 : random_address(random),
 				    state);
+	for (unsigned i = 0; code32 && i < 8; i++)
+		state->gpr[i] = bits_set(state->gpr[i], 32, 32, random_next(random));
 	c->length = c->z.length;
 	return ZYAN_SUCCESS(
 		ZydisDecoderDecodeFull(decoder, c->code, c->length, &c->z, c->operands));

@@ -19,13 +19,22 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+#include "base/bits.h"
 #include "base/macros.h"
 #include "x86/cpuid.h"
 
 #define BLOCK_ADDRESS 0x10020000
-#define SIGNALS_MAX   32
-#define STRING_(x)    #x
-#define STRING(x)     STRING_(x)
+
+/* In the page of code, for 32-bit code: ways in and out. */
+#define FAR_JUMP    0x100u
+#define FAR_POINTER 0x110u
+#define FAR_RETURN  0x120u
+#define USER_CS     0x33u
+#define USER_CS32   0x23u
+#define USER_DS     0x2bu
+#define SIGNALS_MAX 32
+#define STRING_(x)  #x
+#define STRING(x)   STRING_(x)
 
 /* At BLOCK_ADDRESS. The assembly below knows the offsets. */
 struct block {
@@ -167,6 +176,7 @@ static void on_fault(int number, siginfo_t *info, void *context)
 	take_registers(block, regs);
 	memcpy(block->xsave, uc->uc_mcontext.fpregs, block->xsave_size);
 	regs[REG_RIP] = (greg_t)block->recover;
+	regs[REG_CSGSFS] = (greg_t)bits_set((uint64_t)regs[REG_CSGSFS], 0, 16, USER_CS);
 	regs[REG_EFL] &= ~(greg_t)0x400;
 }
 
@@ -231,6 +241,8 @@ int native_sandbox_new(struct sandbox **ret_sandbox)
 	s->block->xsave_size = cpuid_host(0xd, 0).ebx;
 	s->block->exit = (uintptr_t)sandbox_exit;
 	s->block->recover = (uintptr_t)sandbox_recover;
+	/* 64-bit programs have none, and need none. */
+	__asm__ volatile("mov %0, %%ds\n\tmov %0, %%es" : : "r"(USER_DS));
 	*ret_sandbox = s;
 	return 0;
 }
@@ -251,15 +263,34 @@ void native_sandbox_free(struct sandbox *s)
 	free(s);
 }
 
-static void code_write(struct sandbox *s, const uint8_t *code, unsigned length)
+static void jump_write(uint8_t *at, unsigned extension, uint32_t through)
 {
-	static const uint8_t jump[] = { 0xff, 0x24, 0x25 }; /* jmp *disp32 */
-	uint32_t exit = BLOCK_ADDRESS + offsetof(struct block, exit);
+	const uint8_t jump[] = { 0xff, (uint8_t)(extension << 3 | 4), 0x25 }; /* jmp *disp32 */
+
+	memcpy(at, jump, sizeof(jump));
+	memcpy(at + sizeof(jump), &through, sizeof(through));
+}
+
+static void pointer_write(uint8_t *at, uint32_t offset, uint16_t selector)
+{
+	memcpy(at, &offset, sizeof(offset));
+	memcpy(at + sizeof(offset), &selector, sizeof(selector));
+}
+
+static void code_write(struct sandbox *s, const uint8_t *code, unsigned length, bool code32)
+{
+	uint8_t *exit = s->code_write + length;
 
 	memset(s->code_write, 0xcc, 64);
 	memcpy(s->code_write, code, length);
-	memcpy(s->code_write + length, jump, sizeof(jump));
-	memcpy(s->code_write + length + sizeof(jump), &exit, sizeof(exit));
+	if (code32) {
+		*exit = 0xea; /* far jmp */
+		pointer_write(exit + 1, SANDBOX_CODE + FAR_RETURN, USER_CS);
+		exit = s->code_write + FAR_RETURN;
+		jump_write(s->code_write + FAR_JUMP, 5, SANDBOX_CODE + FAR_POINTER);
+		pointer_write(s->code_write + FAR_POINTER, SANDBOX_CODE, USER_CS32);
+	}
+	jump_write(exit, 4, BLOCK_ADDRESS + offsetof(struct block, exit));
 }
 
 void native_sandbox_run(struct sandbox *s, const uint8_t *code, unsigned length,
@@ -268,13 +299,13 @@ void native_sandbox_run(struct sandbox *s, const uint8_t *code, unsigned length,
 	void *writable = (void *)SANDBOX_WRITABLE, *readable = (void *)SANDBOX_READABLE;
 	struct block *block = s->block;
 
-	code_write(s, code, length);
+	code_write(s, code, length, state->code32);
 	mprotect(writable, SANDBOX_DATA_BYTES, PROT_READ | PROT_WRITE);
 	memcpy(writable, state->data, SANDBOX_DATA_BYTES);
 	mprotect(readable, 4096, PROT_READ);
 	memcpy(block->gpr, state->gpr, sizeof(block->gpr));
 	block->rflags = state->rflags;
-	block->target = SANDBOX_CODE;
+	block->target = SANDBOX_CODE + (state->code32 ? FAR_JUMP : 0);
 	memcpy(block->xsave, state->xsave, SANDBOX_XSAVE);
 	block->vector = SANDBOX_NO_FAULT;
 	block->rip = SANDBOX_CODE + length;

@@ -28,6 +28,7 @@ struct sandbox_state {
 	uint64_t gpr[GPR_COUNT];
 	uint64_t rflags;
 	uint64_t rip;
+	bool code32; /* 32-bit code; else 64-bit. Then upper halves of registers mean nothing */
 	alignas(64) uint8_t xsave[SANDBOX_XSAVE]; /* standard form */
 	uint8_t data[SANDBOX_DATA_BYTES];
 	uint8_t vector; /* of the exception, or SANDBOX_NO_FAULT */

@@ -16,6 +16,7 @@
 #include "cpu/soft/decode_priv.h"
 #include "cpu/soft/flags_priv.h"
 #include "cpu/soft/jit/jit_priv.h"
+#include "cpu/soft/mmu_priv.h"
 #include "cpu/soft/soft.h"
 #include "x86/model.h"
 
@@ -150,8 +151,6 @@ int subject_new(struct subject **ret_subject, bool translated)
 		subject_free(s);
 		return r;
 	}
-	/* What the run loop would find before the first instruction. */
-	container_of(s->vcpu, struct soft_cpu, vcpu)->mode = MODE_CODE64;
 	s->data = memory_map(s->memory, GPA(DATA_GPA), SANDBOX_DATA_BYTES);
 	s->code = memory_map(s->memory, GPA(CODE_GPA), PAGE_SIZE);
 	*ret_subject = s;
@@ -172,8 +171,22 @@ void subject_free(struct subject *s)
 	free(s);
 }
 
+/* What the run loop would find before the first instruction. */
+static void put_mode(struct soft_cpu *cpu, bool code32)
+{
+	const uint8_t mode32 = MODE_CODE32 | MODE_STACK32 | MODE_FLAT | MODE_FLAT_FS | MODE_FLAT_GS;
+	uint8_t mode = code32 ? mode32 : MODE_CODE64;
+
+	if (cpu->mode == mode)
+		return;
+	cpu->segments[SEG_CS] = flat(0x33, code32 ? SEGMENT_CODE32 : SEGMENT_CODE64);
+	cpu->mode = mode;
+	mmu_update_links(cpu);
+}
+
 static void put(struct soft_cpu *cpu, const struct sandbox_state *state)
 {
+	put_mode(cpu, state->code32);
 	memcpy(cpu->gpr, state->gpr, sizeof(cpu->gpr));
 	status_set(cpu, state->rflags);
 	cpu->flags = (uint32_t)(state->rflags & ~RFLAGS_ARITHMETIC);
