@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Small guest programs, the same binary on every engine: the software engine (interpreted; as it comes; translated
-from the first instruction), KVM (in the KVM box) and QEMU's TCG.
+from the first instruction; and that compared with the interpreter), KVM (in the KVM box) and QEMU's TCG.
 
 A program prints "ok CHECK" or "not ok CHECK: …" and ends through isa-debug-exit. What fails on an engine must be
 exactly what divergences.txt says.
@@ -13,6 +13,7 @@ import pytest
 
 HERE = pathlib.Path(__file__).resolve().parent
 SOFT = ("soft,jit=off", "soft", "soft,heat=1")
+VERIFY = "soft,jit=verify,heat=1"
 ENGINES = ("qemu", *SOFT, "kvm")
 PASSED, FAILED = 33, 35
 
@@ -36,6 +37,8 @@ PROGRAMS = {
 CPUS = {"big_ids": 300}
 # QEMU 7.2's TCG has no x2APIC, so that it stops at 255.
 RUNS = [(program, engine) for program in PROGRAMS for engine in ENGINES if (program, engine) != ("big_ids", "qemu")]
+# It has one vCPU.
+RUNS += [(program, VERIFY) for program in PROGRAMS if program not in ("big_ids", "smp")]
 
 CELLA = ["--memory", "64M", "--net", "none", "--serial", "stdio", "--device", "isa-debug-exit",
          "--device", "pc-testdev"]
@@ -93,8 +96,8 @@ def test_program(program, engine, build, request):
     if engine == "qemu":
         command = [*QEMU, "-kernel", image]
     else:
-        command = [str(build / "cella"), "run", "--engine", engine, "--cpus", str(CPUS.get(program, 2)), *CELLA,
-                   "--kernel", image]
+        command = [str(build / "cella"), "run", "--engine", engine, "--cpus",
+                   str(1 if engine == VERIFY else CPUS.get(program, 2)), *CELLA, "--kernel", image]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds,
                           check=False)
     print(done.stderr)

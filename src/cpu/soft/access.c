@@ -14,6 +14,7 @@
 #include "cpu/soft/debug_priv.h"
 #include "cpu/soft/debugger_priv.h"
 #include "cpu/soft/engine_priv.h"
+#include "cpu/soft/jit/verify_access_priv.h"
 #include "cpu/soft/lapic_priv.h"
 #include "cpu/soft/mmu_priv.h"
 
@@ -79,13 +80,15 @@ static void check_canonical(struct soft_cpu *cpu, const struct insn *insn, uint6
 	raise_error(cpu, insn, insn && insn->seg == SEG_SS ? EXCEPTION_SS : EXCEPTION_GP, 0);
 }
 
-/* Alignment, watchpoints: only while the rights class is RIGHTS_SLOW. */
+/* Alignment, watchpoints, verification: only while the rights class is RIGHTS_SLOW. */
 static void look_at(struct soft_cpu *cpu, const struct access *a, uint64_t linear, unsigned size)
 {
 	if (unlikely(debugger_watches(cpu)))
 		debugger_watch(cpu, linear, size, a->kind & MMU_WRITE);
 	if ((a->key & 3) != RIGHTS_SLOW)
 		return;
+	if (unlikely(cpu->verify))
+		verify_access(cpu, linear, size, a->kind);
 	if (cpu->cpl == 3 && cpu->cr0 & CR0_AM && cpu->flags & RFLAGS_AC && size <= 8 &&
 	    linear & (size - 1))
 		raise_error(cpu, a->insn, EXCEPTION_AC, 0);

@@ -28,6 +28,7 @@ struct block_cache;
 struct debugger;
 struct jit;
 struct lapic;
+struct verify;
 
 /*
  * An entry of the software TLB, good for one linear page. A tag is the page's address with the
@@ -68,6 +69,7 @@ enum attention {
 	ATTENTION_INTERRUPT = 1u << 1, /* the local APIC, PIC or NMI state changed */
 	ATTENTION_REQUEST = 1u << 2,   /* another thread wants a TLB or code flush */
 	ATTENTION_SINGLE = 1u << 3, /* MODE_SINGLE: never go from block to block without the loop */
+	ATTENTION_VERIFY = 1u << 4, /* the same, while a block's runs are compared */
 };
 
 /* The part of CPU state that decides how code is decoded; part of a block's key. */
@@ -92,6 +94,12 @@ static inline bool mode_is_translated(uint8_t mode)
 {
 	return mode == MODE_CODE64 || (mode & (MODE_FLAT | MODE_SINGLE)) == MODE_FLAT;
 }
+
+/* What comes out of soft_cpu.unwind. */
+enum unwind {
+	UNWIND_RAISED = 1,
+	UNWIND_ERROR, /* the engine cannot go on, and has said why */
+};
 
 /* Memory accesses by their rights: the low bits of tlb_key. */
 enum tlb_rights {
@@ -199,8 +207,9 @@ struct soft_cpu {
 	uint8_t unit_fault[UNIT_COUNT];
 	uint8_t upper_in_use[16]; /* by vector register; 0: what is above its 16 bytes is zero */
 	struct lapic *lapic;
-	struct jit *jit; /* NULL: everything is interpreted */
-	jmp_buf unwind;  /* back to the run loop, out of a handler */
+	struct jit *jit;       /* NULL: everything is interpreted */
+	struct verify *verify; /* of `jit=verify`; else NULL */
+	jmp_buf unwind;        /* back to the run loop, out of a handler: enum unwind */
 
 	/* What translated code finds through GS; see jit/common.c. */
 	struct soft_cpu *self;

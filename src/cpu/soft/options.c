@@ -24,17 +24,18 @@ static int parse_jit(const char *value, struct soft_options *options, struct err
 {
 	static const struct {
 		const char *name;
-		bool jit;
-	} modes[] = { { "off", false }, { "tlb", true } };
+		bool jit, verify;
+	} modes[] = { { "off", false, false }, { "tlb", true, false }, { "verify", true, true } };
 
 	for (unsigned i = 0; i < ARRAY_SIZE(modes); i++) {
 		if (!strcmp(value, modes[i].name)) {
 			options->jit = modes[i].jit;
+			options->verify = modes[i].verify;
 			return 0;
 		}
 	}
 	err_set(err, EINVAL, "engine 'soft' has no jit '%s'", value);
-	return err_hint(err, "there are 'off' and 'tlb'");
+	return err_hint(err, "there are 'off', 'tlb' and 'verify'");
 }
 
 static int parse_heat(const char *value, struct soft_options *options, struct err *err)
@@ -62,7 +63,7 @@ static int parse_word(char *word, struct soft_options *options, struct err *err)
 			return parse_heat(value, options, err);
 	}
 	err_set(err, EINVAL, "engine 'soft' has no option '%s'", word);
-	return err_hint(err, "there are 'jit=off|tlb', 'cache=SIZE' and 'heat=COUNT'");
+	return err_hint(err, "there are 'jit=off|tlb|verify', 'cache=SIZE' and 'heat=COUNT'");
 }
 
 int soft_options_parse(struct soft_options *options, const char *text, struct err *err)

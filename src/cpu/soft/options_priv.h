@@ -13,6 +13,7 @@
 
 struct soft_options {
 	bool jit;       /* translate; else everything is interpreted */
+	bool verify;    /* and compare each translated block's run with the interpreter's */
 	uint64_t cache; /* bytes of translated code in a VM; each vCPU has its share of it */
 	uint32_t heat;  /* entries before a block is translated */
 };

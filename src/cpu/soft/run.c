@@ -35,7 +35,7 @@ static _Noreturn void raise_any(struct soft_cpu *cpu, const struct insn *insn)
 			cpu->rip = (uint32_t)cpu->rip;
 	}
 	cpu->events.fault = true;
-	longjmp(cpu->unwind, 1);
+	longjmp(cpu->unwind, UNWIND_RAISED);
 }
 
 void raise_fault(struct soft_cpu *cpu, const struct insn *insn, unsigned vector)
@@ -417,7 +417,13 @@ enum vcpu_exit cpu_run(struct soft_cpu *cpu)
 	if (cpu->jit)
 		jit_thread_begin(cpu);
 	code_enter_guest(cpu);
-	if (setjmp(cpu->unwind)) {
+	switch (setjmp(cpu->unwind)) {
+	case 0:
+		break;
+	case UNWIND_ERROR:
+		code_leave_guest(cpu);
+		return VCPU_EXIT_ERROR;
+	default:
 		/* Out of a handler: what it held is given back, what it was delivering is known. */
 		scratch_unlock(cpu);
 		debugger_forget(cpu);

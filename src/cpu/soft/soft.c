@@ -19,6 +19,7 @@
 #include "cpu/soft/debugger_priv.h"
 #include "cpu/soft/decode_priv.h"
 #include "cpu/soft/jit/jit_priv.h"
+#include "cpu/soft/jit/verify_priv.h"
 #include "cpu/soft/lapic_priv.h"
 #include "cpu/soft/mmu_priv.h"
 #include "cpu/soft/run_priv.h"
@@ -108,6 +109,9 @@ static int open_engine(struct engine **ret_engine, const struct engine_config *c
 	rc = soft_options_parse(&options, config->options, err);
 	if (rc)
 		return rc;
+	if (options.verify && config->vcpus > 1)
+		return err_set(err, EINVAL, "engine 'soft' verifies one vCPU, not %u",
+			       config->vcpus);
 	rc = native_traps_install();
 	if (rc)
 		return err_errno(err, rc, "cannot install handlers of processor traps");
@@ -276,6 +280,7 @@ static void free_cpu(struct vcpu *vcpu)
 		log_stats(cpu);
 	}
 	jit_free(cpu->jit);
+	verify_free(cpu->verify);
 	native_free(cpu->native);
 	block_cache_free(cpu->blocks);
 	lapic_free(cpu->lapic);

@@ -174,7 +174,7 @@ static void emit_common_fill(struct code *c)
 	emit_rr(c, MOV_LOAD, HOST_RSI, SCRATCH_0);
 	emit_rr(c, MOV_LOAD, HOST_RDX, SCRATCH_1);
 	emit_load_imm(c, HOST_RAX, (uintptr_t)jit_fill);
-	emit_rr(c, 0xff, 2, HOST_RAX);	      /* call */
+	emit_rr(c, 0xff, 2, HOST_RAX);        /* call */
 	emit_rr(c, 0x84, HOST_RAX, HOST_RAX); /* test al, al */
 	emit_rm(c, MOV_LOAD, SCRATCH_1, FIELD(call_return));
 	move_caller_saved(c, false);

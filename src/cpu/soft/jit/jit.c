@@ -23,6 +23,7 @@
 #include "base/cleanup.h"
 #include "cpu/soft/engine_priv.h"
 #include "cpu/soft/jit/translate_priv.h"
+#include "cpu/soft/jit/verify_priv.h"
 #include "cpu/soft/native_exec_priv.h"
 #include "host/fd.h"
 
@@ -78,6 +79,8 @@ int jit_new(struct jit **ret_jit, struct soft_cpu *cpu, uint64_t code_bytes)
 	jit->exits = MAP_FAILED;
 	jit->translator = malloc(sizeof(*jit->translator));
 	rc = jit->translator ? map_code(jit) : -ENOMEM;
+	if (!rc && cpu->engine->options.verify)
+		rc = verify_new(&cpu->verify);
 	if (rc) {
 		jit_free(jit);
 		return rc;
@@ -116,15 +119,11 @@ void jit_thread_begin(struct soft_cpu *cpu)
 				.ss_flags = (int)SS_AUTODISARM,
 				.ss_size = SIGNAL_STACK_BYTES };
 
-	if (jit->has_thread && pthread_equal(jit->thread, pthread_self()))
-		return;
 	if (getauxval(AT_HWCAP2) & HWCAP2_HAS_FSGSBASE)
 		__asm__ volatile("wrgsbase %0" : : "r"(cpu->tlb));
 	else
 		check(!syscall(SYS_arch_prctl, ARCH_SET_GS, cpu->tlb));
 	check(!sigaltstack(&stack, NULL));
-	jit->thread = pthread_self();
-	jit->has_thread = true;
 }
 
 void jit_reset(struct jit *jit)
@@ -174,6 +173,8 @@ json_t *jit_stats(const struct soft_cpu *cpu)
 
 	for (unsigned i = 0; i < ARRAY_SIZE(figures); i++)
 		json_object_set_new(all, figures[i].name, figure(figures[i].value));
+	if (cpu->verify)
+		verify_stats(cpu->verify, all);
 	return all;
 }
 

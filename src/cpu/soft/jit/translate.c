@@ -23,7 +23,7 @@
 #include "cpu/soft/debugger_priv.h"
 #include "cpu/soft/decode_priv.h"
 #include "cpu/soft/engine_priv.h"
-#include "cpu/soft/jit/translate_priv.h"
+#include "cpu/soft/jit/verify_priv.h"
 #include "cpu/soft/native_exec_priv.h"
 #include "cpu/soft/native_thunk_priv.h"
 
@@ -282,10 +282,18 @@ static insn_exec *handler_of(const struct translator *t, const struct insn *insn
 	return insn == t->block->insns ? t->block->first : insn->exec;
 }
 
+/* What a stub calls for an instruction. */
+static insn_exec *called_for(const struct translator *t, const struct insn *insn)
+{
+	bool stop = unlikely(t->cpu->verify) && insn == &t->block->insns[t->stop];
+
+	return stop ? jit_stop : handler_of(t, insn);
+}
+
 static void emit_slow_call(struct translator *t, const struct stub *stub)
 {
 	unsigned data = emit_lea_code(&t->code, SCRATCH_1);
-	const struct slow_call call = { stub->insn, handler_of(t, stub->insn), t->offset,
+	const struct slow_call call = { stub->insn, called_for(t, stub->insn), t->offset,
 					stub->cause };
 
 	emit_jump_out(&t->code, t->base, t->jit->common.slow);
@@ -341,7 +349,7 @@ static void emit_slow_stub(struct translator *t, const struct stub *stub)
 
 static void emit_leave_stub(struct translator *t, const struct stub *stub)
 {
-	const struct slow_call call = { stub->insn, handler_of(t, stub->insn), t->offset,
+	const struct slow_call call = { stub->insn, called_for(t, stub->insn), t->offset,
 					stub->cause };
 	unsigned data;
 
@@ -538,7 +546,8 @@ static unsigned emit_entry(struct translator *t)
 {
 	unsigned entry = t->code.used;
 
-	jump_fill(&t->code, emit_lea_code(&t->code, HOST_RDX), 0);
+	jump_fill(&t->code, emit_lea_code(&t->code, HOST_RDX),
+		  t->cpu->verify ? t->block->inner : 0);
 	emit_jump_out(&t->code, t->base, t->jit->common.enter);
 	return entry;
 }
@@ -578,6 +587,9 @@ bool jit_translate(struct soft_cpu *cpu, struct jit *jit, struct block *block)
 	/* What is switched off is for the interpreter to refuse. */
 	if (t->vector_unit && !(cpu->vector_units & t->vector_unit))
 		return false;
+	t->stop = cpu->verify ? verify_count(t) : 0;
+	if (cpu->verify && !t->stop)
+		return false;
 	find_live_out(t);
 	find_live(t);
 	entry = emit_block(t);
@@ -587,11 +599,16 @@ bool jit_translate(struct soft_cpu *cpu, struct jit *jit, struct block *block)
 		jit->exits_used = exits;
 		return false;
 	}
+	jit->stats.blocks++;
+	if (unlikely(cpu->verify)) {
+		verify_install(t, entry);
+		jit->used += (t->code.used + 15) & ~15u;
+		return true;
+	}
 	jit->used += (t->code.used + 15) & ~15u;
 	block->body = (const uint8_t *)t->base;
 	for (unsigned i = 1; i < block->count; i++)
 		block->insns[i].exec = jit_stop;
 	block->insns[0].exec = (insn_exec *)(t->base + entry);
-	jit->stats.blocks++;
 	return true;
 }

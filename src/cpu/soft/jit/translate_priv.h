@@ -64,8 +64,6 @@ struct jit {
 	struct jit_common common;
 	struct translator *translator;
 	uint8_t *signal_stack;
-	pthread_t thread; /* that has it */
-	bool has_thread;
 	bool vectors; /* the host has XSAVE */
 	struct jit_stats stats;
 };
@@ -144,6 +142,7 @@ struct translator {
 	unsigned offset;      /* of the block in its page */
 	bool code32;          /* 32-bit code with flat segments; else 64-bit code */
 	enum link_scope scope;
+	unsigned stop;       /* jit=verify: the instruction at which translated code ends */
 	uint8_t vector_unit; /* the bit that must be in soft_cpu.vector_live; 0: none */
 	unsigned stub_count;
 	struct stub stubs[STUBS_MAX];

@@ -22,6 +22,7 @@ static void options_none_gives_defaults(void **state)
 
 		assert_int_equal(soft_options_parse(&o, texts[i], &err), 0);
 		assert_true(o.jit);
+		assert_false(o.verify);
 		assert_int_equal(o.cache, SOFT_CACHE_DEFAULT);
 		assert_int_equal(o.heat, SOFT_HEAT_DEFAULT);
 	}
@@ -33,16 +34,18 @@ static void options_known_are_taken(void **state)
 		const char *text;
 		struct soft_options want;
 	} rows[] = {
-		{ "jit=off", { false, SOFT_CACHE_DEFAULT, SOFT_HEAT_DEFAULT } },
-		{ "jit=tlb", { true, SOFT_CACHE_DEFAULT, SOFT_HEAT_DEFAULT } },
-		{ "cache=1M", { true, UINT64_C(1) << 20, SOFT_HEAT_DEFAULT } },
-		{ "cache=1G", { true, UINT64_C(1) << 30, SOFT_HEAT_DEFAULT } },
-		{ "cache=2097152", { true, UINT64_C(2) << 20, SOFT_HEAT_DEFAULT } },
-		{ "heat=1", { true, SOFT_CACHE_DEFAULT, 1 } },
-		{ "heat=4294967295", { true, SOFT_CACHE_DEFAULT, UINT32_MAX } },
-		{ "jit=tlb,cache=8M,heat=7", { true, UINT64_C(8) << 20, 7 } },
+		{ "jit=off", { false, false, SOFT_CACHE_DEFAULT, SOFT_HEAT_DEFAULT } },
+		{ "jit=tlb", { true, false, SOFT_CACHE_DEFAULT, SOFT_HEAT_DEFAULT } },
+		{ "jit=verify", { true, true, SOFT_CACHE_DEFAULT, SOFT_HEAT_DEFAULT } },
+		{ "jit=verify,jit=tlb", { true, false, SOFT_CACHE_DEFAULT, SOFT_HEAT_DEFAULT } },
+		{ "cache=1M", { true, false, UINT64_C(1) << 20, SOFT_HEAT_DEFAULT } },
+		{ "cache=1G", { true, false, UINT64_C(1) << 30, SOFT_HEAT_DEFAULT } },
+		{ "cache=2097152", { true, false, UINT64_C(2) << 20, SOFT_HEAT_DEFAULT } },
+		{ "heat=1", { true, false, SOFT_CACHE_DEFAULT, 1 } },
+		{ "heat=4294967295", { true, false, SOFT_CACHE_DEFAULT, UINT32_MAX } },
+		{ "jit=tlb,cache=8M,heat=7", { true, false, UINT64_C(8) << 20, 7 } },
 		/* The last one counts. */
-		{ "jit=tlb,jit=off", { false, SOFT_CACHE_DEFAULT, SOFT_HEAT_DEFAULT } },
+		{ "jit=tlb,jit=off", { false, false, SOFT_CACHE_DEFAULT, SOFT_HEAT_DEFAULT } },
 	};
 
 	(void)state;
@@ -52,6 +55,7 @@ static void options_known_are_taken(void **state)
 
 		assert_int_equal(soft_options_parse(&o, rows[i].text, &err), 0);
 		assert_int_equal(o.jit, rows[i].want.jit);
+		assert_int_equal(o.verify, rows[i].want.verify);
 		assert_int_equal(o.cache, rows[i].want.cache);
 		assert_int_equal(o.heat, rows[i].want.heat);
 	}

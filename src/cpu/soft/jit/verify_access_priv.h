@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the slow path of memory accesses tells `jit=verify`, see verify_priv.h. */
+#pragma once
+
+#include <stdint.h>
+
+struct soft_cpu;
+
+/*
+ * An access of `size` bytes (enum mmu_access `kind`) is about to be tried; soft_cpu.verify is
+ * there. Does not return if it must not be done twice.
+ */
+void verify_access(struct soft_cpu *cpu, uint64_t linear, unsigned size, unsigned kind);
