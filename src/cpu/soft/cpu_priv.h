@@ -58,6 +58,7 @@ struct jump_entry {
 };
 
 #define JUMP_ENTRIES     16384
+#define JIT_DELTAS       16
 #define TLB_ENTRIES      1024
 #define CODE_TLB_ENTRIES 512
 #define LINKED_PAGES     65536
@@ -215,6 +216,7 @@ struct soft_cpu {
 	struct soft_cpu *self;
 	uint64_t code_page; /* linear address of the page of the running block */
 	uint64_t host_stack;
+	uint64_t deltas[JIT_DELTAS]; /* results of checks: the host's address less the guest's */
 	uint64_t call_return; /* as the next, of common code */
 	uint64_t call_entry;  /* for a moment: a pointer that must outlive a register */
 	uint32_t vector_mask; /* components of XCR0 that the vector registers are */

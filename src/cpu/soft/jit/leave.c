@@ -76,14 +76,17 @@ static void emit_link(struct translator *t, const struct insn *insn, unsigned wh
 
 static struct stub *leave_stub(struct translator *t, const struct unit *u)
 {
-	struct stub *stub = stub_new(t, STUB_LEAVE);
+	struct stub **stub = &t->slow[unit_index(t, u)];
 
-	stub->insn = u->insn;
-	return stub;
+	if (!t->shared) {
+		*stub = stub_new(t, STUB_LEAVE);
+		(*stub)->insn = u->insn;
+	}
+	return *stub;
 }
 
 /* From the target in SCRATCH_0 to the offset of its entry in SCRATCH_1. */
-static void emit_lookup(struct translator *t, struct stub *stub)
+static void emit_jump_entry(struct translator *t, struct stub *stub)
 {
 	struct code *c = &t->code;
 
@@ -112,10 +115,11 @@ static void emit_go(struct translator *t)
 }
 
 /* Pushes the address behind the instruction. */
-static void emit_push_return(struct translator *t, const struct insn *insn, struct stub *stub)
+static void emit_push_return(struct translator *t, const struct unit *u, struct stub *stub)
 {
+	const struct insn *insn = u->insn;
 	struct code *c = &t->code;
-	struct place top = emit_check(t, insn, ACCESS_PUSH, word_size(t), true, SCRATCH_0, stub);
+	struct place top = emit_check(t, u, ACCESS_PUSH, word_size(t), true, SCRATCH_0, stub);
 
 	emit_rm(c, MOV_LOAD, SCRATCH_0, FIELD(code_page));
 	emit_rm(c, LEA, SCRATCH_0, at(SCRATCH_0, (int64_t)t->offset + insn->offset + insn->length));
@@ -129,7 +133,7 @@ static void emit_target(struct translator *t, const struct unit *u, struct stub 
 
 	if (u->memory)
 		emit_rm(&t->code, word(t, 0x8b), SCRATCH_0,
-			emit_check(t, u->insn, ACCESS_OPERAND, word_size(t), false, NO_REG, stub));
+			emit_check(t, u, ACCESS_OPERAND, word_size(t), false, NO_REG, stub));
 	else if (in_memory(guest))
 		emit_rm(&t->code, MOV_LOAD, SCRATCH_0, in_gpr(guest));
 	else
@@ -152,8 +156,8 @@ static void emit_ret(struct translator *t, const struct unit *u)
 	struct stub *stub = leave_stub(t, u);
 
 	emit_rm(&t->code, word(t, 0x8b), SCRATCH_0,
-		emit_check(t, u->insn, ACCESS_POP, word_size(t), false, NO_REG, stub));
-	emit_lookup(t, stub);
+		emit_check(t, u, ACCESS_POP, word_size(t), false, NO_REG, stub));
+	emit_jump_entry(t, stub);
 	emit_rm(&t->code, word(t, 0x8d), HOST_RSP,
 		at(HOST_RSP, word_size(t) + (int64_t)(u->insn->imm & 0xffff)));
 	emit_go(t);
@@ -164,9 +168,9 @@ static void emit_call_indirect(struct translator *t, const struct unit *u)
 	struct stub *stub = leave_stub(t, u), *no_push = leave_stub(t, u);
 
 	emit_target(t, u, stub);
-	emit_lookup(t, stub);
+	emit_jump_entry(t, stub);
 	emit_rm(&t->code, MOV_STORE, SCRATCH_1, FIELD(call_entry));
-	emit_push_return(t, u->insn, no_push);
+	emit_push_return(t, u, no_push);
 	emit_rm(&t->code, MOV_LOAD, SCRATCH_1, FIELD(call_entry));
 	emit_go(t);
 }
@@ -192,13 +196,13 @@ void emit_end(struct translator *t, const struct unit *u)
 	flags_out_of_host(t, FLAGS_ALL);
 	switch (u->kind) {
 	case KIND_CALL_NEAR:
-		emit_push_return(t, insn, leave_stub(t, u));
+		emit_push_return(t, u, leave_stub(t, u));
 		emit_link(t, insn, 0, (int64_t)insn->imm + t->offset, 0);
 		break;
 	case KIND_JUMP_INDIRECT:
 		stub = leave_stub(t, u);
 		emit_target(t, u, stub);
-		emit_lookup(t, stub);
+		emit_jump_entry(t, stub);
 		emit_go(t);
 		break;
 	case KIND_CALL_INDIRECT:
@@ -208,6 +212,7 @@ void emit_end(struct translator *t, const struct unit *u)
 		emit_ret(t, u);
 		break;
 	default:
+		t->entries[unit_index(t, u)] = t->code.used;
 		stub = leave_stub(t, u);
 		stub_from(stub, emit_jump(&t->code, ALWAYS));
 		break;

@@ -186,30 +186,87 @@ static struct place in_tlb(unsigned slot, size_t field)
 	return in_cpu_at(slot, offsetof(struct soft_cpu, tlb) + field);
 }
 
-struct place emit_check(struct translator *t, const struct insn *insn, enum access_kind kind,
-			unsigned size, bool write, unsigned free, struct stub *stub)
+/*
+ * Whether `low` is in the TLB and `high`, the last byte, in the same page; SCRATCH `b` becomes the
+ * distance to the host. Returns the jump that is taken if not.
+ */
+static unsigned emit_lookup(struct translator *t, struct place low, int64_t to_high, bool write,
+			    unsigned a, unsigned b)
 {
-	unsigned a = free == NO_REG ? SCRATCH_0 : free, b = other_scratch(a);
 	size_t tag = write ? offsetof(struct tlb_entry, write) : offsetof(struct tlb_entry, read);
 	struct code *c = &t->code;
-	struct place p;
+	unsigned miss;
 
-	stub->access = kind;
-	stub->size = (uint8_t)size;
-	stub->write = write;
-	stub->retry = c->used;
-	p = place_of(t, insn, kind, a);
-	emit_rm(c, LEA, b, p);
+	emit_rm(c, LEA, b, low);
 	emit_shift(c, true, b, PAGE_SHIFT - TLB_BYTE_SHIFT);
 	emit_mask32(c, b, (TLB_ENTRIES - 1) << TLB_BYTE_SHIFT);
-	p.disp += (int32_t)size - 1;
-	emit_rm(c, LEA, a, p);
+	low.disp += (int32_t)to_high;
+	emit_rm(c, LEA, a, low);
 	emit_alu_i(c, ALU_AND, a, ~(int32_t)PAGE_MASK);
 	emit_rm(c, 0x0b | WIDE, a, FIELD(tlb_key));
 	emit_rm(c, 0x3b | WIDE, a, in_tlb(b, tag));
-	stub->miss = emit_jump(c, IF_NE);
+	miss = emit_jump(c, IF_NE);
 	emit_rm(c, MOV_LOAD, b, in_tlb(b, offsetof(struct tlb_entry, host)));
-	p = place_of(t, insn, kind, a);
+	return miss;
+}
+
+static struct place in_deltas(unsigned group)
+{
+	return in_cpu(offsetof(struct soft_cpu, deltas) + sizeof(uint64_t) * group);
+}
+
+/* An access whose group has one check: made here if it is the first. */
+static struct place shared_place(struct translator *t, const struct unit *u, unsigned free)
+{
+	const struct group *g = &t->groups[u->group];
+	unsigned a = free == NO_REG ? SCRATCH_0 : free, b = other_scratch(a);
+	struct place p = u->access;
+
+	if (u->leads) {
+		struct place low = p;
+
+		flags_out_of_host(t, u->live);
+		low.disp += g->low - u->distance;
+		jump_fill(&t->code, emit_lookup(t, low, g->high - g->low - 1, g->write, a, b),
+			  t->entries[unit_index(t, u)]);
+		emit_rm(&t->code, MOV_STORE, b, in_deltas(u->group));
+	} else if (t->holds != u->group) {
+		emit_rm(&t->code, MOV_LOAD, b, in_deltas(u->group));
+	} else if (b != SCRATCH_1) {
+		emit_rr(&t->code, MOV_LOAD, b, SCRATCH_1);
+	}
+	t->holds = b == SCRATCH_1 ? u->group : NO_GROUP;
+	p.index = (uint8_t)b;
+	return p;
+}
+
+struct place emit_check(struct translator *t, const struct unit *u, enum access_kind kind,
+			unsigned size, bool write, unsigned free, struct stub *stub)
+{
+	unsigned a = free == NO_REG ? SCRATCH_0 : free, b = other_scratch(a);
+	struct code *c = &t->code;
+	struct place p;
+	unsigned miss;
+
+	if (t->shared && u->group != NO_GROUP)
+		return shared_place(t, u, free);
+	flags_out_of_host(t, u->live);
+	t->holds = NO_GROUP;
+	if (!t->shared) {
+		stub->access = kind;
+		stub->size = (uint8_t)size;
+		stub->write = write;
+		stub->retry = c->used;
+		if (!t->entries[unit_index(t, u)])
+			t->entries[unit_index(t, u)] = c->used;
+	}
+	p = place_of(t, u->insn, kind, a);
+	miss = emit_lookup(t, p, size - 1, write, a, b);
+	if (t->shared)
+		jump_fill(c, miss, t->entries[unit_index(t, u)]);
+	else
+		stub->miss = miss;
+	p = place_of(t, u->insn, kind, a);
 	if (p.index != NO_REG) {
 		emit_rm(c, LEA, a, p);
 		p = at(a, 0);

@@ -66,17 +66,28 @@ void flags_into_host(struct translator *t, unsigned scratch)
 	}
 }
 
+unsigned unit_index(const struct translator *t, const struct unit *u)
+{
+	return (unsigned)(u - t->units);
+}
+
+/* Both forms of the block have the same. */
 static struct stub *slow_stub(struct translator *t, const struct unit *u)
 {
-	struct stub *stub = stub_new(t, STUB_SLOW);
+	struct stub **stub = &t->slow[unit_index(t, u)];
 
-	stub->insn = u->insn;
-	return stub;
+	if (!t->shared) {
+		*stub = stub_new(t, STUB_SLOW);
+		(*stub)->insn = u->insn;
+	}
+	return *stub;
 }
 
 /* Stubs come back with the flags where the code after the instruction wants them. */
 static void slow_back(struct translator *t, struct stub *stub)
 {
+	if (t->shared)
+		return;
 	stub->back = t->code.used;
 	stub->load_flags = t->flags != FLAGS_STATE;
 }
@@ -88,16 +99,18 @@ static void emit_mark(struct translator *t, const struct unit *u, struct stub *s
 
 	code_bytes(&t->code, nop, sizeof(nop));
 	code_u32(&t->code, 0);
-	stub->mark = t->code.used;
-	stub->save_flags = t->flags == FLAGS_HOST && u->live;
+	stub->mark[t->shared] = t->code.used;
+	stub->save_flags[t->shared] = t->flags == FLAGS_HOST && u->live;
 }
 
 static void move_scratch(struct translator *t, unsigned which, unsigned opcode)
 {
 	if (which & 1)
 		emit_rm(&t->code, opcode, SCRATCH_0, in_gpr(SCRATCH_0));
-	if (which & 2)
+	if (which & 2) {
 		emit_rm(&t->code, opcode, SCRATCH_1, in_gpr(SCRATCH_1));
+		t->holds = NO_GROUP;
+	}
 }
 
 static void operation_at(struct operation *o, struct place p)
@@ -130,8 +143,7 @@ static void emit_copy(struct translator *t, const struct unit *u, uint16_t live_
 		unsigned free = scratch_wanted(u);
 		struct place p;
 
-		flags_out_of_host(t, u->live);
-		p = emit_check(t, u->insn, ACCESS_OPERAND, u->size, u->write, free, stub);
+		p = emit_check(t, u, ACCESS_OPERAND, u->size, u->write, free, stub);
 		operation_at(&o, p);
 		scratch = free != NO_REG ? free : p.base == SCRATCH_0 ? NO_REG : SCRATCH_0;
 	}
@@ -160,6 +172,7 @@ static void emit_lea(struct translator *t, const struct unit *u)
 		: size == 16 ? 0x8d | SIZE16
 			     : 0x8d,
 		reg, emit_address(t, u->insn));
+	t->holds = NO_GROUP;
 	if (in_memory(reg))
 		emit_rm(&t->code, MOV_STORE, reg, in_gpr(reg));
 }
@@ -174,8 +187,7 @@ static void emit_push(struct translator *t, const struct unit *u)
 	struct stub *stub = slow_stub(t, u);
 	struct place top;
 
-	flags_out_of_host(t, u->live);
-	top = emit_check(t, u->insn, ACCESS_PUSH, word_size(t), true, NO_REG, stub);
+	top = emit_check(t, u, ACCESS_PUSH, word_size(t), true, NO_REG, stub);
 	if (u->operands[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
 		emit_rm(&t->code, word(t, 0xc7), 0, top);
 		code_u32(&t->code, (uint32_t)u->insn->imm);
@@ -198,8 +210,7 @@ static void emit_pop(struct translator *t, const struct unit *u)
 	unsigned reg = stack_register(u);
 	struct place top;
 
-	flags_out_of_host(t, u->live);
-	top = emit_check(t, u->insn, ACCESS_POP, word_size(t), false, NO_REG, stub);
+	top = emit_check(t, u, ACCESS_POP, word_size(t), false, NO_REG, stub);
 	emit_rm(&t->code, word(t, 0x8b), in_memory(reg) ? SCRATCH_0 : reg, top);
 	if (reg != HOST_RSP)
 		emit_rm(&t->code, word(t, 0x8d), HOST_RSP, at(HOST_RSP, word_size(t)));
@@ -213,8 +224,7 @@ static void emit_leave_frame(struct translator *t, const struct unit *u)
 	struct stub *stub = slow_stub(t, u);
 	struct place top;
 
-	flags_out_of_host(t, u->live);
-	top = emit_check(t, u->insn, ACCESS_FRAME, word_size(t), false, NO_REG, stub);
+	top = emit_check(t, u, ACCESS_FRAME, word_size(t), false, NO_REG, stub);
 	emit_rm(&t->code, word(t, 0x8b), SCRATCH_0, top);
 	emit_rm(&t->code, word(t, 0x8d), HOST_RSP, at(HOST_RBP, word_size(t)));
 	emit_rr(&t->code, MOV_LOAD, HOST_RBP, SCRATCH_0);
@@ -227,6 +237,7 @@ static void emit_call(struct translator *t, const struct unit *u)
 	struct stub *stub = slow_stub(t, u);
 
 	flags_out_of_host(t, u->live);
+	t->entries[unit_index(t, u)] = t->code.used;
 	stub->cause = SLOW_HANDLER;
 	stub_from(stub, emit_jump(&t->code, ALWAYS));
 	slow_back(t, stub);
@@ -320,20 +331,23 @@ static void emit_fill(struct translator *t, const struct stub *stub)
 
 static void emit_slow_stub(struct translator *t, const struct stub *stub)
 {
-	unsigned over = 0;
+	unsigned over[2] = { 0 };
 
-	if (stub->mark) {
-		uint32_t mark = JIT_MARK | (t->code.used - stub->mark) << 16;
+	for (unsigned form = 0; form < ARRAY_SIZE(over); form++) {
+		unsigned at = stub->mark[form];
+		uint32_t mark = JIT_MARK | (t->code.used - at) << 16;
 
-		memcpy(t->code.bytes + stub->mark - sizeof(mark), &mark, sizeof(mark));
-		if (stub->save_flags)
+		if (!at)
+			continue;
+		memcpy(t->code.bytes + at - sizeof(mark), &mark, sizeof(mark));
+		if (stub->save_flags[form])
 			emit_flags_save(&t->code, SCRATCH_0);
-		if (stub->miss)
-			over = emit_jump(&t->code, ALWAYS);
+		over[form] = emit_jump(&t->code, ALWAYS);
 	}
 	emit_fill(t, stub);
-	if (over)
-		jump_fill(&t->code, over, t->code.used);
+	for (unsigned form = 0; form < ARRAY_SIZE(over); form++)
+		if (over[form])
+			jump_fill(&t->code, over[form], t->code.used);
 	for (unsigned i = 0; i < stub->count; i++)
 		jump_fill(&t->code, stub->from[i], t->code.used);
 	emit_slow_call(t, stub);
@@ -426,7 +440,7 @@ static bool read_units(struct translator *t)
 		struct unit *u = &t->units[i];
 		insn_exec *exec = handler_of(t, &b->insns[i]);
 
-		*u = (struct unit){ .insn = &b->insns[i] };
+		*u = (struct unit){ .insn = &b->insns[i], .group = NO_GROUP };
 		if (exec == op_continue) {
 			u->kind = KIND_CONTINUE;
 		} else if (exec == op_undefined || exec == op_too_long) {
@@ -542,40 +556,71 @@ static void emit_start(struct translator *t)
 }
 
 /* What `exec` of the block's first instruction becomes: a C function. */
-static unsigned emit_entry(struct translator *t)
+static unsigned emit_entry(struct translator *t, unsigned body)
 {
 	unsigned entry = t->code.used;
 
 	jump_fill(&t->code, emit_lea_code(&t->code, HOST_RDX),
-		  t->cpu->verify ? t->block->inner : 0);
+		  t->cpu->verify ? t->block->inner : body);
 	emit_jump_out(&t->code, t->base, t->jit->common.enter);
 	return entry;
 }
 
-static unsigned emit_block(struct translator *t)
+/* One form of the block. */
+static void emit_units(struct translator *t)
 {
 	unsigned count = t->block->count;
 
-	emit_start(t);
-	for (unsigned i = 0; i < count; i++)
-		emit_unit(t, &t->units[i],
+	t->flags = FLAGS_STATE;
+	t->holds = NO_GROUP;
+	for (unsigned i = 0; i < count; i++) {
+		const struct unit *u = &t->units[i];
+
+		if (t->shared && (u->kind == KIND_CALL || u->kind == KIND_END)) {
+			flags_out_of_host(t, u->live);
+			jump_fill(&t->code, emit_jump(&t->code, ALWAYS), t->entries[i]);
+			return;
+		}
+		emit_unit(t, u,
 			  i + 1 < count ? t->units[i + 1].live : t->live_out[0] | t->live_out[1]);
+	}
+}
+
+/* `ret_body`: where it is entered. Returns the C function that does. */
+static unsigned emit_block(struct translator *t, unsigned *ret_body)
+{
+	bool share = !t->code32 && share_checks(t);
+
+	*ret_body = 0;
+	memset(t->entries, 0, sizeof(t->entries));
+	t->shared = false;
+	if (!share)
+		emit_start(t);
+	/* A jump to the block's first bytes must not look like none. */
+	else
+		code_byte(&t->code, 0xcc);
+	emit_units(t);
+	if (share) {
+		t->shared = true;
+		*ret_body = t->code.used;
+		emit_start(t);
+		emit_units(t);
+	}
 	for (unsigned i = 0; i < t->stub_count; i++)
 		emit_stub(t, &t->stubs[i]);
-	return emit_entry(t);
+	return emit_entry(t, *ret_body);
 }
 
 bool jit_translate(struct soft_cpu *cpu, struct jit *jit, struct block *block)
 {
 	struct translator *t = jit->translator;
-	unsigned exits = jit->exits_used, entry;
+	unsigned exits = jit->exits_used, entry, body;
 
 	t->cpu = cpu;
 	t->jit = jit;
 	t->block = block;
 	t->code = (struct code){ jit->write + jit->used, 0, (unsigned)(jit->size - jit->used) };
 	t->base = (uintptr_t)jit->run + jit->used;
-	t->flags = FLAGS_STATE;
 	t->offset = (unsigned)((uintptr_t)block->host & PAGE_MASK);
 	t->code32 = !(block->mode & MODE_CODE64);
 	t->scope = link_note(cpu, cpu->rip);
@@ -592,7 +637,7 @@ bool jit_translate(struct soft_cpu *cpu, struct jit *jit, struct block *block)
 		return false;
 	find_live_out(t);
 	find_live(t);
-	entry = emit_block(t);
+	entry = emit_block(t, &body);
 	/* Whoever changes code says so first: what was read here is what was decoded. */
 	atomic_thread_fence(memory_order_seq_cst);
 	if (block->dead || atomic_load(&cpu->attention) & ATTENTION_REQUEST) {
@@ -606,7 +651,9 @@ bool jit_translate(struct soft_cpu *cpu, struct jit *jit, struct block *block)
 		return true;
 	}
 	jit->used += (t->code.used + 15) & ~15u;
-	block->body = (const uint8_t *)t->base;
+	block->body = (const uint8_t *)t->base + body;
+	block->inner = (uint16_t)(block->inner - body);
+	block->start_stub -= body;
 	for (unsigned i = 1; i < block->count; i++)
 		block->insns[i].exec = jit_stop;
 	block->insns[0].exec = (insn_exec *)(t->base + entry);

@@ -102,10 +102,28 @@ struct unit {
 	uint8_t scratch_read, scratch_written; /* which of the registers in memory: bit 0, bit 1 */
 	uint16_t reads, writes, merges; /* arithmetic flags; merges: may keep what they were */
 	uint16_t live;                  /* flags whose value before this instruction matters */
+	/* share.c: the group of accesses that this one is of, or NO_GROUP; and */
+	uint8_t group;
+	bool leads; /* is the first of it */
+	bool access_write;
+	uint8_t access_size;
+	struct place access;
+	int32_t distance; /* of the access from where the group's `low` and `high` count */
 	struct operation operation;
 	ZydisDecodedInstruction z;
 	ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
 };
+
+/* Accesses with one check. */
+struct group {
+	unsigned id;
+	int32_t low, high; /* all that is accessed: from, to */
+	uint8_t count;
+	bool write;
+};
+
+#define GROUPS_MAX JIT_DELTAS
+#define NO_GROUP   0xff
 
 enum access_kind { ACCESS_OPERAND, ACCESS_PUSH, ACCESS_POP, ACCESS_FRAME };
 
@@ -118,18 +136,18 @@ struct stub {
 	uint8_t access;       /* enum access_kind; and */
 	uint8_t size;         /* bytes */
 	bool write;
-	unsigned back; /* STUB_SLOW, STUB_VECTOR: where it goes on */
-	unsigned mark; /* STUB_SLOW: behind the mark for traps; 0: none */
+	unsigned back;    /* STUB_SLOW, STUB_VECTOR: where it goes on */
+	unsigned mark[2]; /* STUB_SLOW, by form: behind the mark for traps; 0: none */
 	enum slow_cause cause;
-	bool save_flags;   /* a trap comes with the flags in the host */
-	bool load_flags;   /* the code it goes back to wants them there */
-	struct insn *insn; /* STUB_SLOW, STUB_LEAVE */
-	struct exit *exit; /* STUB_LINK */
-	unsigned site;     /* STUB_LINK: the jump to be joined; and to another page: */
+	bool save_flags[2]; /* a trap comes with the flags in the host */
+	bool load_flags;    /* the code it goes back to wants them there */
+	struct insn *insn;  /* STUB_SLOW, STUB_LEAVE */
+	struct exit *exit;  /* STUB_LINK */
+	unsigned site;      /* STUB_LINK: the jump to be joined; and to another page: */
 	unsigned key, key_disp;
 };
 
-#define STUBS_MAX (2 * BLOCK_INSNS + 8)
+#define STUBS_MAX (2 * BLOCK_INSNS + 16)
 
 struct translator {
 	struct soft_cpu *cpu;
@@ -144,6 +162,13 @@ struct translator {
 	enum link_scope scope;
 	unsigned stop;       /* jit=verify: the instruction at which translated code ends */
 	uint8_t vector_unit; /* the bit that must be in soft_cpu.vector_live; 0: none */
+	/* The form with shared checks is being made, after the full one; see share.c. */
+	bool shared;
+	uint8_t holds;                     /* the group whose check left its result in SCRATCH_1 */
+	unsigned entries[BLOCK_INSNS + 2]; /* by unit: where the full form begins with it */
+	struct stub *slow[BLOCK_INSNS + 2];
+	unsigned group_count;
+	struct group groups[GROUPS_MAX];
 	unsigned stub_count;
 	struct stub stubs[STUBS_MAX];
 	struct unit units[BLOCK_INSNS + 2];
@@ -171,6 +196,9 @@ void unit_classify(const struct soft_cpu *cpu, struct unit *u);
 bool flags_are_dead(const struct soft_cpu *cpu, const uint8_t *bytes, unsigned count,
 		    unsigned *ret_bytes);
 
+/* share.c: finds the accesses that can share checks; whether there are any. */
+bool share_checks(struct translator *t);
+
 /* operand.c */
 
 /* The number of a guest register that insns name by its offset. */
@@ -181,11 +209,12 @@ bool address_is_known(const struct soft_cpu *cpu, const struct unit *u);
 struct place emit_address(struct translator *t, const struct insn *insn);
 
 /*
- * Checks an access of `size` bytes to the operand of `insn`, below RSP, on top of the stack, or at
- * RBP; misses jump to `stub`. Returns the host's place for it, good until a register in it changes.
- * `free`: the scratch register that the place must leave alone. Destroys flags.
+ * Checks an access of `size` bytes to the operand of `u`, below RSP, on top of the stack, or at RBP;
+ * misses jump to `stub`, or to the full form. Returns the host's place for it, good until a register
+ * in it changes. `free`: the scratch register that the place must leave alone. Takes the flags out
+ * of the host, unless there is nothing to check.
  */
-struct place emit_check(struct translator *t, const struct insn *insn, enum access_kind kind,
+struct place emit_check(struct translator *t, const struct unit *u, enum access_kind kind,
 			unsigned size, bool write, unsigned free, struct stub *stub);
 
 /* The linear address of the access that missed, to `to`. Destroys flags. */
@@ -198,6 +227,7 @@ void emit_end(struct translator *t, const struct unit *u);
 struct stub *stub_new(struct translator *t, unsigned kind);
 void stub_from(struct stub *stub, unsigned from);
 void flags_out_of_host(struct translator *t, uint16_t live);
+unsigned unit_index(const struct translator *t, const struct unit *u);
 void flags_into_host(struct translator *t, unsigned scratch);
 struct exit *exit_new(struct translator *t);
 
