@@ -220,9 +220,17 @@ struct soft_cpu {
 	uint64_t call_return; /* as the next, of common code */
 	uint64_t call_entry;  /* for a moment: a pointer that must outlive a register */
 	uint32_t vector_mask; /* components of XCR0 that the vector registers are */
+	uint32_t live_mask;   /* components of XCR0 that are in the host */
 	uint32_t host_mxcsr;  /* of C code */
-	uint8_t vector_units; /* which the guest has switched on: bits 1 << enum native_unit */
-	uint8_t vector_live;  /* the same while the registers are in the host, else 0 */
+	/*
+	 * Which the guest has switched on: bits 1 << enum native_unit. UNIT_X87 stands for all that
+	 * works on its registers: it, UNIT_WAIT and UNIT_MMX.
+	 */
+	uint8_t vector_units;
+	uint8_t vector_live; /* the same while the registers are in the host, else 0 */
+	/* Of the last x87 instruction, while the x87 registers are in the host. */
+	uint64_t x87_fip, x87_fdp;
+	uint16_t x87_fop;
 	uint64_t translated_runs, vector_loads; /* counted for the statistics */
 
 	/* What a raise function leaves for the run loop. */

@@ -57,6 +57,9 @@ struct native_host {
 	struct cpu_feature_set features; /* what this part of the engine can offer a guest here */
 };
 
+#define XSAVE_FOP      6u
+#define XSAVE_FIP      8u
+#define XSAVE_FDP      16u
 #define XSAVE_MXCSR    24u
 #define XSAVE_XMM      160u
 #define XSAVE_HEADER   512u

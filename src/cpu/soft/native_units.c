@@ -35,6 +35,8 @@ void native_units_update(struct soft_cpu *cpu)
 	cpu->vector_units = 0;
 	for (unsigned unit = UNIT_SSE; unit <= UNIT_AVX512 && !fault[unit]; unit++)
 		cpu->vector_units |= (uint8_t)(1u << unit);
+	if (!fault[UNIT_X87] && !fault[UNIT_WAIT] && !fault[UNIT_MMX])
+		cpu->vector_units |= 1u << UNIT_X87;
 }
 
 /* An instruction set: the feature that has it, and the unit that its instructions need. */

@@ -26,9 +26,6 @@
 #define X87_FCW  0u /* offsets in the image */
 #define X87_FSW  2u
 #define X87_TAGS 4u
-#define X87_FOP  6u
-#define X87_FIP  8u
-#define X87_FDP  16u
 #define X87_ST0  32u
 
 #define FSW_SUMMARY    UINT16_C(0x8080) /* ES and B */
@@ -77,9 +74,9 @@ static void pointers_update(struct soft_cpu *cpu, const struct insn *insn, const
 				pointers[1] = (uint32_t)pointers[1] |
 					      (uint64_t)cpu->segments[insn->seg].selector << 32;
 		}
-		*field(cpu, X87_FOP) = operand->fop;
+		*field(cpu, XSAVE_FOP) = operand->fop;
 	}
-	memcpy(cpu->xsave + X87_FIP, pointers, sizeof(pointers));
+	memcpy(cpu->xsave + XSAVE_FIP, pointers, sizeof(pointers));
 }
 
 /* Runs the thunk with all exceptions masked, although one is pending: IGNNE#. */
@@ -99,15 +96,15 @@ static unsigned run_ignoring(struct soft_cpu *cpu, const struct insn *insn, void
 static void x87_run(struct soft_cpu *cpu, const struct insn *insn, void *memory)
 {
 	uint64_t before[2];
-	uint16_t fop = *field(cpu, X87_FOP);
+	uint16_t fop = *field(cpu, XSAVE_FOP);
 	unsigned vector;
 
-	memcpy(before, cpu->xsave + X87_FIP, sizeof(before));
+	memcpy(before, cpu->xsave + XSAVE_FIP, sizeof(before));
 	if (unlikely(insn->dst & X87_WAITS && *field(cpu, X87_FSW) & FSW_SUMMARY))
 		vector = run_ignoring(cpu, insn, memory);
 	else
 		vector = native_code(insn)(cpu, memory);
-	*field(cpu, X87_FOP) = fop;
+	*field(cpu, XSAVE_FOP) = fop;
 	pointers_update(cpu, insn, before);
 	if (unlikely(vector))
 		native_raise(cpu, insn, vector);
@@ -256,8 +253,8 @@ static unsigned environment_pack(struct soft_cpu *cpu, bool wide, uint8_t *bytes
 	uint32_t words[ENVIRONMENT_WORDS];
 	uint64_t fip, fdp;
 
-	memcpy(&fip, cpu->xsave + X87_FIP, 8);
-	memcpy(&fdp, cpu->xsave + X87_FDP, 8);
+	memcpy(&fip, cpu->xsave + XSAVE_FIP, 8);
+	memcpy(&fdp, cpu->xsave + XSAVE_FDP, 8);
 	if (cpu_code64(cpu)) {
 		fip = (uint32_t)fip;
 		fdp = (uint32_t)fdp;
@@ -265,7 +262,7 @@ static unsigned environment_pack(struct soft_cpu *cpu, bool wide, uint8_t *bytes
 	words[0] = *field(cpu, X87_FCW) | ones;
 	words[1] = *field(cpu, X87_FSW) | ones;
 	words[2] = tags_get(cpu) | ones;
-	pointer_pack(real, fip, *field(cpu, X87_FOP), wide, &words[3]);
+	pointer_pack(real, fip, *field(cpu, XSAVE_FOP), wide, &words[3]);
 	pointer_pack(real, fdp, 0, wide, &words[5]);
 	if (!real)
 		words[6] |= ones;
@@ -299,10 +296,10 @@ static void environment_unpack(struct soft_cpu *cpu, bool wide, const uint8_t *b
 	*field(cpu, X87_FCW) = (uint16_t)((words[0] & 0x1f3f) | 0x40);
 	*field(cpu, X87_FSW) = (uint16_t)words[1];
 	tags_set(cpu, (uint16_t)words[2]);
-	*field(cpu, X87_FOP) = (real ? words[4] : wide ? words[4] >> 16 : 0) & 0x7ff;
+	*field(cpu, XSAVE_FOP) = (real ? words[4] : wide ? words[4] >> 16 : 0) & 0x7ff;
 	pointers[0] = pointer_unpack(real, &words[3]);
 	pointers[1] = pointer_unpack(real, &words[5]);
-	memcpy(cpu->xsave + X87_FIP, pointers, sizeof(pointers));
+	memcpy(cpu->xsave + XSAVE_FIP, pointers, sizeof(pointers));
 	summary_update(cpu);
 }
 

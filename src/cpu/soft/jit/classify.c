@@ -150,7 +150,8 @@ static bool is_gpr(ZydisRegisterClass class)
 static bool is_vector(ZydisRegisterClass class)
 {
 	return class == ZYDIS_REGCLASS_XMM || class == ZYDIS_REGCLASS_YMM ||
-	       class == ZYDIS_REGCLASS_ZMM || class == ZYDIS_REGCLASS_MASK;
+	       class == ZYDIS_REGCLASS_ZMM || class == ZYDIS_REGCLASS_MASK ||
+	       class == ZYDIS_REGCLASS_X87 || class == ZYDIS_REGCLASS_MMX;
 }
 
 static bool is_high(ZydisRegister r)
@@ -165,6 +166,13 @@ static unsigned guest_number(ZydisRegister r)
 	return (unsigned)ZydisRegisterGetId(r);
 }
 
+/* Of the units: a hidden operand. */
+static bool is_status(ZydisRegister r)
+{
+	return r == ZYDIS_REGISTER_MXCSR || r == ZYDIS_REGISTER_X87CONTROL ||
+	       r == ZYDIS_REGISTER_X87STATUS || r == ZYDIS_REGISTER_X87TAG;
+}
+
 static bool fits_register(struct unit *u, const ZydisDecodedOperand *o)
 {
 	ZydisRegisterClass class = ZydisRegisterGetClass(o->reg.value);
@@ -173,8 +181,7 @@ static bool fits_register(struct unit *u, const ZydisDecodedOperand *o)
 		return true;
 	if (is_vector(class))
 		return u->native_unit;
-	/* MXCSR is there as a hidden operand. */
-	if (o->reg.value == ZYDIS_REGISTER_MXCSR)
+	if (is_status(o->reg.value))
 		return true;
 	if (!is_gpr(class))
 		return false;
@@ -310,6 +317,44 @@ static bool is_bit_string(const struct unit *u)
 	}
 }
 
+/*
+ * x87 and MMX: not what moves the whole state or resets the pointers, and nothing that uses vector
+ * registers too.
+ */
+static bool x87_copies(struct unit *u, unsigned unit)
+{
+	struct native_form form;
+
+	u->traps = true; /* a pending exception */
+	switch (u->z.mnemonic) {
+	case ZYDIS_MNEMONIC_FNINIT:
+	case ZYDIS_MNEMONIC_FNSAVE:
+	case ZYDIS_MNEMONIC_FRSTOR:
+	case ZYDIS_MNEMONIC_FNSTENV:
+	case ZYDIS_MNEMONIC_FLDENV:
+	case ZYDIS_MNEMONIC_MASKMOVQ:
+	/* From memory they use no vector register, but MXCSR. */
+	case ZYDIS_MNEMONIC_CVTPS2PI:
+	case ZYDIS_MNEMONIC_CVTTPS2PI:
+	case ZYDIS_MNEMONIC_CVTPD2PI:
+	case ZYDIS_MNEMONIC_CVTTPD2PI:
+		return false;
+	case ZYDIS_MNEMONIC_FNCLEX:
+	case ZYDIS_MNEMONIC_FNSTCW:
+	case ZYDIS_MNEMONIC_FNSTSW:
+		u->traps = false;
+		break;
+	default:
+		break;
+	}
+	if (native_form_init(&form, &u->z, u->operands))
+		return false;
+	u->native_unit = (uint8_t)unit;
+	u->operation = form.operation;
+	u->x87_pointers = native_operand(u->insn)->fop != FOP_NONE;
+	return true;
+}
+
 /* Instructions of the extensions: what a thunk could do is done in place. */
 static bool native_copies(const struct soft_cpu *cpu, struct unit *u)
 {
@@ -317,7 +362,9 @@ static bool native_copies(const struct soft_cpu *cpu, struct unit *u)
 	int unit = native_unit(host, &u->z, u->operands);
 	struct native_form form;
 
-	if (unit != UNIT_INTEGER && unit != UNIT_SSE && unit != UNIT_AVX && unit != UNIT_AVX512)
+	if (unit == UNIT_X87 || unit == UNIT_WAIT || unit == UNIT_MMX)
+		return x87_copies(u, (unsigned)unit);
+	if (unit < 0)
 		return false;
 	if (u->z.mnemonic == ZYDIS_MNEMONIC_VZEROUPPER ||
 	    u->z.mnemonic == ZYDIS_MNEMONIC_VZEROALL) {
@@ -419,7 +466,7 @@ void unit_classify(const struct soft_cpu *cpu, struct unit *u)
 	}
 	if (!fit) {
 		u->kind = otherwise;
-		u->memory = u->traps = false;
+		u->memory = u->traps = u->x87_pointers = false;
 		u->native_unit = 0;
 		u->reads = FLAGS_ALL;
 		return;

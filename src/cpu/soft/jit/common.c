@@ -4,7 +4,11 @@
  *
  * In translated code all general registers but the scratch ones are the guest's; the C stack waits
  * in soft_cpu.host_stack. Vector registers come along only when a block wants them, and go back to
- * soft_cpu.xsave before C code runs.
+ * soft_cpu.xsave before C code runs. So do the x87 registers, on their own; C code finds that unit
+ * as the ABI wants it, empty and without a pending exception.
+ *
+ * XSAVE writes x87 pointers of the host or none, as the processor likes: the guest's, which
+ * translated code keeps in soft_cpu, take their place.
  *
  * Spec: System V ABI for x86-64, section 3.2; Intel SDM volume 1, sections 13.7 (XSAVE), 13.8
  * (XRSTOR).
@@ -80,19 +84,52 @@ static void emit_0fae(struct code *c, unsigned extension, bool wide, size_t offs
 	emit_rm(c, 0x0fae | (wide ? WIDE : 0), extension, in_cpu(offset));
 }
 
-static void load_vector_mask(struct code *c)
+/* FOP, FIP and FDP from soft_cpu.xsave to where translated code has them, or back. */
+static void move_pointers(struct code *c, bool save)
 {
-	emit_rm(c, 0x8b, HOST_RAX, FIELD(vector_mask));
-	emit_rr(c, 0x33, HOST_RDX, HOST_RDX);
+	const size_t image = offsetof(struct soft_cpu, xsave);
+	const struct {
+		struct place live, saved;
+		unsigned size;
+	} pointers[] = {
+		{ FIELD(x87_fop), in_cpu(image + XSAVE_FOP), SIZE16 },
+		{ FIELD(x87_fip), in_cpu(image + XSAVE_FIP), WIDE },
+		{ FIELD(x87_fdp), in_cpu(image + XSAVE_FDP), WIDE },
+	};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(pointers); i++) {
+		emit_rm(c, 0x8b | pointers[i].size, HOST_RAX,
+			save ? pointers[i].live : pointers[i].saved);
+		emit_rm(c, 0x89 | pointers[i].size, HOST_RAX,
+			save ? pointers[i].saved : pointers[i].live);
+	}
 }
 
-/* A subroutine: vector registers and MXCSR to soft_cpu.xsave. Destroys RAX and RDX. */
+/* Gives the x87 unit back, if the guest's registers are in it. */
+static void emit_spill_x87(struct code *c)
+{
+	static const uint8_t fninit[] = { 0xdb, 0xe3 };
+	unsigned skip;
+
+	emit_rm(c, 0xf6, 0, FIELD(vector_live)); /* test byte */
+	code_byte(c, 1u << UNIT_X87);
+	skip = emit_jump(c, IF_E);
+	code_bytes(c, fninit, sizeof(fninit));
+	move_pointers(c, true);
+	jump_fill(c, skip, c->used);
+}
+
+/* A subroutine: what is live, and MXCSR, to soft_cpu.xsave. Destroys RAX and RDX. */
 static void emit_spill(struct code *c, bool avx)
 {
 	static const uint8_t vzeroupper[] = { 0xc5, 0xf8, 0x77 };
 
-	load_vector_mask(c);
+	emit_rm(c, 0x8b, HOST_RAX, FIELD(live_mask));
+	emit_rr(c, 0x33, HOST_RDX, HOST_RDX);
 	emit_0fae(c, 4, true, offsetof(struct soft_cpu, xsave));
+	emit_spill_x87(c);
+	emit_rm(c, 0xc7, 0, FIELD(live_mask));
+	code_u32(c, 0);
 	emit_rm(c, 0xc6, 0, FIELD(vector_live));
 	code_byte(c, 0);
 	emit_load_imm(c, HOST_RAX, UINT64_C(0x0101010101010101));
@@ -105,16 +142,27 @@ static void emit_spill(struct code *c, bool avx)
 }
 
 /* From translated code, which goes on where SCRATCH_1 says. Destroys flags and SCRATCH_0. */
-static void emit_vector_load(struct code *c)
+static void emit_load(struct code *c, bool x87)
 {
+	static const uint8_t and_al = 0x24;
+
 	emit_rm(c, MOV_STORE, HOST_RAX, in_gpr(HOST_RAX));
 	emit_rm(c, MOV_STORE, HOST_RDX, in_gpr(HOST_RDX));
 	emit_rm(c, 0xff | WIDE, 0, FIELD(vector_loads)); /* inc */
-	load_vector_mask(c);
+	if (x87)
+		emit_load_imm(c, HOST_RAX, XCR0_X87);
+	else
+		emit_rm(c, 0x8b, HOST_RAX, FIELD(vector_mask));
+	emit_rr(c, 0x33, HOST_RDX, HOST_RDX);
 	emit_rm(c, MOV_STORE, HOST_RAX, in_cpu(offsetof(struct soft_cpu, xsave) + XSAVE_HEADER));
+	emit_rm(c, 0x09, HOST_RAX, FIELD(live_mask)); /* or */
 	emit_0fae(c, 5, true, offsetof(struct soft_cpu, xsave));
 	emit_rm(c, 0x8a, HOST_RAX, FIELD(vector_units));
-	emit_rm(c, 0x88, HOST_RAX, FIELD(vector_live));
+	code_byte(c, and_al);
+	code_byte(c, x87 ? 1u << UNIT_X87 : (uint8_t) ~(1u << UNIT_X87));
+	emit_rm(c, 0x08, HOST_RAX, FIELD(vector_live)); /* or byte */
+	if (x87)
+		move_pointers(c, false);
 	emit_rm(c, MOV_LOAD, HOST_RAX, in_gpr(HOST_RAX));
 	emit_rm(c, MOV_LOAD, HOST_RDX, in_gpr(HOST_RDX));
 	emit_rr(c, 0xff, 4, SCRATCH_1);
@@ -214,6 +262,8 @@ void common_emit(struct jit *jit, struct soft_cpu *cpu)
 	jit->common.no_body = run + code.used;
 	emit_no_body(&code, leave);
 	jit->common.vector_load = run + code.used;
-	emit_vector_load(&code);
+	emit_load(&code, false);
+	jit->common.x87_load = run + code.used;
+	emit_load(&code, true);
 	jit->common.end = (code.used + 63) & ~63u;
 }

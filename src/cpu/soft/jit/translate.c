@@ -14,7 +14,12 @@
  * exception in between may show flags that nothing in the guest's program can depend on.
  *
  * Vector registers are loaded from soft_cpu.xsave by the first block that uses them, and stay in
- * the host until C code is called.
+ * the host until C code is called. The same holds for x87 and MMX registers, on their own.
+ *
+ * A pending x87 exception is the host's: the next instruction that waits traps, and its handler
+ * raises #MF. FOP, FIP and FDP are those that the handlers keep (see native_x87.c), to the bit: FDP
+ * is stored behind each instruction that has a memory operand, and the other two, which are known
+ * here, where somebody could see them: before handlers are called, and at the end of the block.
  */
 #include <string.h>
 
@@ -32,7 +37,7 @@ struct stub *stub_new(struct translator *t, unsigned kind)
 	struct stub *stub = &t->stubs[t->stub_count++];
 
 	check(t->stub_count <= STUBS_MAX);
-	*stub = (struct stub){ .kind = kind };
+	*stub = (struct stub){ .kind = kind, .x87_last = t->x87_last };
 	return stub;
 }
 
@@ -123,6 +128,49 @@ static void operation_at(struct operation *o, struct place p)
 	o->disp = p.disp;
 }
 
+/* In 32-bit code the upper half of a pointer is a selector. Leaves flags alone. */
+static void emit_selector(struct translator *t, struct place pointer, unsigned seg)
+{
+	if (!t->code32)
+		return;
+	emit_rm(&t->code, 0x0fb7, SCRATCH_0, /* movzx */
+		in_cpu(offsetof(struct soft_cpu, segments) + seg * sizeof(struct vcpu_segment) +
+		       offsetof(struct vcpu_segment, selector)));
+	pointer.disp += 4;
+	emit_rm(&t->code, 0x89, SCRATCH_0, pointer);
+}
+
+/* FOP and FIP of `u` to soft_cpu. Leaves flags alone. */
+static void emit_x87_last(struct translator *t, const struct unit *u)
+{
+	struct code *c = &t->code;
+	uint16_t fop;
+
+	if (!u)
+		return;
+	fop = native_operand(u->insn)->fop;
+	emit_rm(c, MOV_LOAD, SCRATCH_0, FIELD(code_page));
+	emit_rm(c, LEA, SCRATCH_0, at(SCRATCH_0, (int64_t)t->offset + u->insn->offset));
+	emit_rm(c, MOV_STORE, SCRATCH_0, FIELD(x87_fip));
+	emit_selector(t, FIELD(x87_fip), SEG_CS);
+	emit_rm(c, 0xc7 | SIZE16, 0, FIELD(x87_fop));
+	code_byte(c, (uint8_t)fop);
+	code_byte(c, (uint8_t)(fop >> 8));
+}
+
+/* Behind an instruction that sets the x87 pointers. */
+static void note_x87(struct translator *t, const struct unit *u)
+{
+	if (!u->x87_pointers)
+		return;
+	t->x87_last = u;
+	if (!u->memory)
+		return;
+	emit_rm(&t->code, t->code32 ? 0x8d : LEA, SCRATCH_0, emit_address(t, u->insn));
+	emit_rm(&t->code, MOV_STORE, SCRATCH_0, FIELD(x87_fdp));
+	emit_selector(t, FIELD(x87_fdp), u->insn->seg);
+}
+
 /* The scratch register that must be free for the instruction's own use. */
 static unsigned scratch_wanted(const struct unit *u)
 {
@@ -154,6 +202,7 @@ static void emit_copy(struct translator *t, const struct unit *u, uint16_t live_
 		emit_mark(t, u, stub);
 	code_operation(&t->code, &o);
 	move_scratch(t, u->scratch_written, MOV_STORE);
+	note_x87(t, u);
 	if (u->writes || u->merges)
 		t->flags = FLAGS_HOST;
 	if (stub)
@@ -241,6 +290,7 @@ static void emit_call(struct translator *t, const struct unit *u)
 	stub->cause = SLOW_HANDLER;
 	stub_from(stub, emit_jump(&t->code, ALWAYS));
 	slow_back(t, stub);
+	t->x87_last = NULL; /* it is in memory by then */
 }
 
 static void emit_unit(struct translator *t, const struct unit *u, uint16_t live_after)
@@ -267,6 +317,8 @@ static void emit_unit(struct translator *t, const struct unit *u, uint16_t live_
 		emit_call(t, u);
 		break;
 	default:
+		emit_x87_last(t, t->x87_last);
+		t->x87_last = NULL;
 		emit_end(t, u);
 	}
 }
@@ -279,13 +331,25 @@ static void emit_leave(struct translator *t, insn_exec *function, const void *ar
 	emit_jump_out(&t->code, t->base, t->jit->common.leave);
 }
 
-/* Loads the vector registers; `back`: a jump or LEA to be filled with where to go on. */
-static unsigned emit_vector_load(struct translator *t)
+/* Loads the registers of a unit; returns the LEA to be filled with where to go on. */
+static unsigned emit_vector_load(struct translator *t, uint8_t unit)
 {
+	const struct jit_common *common = &t->jit->common;
 	unsigned back = emit_lea_code(&t->code, SCRATCH_1);
 
-	emit_jump_out(&t->code, t->base, t->jit->common.vector_load);
+	emit_jump_out(&t->code, t->base,
+		      unit == 1u << UNIT_X87 ? common->x87_load : common->vector_load);
 	return back;
+}
+
+static void emit_reload(struct translator *t, uint8_t unit)
+{
+	unsigned back;
+
+	if (!unit)
+		return;
+	back = emit_vector_load(t, unit);
+	jump_fill(&t->code, back, t->code.used);
 }
 
 static insn_exec *handler_of(const struct translator *t, const struct insn *insn)
@@ -350,12 +414,10 @@ static void emit_slow_stub(struct translator *t, const struct stub *stub)
 			jump_fill(&t->code, over[form], t->code.used);
 	for (unsigned i = 0; i < stub->count; i++)
 		jump_fill(&t->code, stub->from[i], t->code.used);
+	emit_x87_last(t, stub->x87_last);
 	emit_slow_call(t, stub);
-	if (t->vector_unit) {
-		unsigned back = emit_vector_load(t);
-
-		jump_fill(&t->code, back, t->code.used);
-	}
+	emit_reload(t, t->vector_unit);
+	emit_reload(t, t->x87_unit);
 	if (stub->load_flags)
 		emit_flags_load(&t->code, SCRATCH_0);
 	jump_fill(&t->code, emit_jump(&t->code, ALWAYS), stub->back);
@@ -382,11 +444,11 @@ static void emit_vector_stub(struct translator *t, const struct stub *stub)
 	unsigned on;
 
 	emit_rm(&t->code, 0xf6, 0, FIELD(vector_units)); /* test byte */
-	code_byte(&t->code, t->vector_unit);
+	code_byte(&t->code, stub->unit);
 	on = emit_jump(&t->code, IF_NE);
 	emit_leave(t, jit_leave_units, t->block);
 	jump_fill(&t->code, on, t->code.used);
-	jump_fill(&t->code, emit_vector_load(t), stub->back);
+	jump_fill(&t->code, emit_vector_load(t, stub->unit), stub->back);
 }
 
 static void emit_link_stub(struct translator *t, const struct stub *stub)
@@ -461,22 +523,32 @@ static bool read_units(struct translator *t)
 /* The bit of a unit in soft_cpu.vector_units. */
 static uint8_t unit_bit(unsigned unit)
 {
-	return unit == UNIT_SSE || unit == UNIT_AVX || unit == UNIT_AVX512 ? (uint8_t)(1u << unit)
-									   : 0;
+	switch (unit) {
+	case UNIT_INTEGER:
+		return 0;
+	case UNIT_WAIT:
+	case UNIT_MMX:
+		return 1u << UNIT_X87;
+	default:
+		return (uint8_t)(1u << unit);
+	}
 }
 
-static void find_vector_unit(struct translator *t)
+static void find_vector_units(struct translator *t)
 {
 	for (unsigned i = 0; i < t->block->count; i++) {
 		struct unit *u = &t->units[i];
+		uint8_t bit = unit_bit(u->native_unit);
 
-		if (unit_bit(u->native_unit) && !t->jit->vectors) {
+		if (bit && !t->jit->vectors) {
 			u->kind = KIND_CALL;
-			u->memory = u->traps = false;
+			u->memory = u->traps = u->x87_pointers = false;
 			u->reads = FLAGS_ALL;
-			continue;
+		} else if (bit == 1u << UNIT_X87) {
+			t->x87_unit = bit;
+		} else {
+			t->vector_unit = MAX(t->vector_unit, bit);
 		}
-		t->vector_unit = MAX(t->vector_unit, unit_bit(u->native_unit));
 	}
 }
 
@@ -538,6 +610,21 @@ static void find_live(struct translator *t)
 	}
 }
 
+/* Makes certain that the registers of a unit are in the host. */
+static void emit_start_unit(struct translator *t, uint8_t unit)
+{
+	struct stub *stub;
+
+	if (!unit)
+		return;
+	stub = stub_new(t, STUB_VECTOR);
+	stub->unit = unit;
+	emit_rm(&t->code, 0xf6, 0, FIELD(vector_live)); /* test byte */
+	code_byte(&t->code, unit);
+	stub_from(stub, emit_jump(&t->code, IF_E));
+	stub->back = t->code.used;
+}
+
 static void emit_start(struct translator *t)
 {
 	struct stub *stub = stub_new(t, STUB_START);
@@ -546,13 +633,8 @@ static void emit_start(struct translator *t)
 	code_byte(&t->code, 0);
 	stub_from(stub, emit_jump(&t->code, IF_NE));
 	t->block->inner = (uint16_t)t->code.used;
-	if (!t->vector_unit)
-		return;
-	stub = stub_new(t, STUB_VECTOR);
-	emit_rm(&t->code, 0xf6, 0, FIELD(vector_live)); /* test byte */
-	code_byte(&t->code, t->vector_unit);
-	stub_from(stub, emit_jump(&t->code, IF_E));
-	stub->back = t->code.used;
+	emit_start_unit(t, t->vector_unit);
+	emit_start_unit(t, t->x87_unit);
 }
 
 /* What `exec` of the block's first instruction becomes: a C function. */
@@ -572,6 +654,7 @@ static void emit_units(struct translator *t)
 	unsigned count = t->block->count;
 
 	t->flags = FLAGS_STATE;
+	t->x87_last = NULL;
 	t->holds = NO_GROUP;
 	for (unsigned i = 0; i < count; i++) {
 		const struct unit *u = &t->units[i];
@@ -624,13 +707,14 @@ bool jit_translate(struct soft_cpu *cpu, struct jit *jit, struct block *block)
 	t->offset = (unsigned)((uintptr_t)block->host & PAGE_MASK);
 	t->code32 = !(block->mode & MODE_CODE64);
 	t->scope = link_note(cpu, cpu->rip);
-	t->vector_unit = 0;
+	t->vector_unit = t->x87_unit = 0;
+	t->x87_last = NULL;
 	t->stub_count = 0;
 	if (!read_units(t))
 		return false;
-	find_vector_unit(t);
+	find_vector_units(t);
 	/* What is switched off is for the interpreter to refuse. */
-	if (t->vector_unit && !(cpu->vector_units & t->vector_unit))
+	if ((t->vector_unit | t->x87_unit) & ~cpu->vector_units)
 		return false;
 	t->stop = cpu->verify ? verify_count(t) : 0;
 	if (cpu->verify && !t->stop)

@@ -52,7 +52,7 @@ struct fill_call {
 
 /* Common code, in the running mapping. */
 struct jit_common {
-	uint64_t enter, leave, slow, fill, no_body, vector_load, end;
+	uint64_t enter, leave, slow, fill, no_body, vector_load, x87_load, end;
 };
 
 struct jit {
@@ -99,6 +99,7 @@ struct unit {
 	bool traps;          /* the processor itself may refuse it: #DE, #XM, alignment */
 	uint8_t size;        /* of the memory operand, bytes */
 	uint8_t native_unit; /* enum native_unit */
+	bool x87_pointers;   /* sets FOP and FIP, and FDP if it has a memory operand */
 	uint8_t scratch_read, scratch_written; /* which of the registers in memory: bit 0, bit 1 */
 	uint16_t reads, writes, merges; /* arithmetic flags; merges: may keep what they were */
 	uint16_t live;                  /* flags whose value before this instruction matters */
@@ -143,7 +144,10 @@ struct stub {
 	bool load_flags;    /* the code it goes back to wants them there */
 	struct insn *insn;  /* STUB_SLOW, STUB_LEAVE */
 	struct exit *exit;  /* STUB_LINK */
-	unsigned site;      /* STUB_LINK: the jump to be joined; and to another page: */
+	uint8_t unit;       /* STUB_VECTOR: bit in soft_cpu.vector_live */
+	/* STUB_SLOW: the last one that set x87 pointers, if they are not in soft_cpu yet. */
+	const struct unit *x87_last;
+	unsigned site; /* STUB_LINK: the jump to be joined; and to another page: */
 	unsigned key, key_disp;
 };
 
@@ -160,8 +164,10 @@ struct translator {
 	unsigned offset;      /* of the block in its page */
 	bool code32;          /* 32-bit code with flat segments; else 64-bit code */
 	enum link_scope scope;
-	unsigned stop;       /* jit=verify: the instruction at which translated code ends */
-	uint8_t vector_unit; /* the bit that must be in soft_cpu.vector_live; 0: none */
+	unsigned stop;               /* jit=verify: the instruction at which translated code ends */
+	uint8_t vector_unit;         /* the bit that must be in soft_cpu.vector_live; 0: none */
+	uint8_t x87_unit;            /* another one */
+	const struct unit *x87_last; /* see struct stub */
 	/* The form with shared checks is being made, after the full one; see share.c. */
 	bool shared;
 	uint8_t holds;                     /* the group whose check left its result in SCRATCH_1 */

@@ -316,12 +316,12 @@ static void run_translated(struct soft_cpu *cpu, struct block *block)
 		block->insns[i].exec = v->handlers[i];
 }
 
-/* The bytes of an XSAVE image that must be equal: not the header, and no pointers. */
+/* The bytes of an XSAVE image that must be equal: not the header. */
 static const struct {
 	const char *name;
 	unsigned offset, size;
 } xsave_parts[] = {
-	{ "fcw, fsw, ftw", 0, 5 },
+	{ "fcw, fsw, ftw, fop, fip, fdp", 0, XSAVE_MXCSR },
 	{ "mxcsr", XSAVE_MXCSR, 4 },
 	{ "st", 32, 128 },
 	{ "xmm", XSAVE_XMM, 256 },
