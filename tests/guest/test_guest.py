@@ -22,6 +22,7 @@ PROGRAMS = {
     "big_ids": 60,
     "devices": 30,
     "exceptions": 30,
+    "hostile": 60,
     "ioapic": 30,
     "lapic": 30,
     "paging": 30,

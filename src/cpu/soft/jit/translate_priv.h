@@ -25,8 +25,8 @@ enum slow_cause {
 	SLOW_CAUSES
 };
 
-/* Behind the jump to the common code that calls a handler. */
-struct slow_call {
+/* Behind the jump to the common code that calls a handler, at any address. */
+struct __attribute__((packed)) slow_call {
 	struct insn *insn;
 	insn_exec *exec;
 	uint32_t offset; /* of the block's start in its page */
@@ -44,7 +44,7 @@ struct jit_stats {
 };
 
 /* Behind the jump to the common code that fills the TLB; the slow way follows it. */
-struct fill_call {
+struct __attribute__((packed)) fill_call {
 	int32_t retry; /* from here */
 	uint8_t size;
 	bool write;
