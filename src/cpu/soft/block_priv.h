@@ -141,22 +141,31 @@ static inline struct jump_entry *jump_slot(struct soft_cpu *cpu, uint64_t rip)
 	return &cpu->jumps[(rip ^ rip >> 12) & (JUMP_ENTRIES - 1)];
 }
 
-/* The same for a target that varies. */
+/* The block at rip, by the table of jump entries. */
+static inline const struct insn *jump_target(struct soft_cpu *cpu)
+{
+	const struct jump_entry *jump = jump_slot(cpu, cpu->rip);
+	const struct insn *target = jump->target;
+
+	if (likely(jump->rip == cpu->rip && (jump->key == cpu->link_key[LINK_LOCAL] ||
+					     jump->key == cpu->link_key[LINK_GLOBAL])) &&
+	    is_alive(target))
+		return target;
+	return jump_resolve(cpu);
+}
+
+/* The same as leave_by_link() for a target that varies. */
 static inline const struct insn *leave_by_jump(struct soft_cpu *cpu, const struct insn *insn,
 					       uint64_t rip)
 {
-	const struct jump_entry *jump = jump_slot(cpu, rip);
-	const struct insn *target = jump->target;
+	const struct insn *target;
 
 	cpu->rip = rip;
 	cpu->instructions += insn->op;
 	if (attention_needed(cpu))
 		return NULL;
-	if (likely(jump->rip == rip && (jump->key == cpu->link_key[LINK_LOCAL] ||
-					jump->key == cpu->link_key[LINK_GLOBAL])) &&
-	    is_alive(target))
-		return ENTER(cpu, target);
-	return jump_resolve(cpu);
+	target = jump_target(cpu);
+	return ENTER(cpu, target);
 }
 
 /* Ends a block at `insn` with a return to the run loop, which looks at everything anew. */

@@ -324,7 +324,8 @@ static void update_code_base(struct soft_cpu *cpu)
 
 static void run_blocks(struct soft_cpu *cpu)
 {
-	const struct insn *insn = block_find(cpu);
+	/* Elsewhere the code segment's limit may be another one now. */
+	const struct insn *insn = cpu_code64(cpu) ? jump_target(cpu) : block_find(cpu);
 
 	while (insn)
 		insn = insn->exec(cpu, insn);
