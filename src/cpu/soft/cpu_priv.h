@@ -218,6 +218,7 @@ struct soft_cpu {
 	uint64_t host_stack;
 	uint64_t deltas[JIT_DELTAS]; /* results of checks: the host's address less the guest's */
 	uint64_t call_return; /* as the next, of common code */
+	uint64_t carried;     /* for a moment: what was read and is going to be written */
 	uint64_t call_entry;  /* for a moment: a pointer that must outlive a register */
 	uint32_t vector_mask; /* components of XCR0 that the vector registers are */
 	uint32_t live_mask;   /* components of XCR0 that are in the host */

@@ -24,12 +24,45 @@ static unsigned word_bits(const ZydisDecodedInstruction *z)
 	return is_code64(z) ? 64 : 32;
 }
 
+/* One element of a string, in the segments that are flat. */
+static enum kind string_kind(const ZydisDecodedInstruction *z)
+{
+	const ZydisInstructionAttributes others =
+		ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE |
+		ZYDIS_ATTRIB_HAS_SEGMENT_FS | ZYDIS_ATTRIB_HAS_SEGMENT_GS;
+
+	if (z->attributes & others || z->address_width != word_bits(z))
+		return KIND_CALL;
+	switch (z->mnemonic) {
+	case ZYDIS_MNEMONIC_MOVSB:
+	case ZYDIS_MNEMONIC_MOVSW:
+	case ZYDIS_MNEMONIC_MOVSD:
+	case ZYDIS_MNEMONIC_MOVSQ:
+		return KIND_MOVS;
+	case ZYDIS_MNEMONIC_STOSB:
+	case ZYDIS_MNEMONIC_STOSW:
+	case ZYDIS_MNEMONIC_STOSD:
+	case ZYDIS_MNEMONIC_STOSQ:
+		return KIND_STOS;
+	case ZYDIS_MNEMONIC_LODSB:
+	case ZYDIS_MNEMONIC_LODSW:
+	case ZYDIS_MNEMONIC_LODSD:
+	case ZYDIS_MNEMONIC_LODSQ:
+		return KIND_LODS;
+	default:
+		return KIND_CALL;
+	}
+}
+
 static enum kind integer_kind(const ZydisDecodedInstruction *z)
 {
 	switch (z->mnemonic) {
 	case ZYDIS_MNEMONIC_NOP:
 	case ZYDIS_MNEMONIC_ENDBR32:
 	case ZYDIS_MNEMONIC_ENDBR64:
+	case ZYDIS_MNEMONIC_PREFETCH:
+	case ZYDIS_MNEMONIC_PREFETCHW:
+	case ZYDIS_MNEMONIC_PREFETCHWT1:
 	case ZYDIS_MNEMONIC_PREFETCHT0:
 	case ZYDIS_MNEMONIC_PREFETCHT1:
 	case ZYDIS_MNEMONIC_PREFETCHT2:
@@ -95,6 +128,9 @@ static enum kind integer_kind(const ZydisDecodedInstruction *z)
 		return z->operand_width >= 32 ? KIND_COPY : KIND_CALL;
 	case ZYDIS_MNEMONIC_LEA:
 		return z->address_width == word_bits(z) ? KIND_LEA : KIND_CALL;
+	case ZYDIS_MNEMONIC_CLD:
+	case ZYDIS_MNEMONIC_STD:
+		return KIND_DIRECTION;
 	case ZYDIS_MNEMONIC_PUSH:
 		return z->operand_width == word_bits(z) ? KIND_PUSH : KIND_CALL;
 	case ZYDIS_MNEMONIC_POP:
@@ -104,6 +140,8 @@ static enum kind integer_kind(const ZydisDecodedInstruction *z)
 	default:
 		break;
 	}
+	if (z->meta.category == ZYDIS_CATEGORY_STRINGOP)
+		return string_kind(z);
 	if (z->meta.category == ZYDIS_CATEGORY_CMOV || z->meta.category == ZYDIS_CATEGORY_SETCC)
 		return KIND_COPY;
 	return KIND_CALL;
@@ -458,8 +496,22 @@ void unit_classify(const struct soft_cpu *cpu, struct unit *u)
 	case KIND_CALL:
 		fit = copies(cpu, u);
 		break;
+	case KIND_DIRECTION:
+		fit = true;
+		break;
+	case KIND_MOVS:
+	case KIND_STOS:
+	case KIND_LODS:
+		fit = true;
+		u->size = u->operands[0].size / 8;
+		break;
 	case KIND_PUSH:
 	case KIND_POP:
+		if (u->kind == KIND_PUSH && u->operands[0].type == ZYDIS_OPERAND_TYPE_MEMORY) {
+			u->kind = KIND_PUSH_MEMORY;
+			fit = fits(u) && address_is_known(cpu, u);
+			break;
+		}
 		fit = fits(u) && !u->memory && u->z.operand_count_visible == 1 &&
 		      (u->operands[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE ||
 		       is_gpr(ZydisRegisterGetClass(u->operands[0].reg.value)));

@@ -175,6 +175,12 @@ static struct place place_of(struct translator *t, const struct insn *insn, enum
 	case ACCESS_FRAME:
 		p = at(HOST_RBP, 0);
 		break;
+	case ACCESS_SOURCE:
+		p = at(HOST_RSI, 0);
+		break;
+	case ACCESS_DESTINATION:
+		p = at(HOST_RDI, 0);
+		break;
 	default:
 		return linear_place(t, insn, a);
 	}

@@ -120,6 +120,7 @@ static void follow(struct values *v, const struct unit *u)
 
 	switch (u->kind) {
 	case KIND_PUSH:
+	case KIND_PUSH_MEMORY:
 		move_by(v, HOST_RSP, -8);
 		return;
 	case KIND_POP:
@@ -138,6 +139,10 @@ static void follow(struct values *v, const struct unit *u)
 	case KIND_COPY:
 		if (follow_copy(v, u))
 			return;
+		break;
+	case KIND_MOVS:
+	case KIND_STOS:
+	case KIND_LODS:
 		break;
 	default:
 		return;

@@ -253,6 +253,86 @@ static void emit_push(struct translator *t, const struct unit *u)
 	slow_back(t, stub);
 }
 
+static void emit_push_memory(struct translator *t, const struct unit *u)
+{
+	struct stub *load = slow_stub(t, u), *push = slow_stub(t, u);
+	struct place p;
+
+	flags_out_of_host(t, u->live);
+	p = emit_check(t, u, ACCESS_OPERAND, word_size(t), false, NO_REG, load);
+	emit_rm(&t->code, word(t, 0x8b), SCRATCH_0, p);
+	emit_rm(&t->code, MOV_STORE, SCRATCH_0, FIELD(carried));
+	p = emit_check(t, u, ACCESS_PUSH, word_size(t), true, SCRATCH_0, push);
+	emit_rm(&t->code, MOV_LOAD, SCRATCH_0, FIELD(carried));
+	emit_rm(&t->code, word(t, 0x89), SCRATCH_0, p);
+	emit_rm(&t->code, word(t, 0x8d), HOST_RSP, at(HOST_RSP, -(int64_t)word_size(t)));
+	slow_back(t, load);
+	slow_back(t, push);
+}
+
+static void emit_direction(struct translator *t, const struct unit *u)
+{
+	bool set = u->z.mnemonic == ZYDIS_MNEMONIC_STD;
+	uint32_t flag = (uint32_t)RFLAGS_DF;
+
+	flags_out_of_host(t, u->live);
+	emit_rm(&t->code, 0x81, set ? ALU_OR : ALU_AND, FIELD(flags));
+	code_u32(&t->code, set ? flag : ~flag);
+}
+
+/* Between `reg` and memory, `size` bytes. */
+static void emit_sized(struct translator *t, bool store, unsigned size, unsigned reg,
+		       struct place p)
+{
+	unsigned opcode = store ? 0x88 : 0x8a;
+
+	if (size > 1)
+		opcode |= 1;
+	if (size == 2)
+		opcode |= SIZE16;
+	if (size == 8)
+		opcode |= WIDE;
+	emit_rm(&t->code, opcode, reg, p);
+}
+
+/* A string instruction without repeat prefix; descending ones are left to the handler. */
+static void emit_string(struct translator *t, const struct unit *u)
+{
+	struct stub *read = slow_stub(t, u);
+	struct stub *write = u->kind == KIND_LODS ? NULL : slow_stub(t, u);
+	unsigned value = u->kind == KIND_MOVS ? SCRATCH_0 : HOST_RAX, descends;
+	struct place p;
+
+	flags_out_of_host(t, u->live);
+	if (!t->shared)
+		t->entries[unit_index(t, u)] = t->code.used;
+	emit_rm(&t->code, 0xf7, 0, FIELD(flags)); /* test */
+	code_u32(&t->code, (uint32_t)RFLAGS_DF);
+	descends = emit_jump(&t->code, IF_NE);
+	if (t->shared)
+		jump_fill(&t->code, descends, t->entries[unit_index(t, u)]);
+	else
+		stub_from(read, descends);
+	if (u->kind != KIND_STOS) {
+		p = emit_check(t, u, ACCESS_SOURCE, u->size, false, NO_REG, read);
+		emit_sized(t, false, u->size, value, p);
+	}
+	if (u->kind == KIND_MOVS)
+		emit_rm(&t->code, MOV_STORE, value, FIELD(carried));
+	if (write) {
+		p = emit_check(t, u, ACCESS_DESTINATION, u->size, true, SCRATCH_0, write);
+		if (u->kind == KIND_MOVS)
+			emit_rm(&t->code, MOV_LOAD, value, FIELD(carried));
+		emit_sized(t, true, u->size, value, p);
+		emit_rm(&t->code, word(t, 0x8d), HOST_RDI, at(HOST_RDI, u->size));
+	}
+	if (u->kind != KIND_STOS)
+		emit_rm(&t->code, word(t, 0x8d), HOST_RSI, at(HOST_RSI, u->size));
+	slow_back(t, read);
+	if (write)
+		slow_back(t, write);
+}
+
 static void emit_pop(struct translator *t, const struct unit *u)
 {
 	struct stub *stub = slow_stub(t, u);
@@ -306,6 +386,17 @@ static void emit_unit(struct translator *t, const struct unit *u, uint16_t live_
 		break;
 	case KIND_PUSH:
 		emit_push(t, u);
+		break;
+	case KIND_PUSH_MEMORY:
+		emit_push_memory(t, u);
+		break;
+	case KIND_DIRECTION:
+		emit_direction(t, u);
+		break;
+	case KIND_MOVS:
+	case KIND_STOS:
+	case KIND_LODS:
+		emit_string(t, u);
 		break;
 	case KIND_POP:
 		emit_pop(t, u);

@@ -79,8 +79,13 @@ enum kind {
 	KIND_COPY, /* the instruction itself, with another memory operand */
 	KIND_LEA,
 	KIND_PUSH,
+	KIND_PUSH_MEMORY,
 	KIND_POP,
 	KIND_LEAVE_FRAME, /* LEAVE */
+	KIND_DIRECTION,   /* CLD, STD */
+	KIND_MOVS,        /* these without a repeat prefix */
+	KIND_STOS,
+	KIND_LODS,
 	KIND_JUMP,
 	KIND_JCC,
 	KIND_CALL_NEAR,
@@ -126,7 +131,14 @@ struct group {
 #define GROUPS_MAX JIT_DELTAS
 #define NO_GROUP   0xff
 
-enum access_kind { ACCESS_OPERAND, ACCESS_PUSH, ACCESS_POP, ACCESS_FRAME };
+enum access_kind {
+	ACCESS_OPERAND,
+	ACCESS_PUSH,
+	ACCESS_POP,
+	ACCESS_FRAME,
+	ACCESS_SOURCE,      /* of a string instruction: at RSI */
+	ACCESS_DESTINATION, /* at RDI */
+};
 
 /* Code that is reached by a jump and stands behind the block's. */
 struct stub {
@@ -215,10 +227,10 @@ bool address_is_known(const struct soft_cpu *cpu, const struct unit *u);
 struct place emit_address(struct translator *t, const struct insn *insn);
 
 /*
- * Checks an access of `size` bytes to the operand of `u`, below RSP, on top of the stack, or at RBP;
- * misses jump to `stub`, or to the full form. Returns the host's place for it, good until a register
- * in it changes. `free`: the scratch register that the place must leave alone. Takes the flags out
- * of the host, unless there is nothing to check.
+ * Checks an access of `size` bytes to the operand of `u`, or to where the register of `kind` points
+ * (PUSH: below it); misses jump to `stub`, or to the full form. Returns the host's place for it, good
+ * until a register in it changes. `free`: the scratch register that the place must leave alone. Takes
+ * the flags out of the host, unless there is nothing to check.
  */
 struct place emit_check(struct translator *t, const struct unit *u, enum access_kind kind,
 			unsigned size, bool write, unsigned free, struct stub *stub);
