@@ -30,6 +30,7 @@ struct soft_engine {
 	struct memory *memory;
 	const struct engine_platform *platform;
 	struct soft_options options;
+	int perf; /* descriptor of perf's map of translated code, or -1 */
 	struct cpuid_table cpuid;
 	uint32_t xsave_size; /* of all that XCR0 may enable */
 	unsigned physical_bits;

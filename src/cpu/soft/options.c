@@ -49,6 +49,14 @@ static int parse_heat(const char *value, struct soft_options *options, struct er
 	return 0;
 }
 
+static int parse_perf(const char *value, struct soft_options *options, struct err *err)
+{
+	options->perf = !strcmp(value, "on");
+	if (options->perf || !strcmp(value, "off"))
+		return 0;
+	return err_set(err, EINVAL, "engine 'soft' has no perf '%s': it is on or off", value);
+}
+
 static int parse_word(char *word, struct soft_options *options, struct err *err)
 {
 	char *value = strchr(word, '=');
@@ -61,9 +69,12 @@ static int parse_word(char *word, struct soft_options *options, struct err *err)
 			return parse_cache(value, options, err);
 		if (!strcmp(word, "heat"))
 			return parse_heat(value, options, err);
+		if (!strcmp(word, "perf"))
+			return parse_perf(value, options, err);
 	}
 	err_set(err, EINVAL, "engine 'soft' has no option '%s'", word);
-	return err_hint(err, "there are 'jit=off|tlb|verify', 'cache=SIZE' and 'heat=COUNT'");
+	return err_hint(err,
+			"there are 'jit=off|tlb|verify', 'cache=SIZE', 'heat=COUNT' and 'perf=on'");
 }
 
 int soft_options_parse(struct soft_options *options, const char *text, struct err *err)

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "cpu/soft/block_priv.h"
@@ -19,6 +20,7 @@
 #include "cpu/soft/debugger_priv.h"
 #include "cpu/soft/decode_priv.h"
 #include "cpu/soft/jit/jit_priv.h"
+#include "cpu/soft/jit/perf_priv.h"
 #include "cpu/soft/jit/verify_priv.h"
 #include "cpu/soft/lapic_priv.h"
 #include "cpu/soft/mmu_priv.h"
@@ -83,6 +85,8 @@ static void free_engine(struct engine *engine)
 			munmap(e->code_lines[i], e->memory->regions[i].size >> PAGE_SHIFT << 3);
 	}
 	pthread_mutex_destroy(&e->code_lock);
+	if (e->perf >= 0)
+		close(e->perf);
 	free(e->cpus);
 	free(e);
 }
@@ -122,6 +126,7 @@ static int open_engine(struct engine **ret_engine, const struct engine_config *c
 	e->memory = config->memory;
 	e->platform = config->platform;
 	e->options = options;
+	e->perf = -1;
 	e->cpuid = *config->cpuid;
 	e->vcpus = config->vcpus;
 	pthread_mutex_init(&e->code_lock, NULL);
@@ -131,6 +136,8 @@ static int open_engine(struct engine **ret_engine, const struct engine_config *c
 	e->cpus = calloc(e->vcpus, sizeof(*e->cpus));
 	if (!e->cpus)
 		rc = err_errno(err, ENOMEM, "cannot create engine 'soft'");
+	if (!rc && options.perf)
+		rc = perf_open(&e->perf, err);
 	if (!rc)
 		rc = timer_thread_new(&e->timers, e, err);
 	if (rc) {

@@ -28,6 +28,7 @@
 #include "cpu/soft/debugger_priv.h"
 #include "cpu/soft/decode_priv.h"
 #include "cpu/soft/engine_priv.h"
+#include "cpu/soft/jit/perf_priv.h"
 #include "cpu/soft/jit/verify_priv.h"
 #include "cpu/soft/native_exec_priv.h"
 #include "cpu/soft/native_thunk_priv.h"
@@ -819,6 +820,9 @@ bool jit_translate(struct soft_cpu *cpu, struct jit *jit, struct block *block)
 		jit->exits_used = exits;
 		return false;
 	}
+	if (unlikely(cpu->engine->perf >= 0))
+		perf_add(cpu->engine->perf, (const void *)(uintptr_t)t->base, t->code.used, "block",
+			 cpu->rip);
 	jit->stats.blocks++;
 	if (unlikely(cpu->verify)) {
 		verify_install(t, entry);

@@ -34,18 +34,23 @@ static void options_known_are_taken(void **state)
 		const char *text;
 		struct soft_options want;
 	} rows[] = {
-		{ "jit=off", { false, false, SOFT_CACHE_DEFAULT, SOFT_HEAT_DEFAULT } },
-		{ "jit=tlb", { true, false, SOFT_CACHE_DEFAULT, SOFT_HEAT_DEFAULT } },
-		{ "jit=verify", { true, true, SOFT_CACHE_DEFAULT, SOFT_HEAT_DEFAULT } },
-		{ "jit=verify,jit=tlb", { true, false, SOFT_CACHE_DEFAULT, SOFT_HEAT_DEFAULT } },
-		{ "cache=1M", { true, false, UINT64_C(1) << 20, SOFT_HEAT_DEFAULT } },
-		{ "cache=1G", { true, false, UINT64_C(1) << 30, SOFT_HEAT_DEFAULT } },
-		{ "cache=2097152", { true, false, UINT64_C(2) << 20, SOFT_HEAT_DEFAULT } },
-		{ "heat=1", { true, false, SOFT_CACHE_DEFAULT, 1 } },
-		{ "heat=4294967295", { true, false, SOFT_CACHE_DEFAULT, UINT32_MAX } },
-		{ "jit=tlb,cache=8M,heat=7", { true, false, UINT64_C(8) << 20, 7 } },
+		{ "jit=off", { false, false, false, SOFT_CACHE_DEFAULT, SOFT_HEAT_DEFAULT } },
+		{ "jit=tlb", { true, false, false, SOFT_CACHE_DEFAULT, SOFT_HEAT_DEFAULT } },
+		{ "jit=verify", { true, true, false, SOFT_CACHE_DEFAULT, SOFT_HEAT_DEFAULT } },
+		{ "jit=verify,jit=tlb",
+		  { true, false, false, SOFT_CACHE_DEFAULT, SOFT_HEAT_DEFAULT } },
+		{ "cache=1M", { true, false, false, UINT64_C(1) << 20, SOFT_HEAT_DEFAULT } },
+		{ "cache=1G", { true, false, false, UINT64_C(1) << 30, SOFT_HEAT_DEFAULT } },
+		{ "cache=2097152", { true, false, false, UINT64_C(2) << 20, SOFT_HEAT_DEFAULT } },
+		{ "heat=1", { true, false, false, SOFT_CACHE_DEFAULT, 1 } },
+		{ "heat=4294967295", { true, false, false, SOFT_CACHE_DEFAULT, UINT32_MAX } },
+		{ "jit=tlb,cache=8M,heat=7", { true, false, false, UINT64_C(8) << 20, 7 } },
+		{ "perf=on", { true, false, true, SOFT_CACHE_DEFAULT, SOFT_HEAT_DEFAULT } },
+		{ "perf=on,perf=off",
+		  { true, false, false, SOFT_CACHE_DEFAULT, SOFT_HEAT_DEFAULT } },
 		/* The last one counts. */
-		{ "jit=tlb,jit=off", { false, false, SOFT_CACHE_DEFAULT, SOFT_HEAT_DEFAULT } },
+		{ "jit=tlb,jit=off",
+		  { false, false, false, SOFT_CACHE_DEFAULT, SOFT_HEAT_DEFAULT } },
 	};
 
 	(void)state;
@@ -56,6 +61,7 @@ static void options_known_are_taken(void **state)
 		assert_int_equal(soft_options_parse(&o, rows[i].text, &err), 0);
 		assert_int_equal(o.jit, rows[i].want.jit);
 		assert_int_equal(o.verify, rows[i].want.verify);
+		assert_int_equal(o.perf, rows[i].want.perf);
 		assert_int_equal(o.cache, rows[i].want.cache);
 		assert_int_equal(o.heat, rows[i].want.heat);
 	}
@@ -79,6 +85,7 @@ static void options_wrong_are_named(void **state)
 		{ "heat=0", "'0'" },
 		{ "heat=4294967296", "'4294967296'" },
 		{ "heat=x", "'x'" },
+		{ "perf=maybe", "'maybe'" },
 		{ "heat=1,speed=2", "'speed'" },
 		{ "heat=1,,jit=off", "''" },
 		/* Longer than any option is. */
