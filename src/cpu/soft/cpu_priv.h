@@ -217,12 +217,13 @@ struct soft_cpu {
 	uint64_t code_page; /* linear address of the page of the running block */
 	uint64_t host_stack;
 	uint64_t deltas[JIT_DELTAS]; /* results of checks: the host's address less the guest's */
-	uint64_t call_return; /* as the next, of common code */
-	uint64_t carried;     /* for a moment: what was read and is going to be written */
-	uint64_t call_entry;  /* for a moment: a pointer that must outlive a register */
-	uint32_t vector_mask; /* components of XCR0 that the vector registers are */
-	uint32_t live_mask;   /* components of XCR0 that are in the host */
-	uint32_t host_mxcsr;  /* of C code */
+	uint64_t call_return;        /* as the next, of common code */
+	uint64_t carried;            /* for a moment: what was read and is going to be written */
+	uint64_t call_entry;         /* for a moment: a pointer that must outlive a register */
+	uint32_t vector_mask;        /* components of XCR0 that the vector registers are */
+	uint32_t live_mask;          /* components of XCR0 that are in the host */
+	uint32_t host_mxcsr;         /* of C code */
+	uint32_t mxcsr;              /* for a moment: what the guest loads, once it is checked */
 	/*
 	 * Which the guest has switched on: bits 1 << enum native_unit. UNIT_X87 stands for all that
 	 * works on its registers: it, UNIT_WAIT and UNIT_MMX.

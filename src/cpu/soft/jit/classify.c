@@ -398,6 +398,16 @@ static bool x87_copies(struct unit *u, unsigned unit)
 	return true;
 }
 
+static bool loads_mxcsr(ZydisMnemonic m)
+{
+	return m == ZYDIS_MNEMONIC_LDMXCSR || m == ZYDIS_MNEMONIC_VLDMXCSR;
+}
+
+static bool is_mxcsr_move(ZydisMnemonic m)
+{
+	return loads_mxcsr(m) || m == ZYDIS_MNEMONIC_STMXCSR || m == ZYDIS_MNEMONIC_VSTMXCSR;
+}
+
 /* Instructions of the extensions: what a thunk could do is done in place. */
 static bool native_copies(const struct soft_cpu *cpu, struct unit *u)
 {
@@ -413,6 +423,10 @@ static bool native_copies(const struct soft_cpu *cpu, struct unit *u)
 	    u->z.mnemonic == ZYDIS_MNEMONIC_VZEROALL) {
 		if (!is_code64(&u->z)) /* there they know eight registers */
 			return false;
+		u->native_unit = (uint8_t)unit;
+		return !operation_init(&u->operation, &u->z, u->operands);
+	}
+	if (is_mxcsr_move(u->z.mnemonic)) {
 		u->native_unit = (uint8_t)unit;
 		return !operation_init(&u->operation, &u->z, u->operands);
 	}
@@ -476,6 +490,8 @@ static bool copies(const struct soft_cpu *cpu, struct unit *u)
 	if (!fits(u) || (u->memory && !address_is_known(cpu, u)) || is_bit_string(u))
 		return false;
 	u->traps |= u->native_unit && u->memory && native_alignment(&u->z, u->size);
+	if (loads_mxcsr(u->z.mnemonic))
+		u->kind = KIND_LOAD_MXCSR;
 	return true;
 }
 

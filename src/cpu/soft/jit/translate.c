@@ -361,6 +361,22 @@ static void emit_leave_frame(struct translator *t, const struct unit *u)
 	slow_back(t, stub);
 }
 
+/* Some processors have a bit in MXCSR that the guest must not set. */
+static void emit_load_mxcsr(struct translator *t, const struct unit *u)
+{
+	struct stub *stub = slow_stub(t, u);
+	struct code *c = &t->code;
+
+	flags_out_of_host(t, u->live);
+	emit_rm(c, 0x8b, SCRATCH_0, emit_check(t, u, ACCESS_OPERAND, 4, false, NO_REG, stub));
+	emit_rm(c, 0x89, SCRATCH_0, FIELD(mxcsr));
+	emit_rr(c, 0xf7, 0, SCRATCH_0); /* test */
+	code_u32(c, ~MXCSR_VALID);
+	stub_from(stub, emit_jump(c, IF_NE));
+	emit_rm(c, 0x0fae, 2, FIELD(mxcsr)); /* ldmxcsr */
+	slow_back(t, stub);
+}
+
 /* The whole instruction by its handler. */
 static void emit_call(struct translator *t, const struct unit *u)
 {
@@ -404,6 +420,9 @@ static void emit_unit(struct translator *t, const struct unit *u, uint16_t live_
 		break;
 	case KIND_LEAVE_FRAME:
 		emit_leave_frame(t, u);
+		break;
+	case KIND_LOAD_MXCSR:
+		emit_load_mxcsr(t, u);
 		break;
 	case KIND_CALL:
 		emit_call(t, u);

@@ -82,8 +82,9 @@ enum kind {
 	KIND_PUSH_MEMORY,
 	KIND_POP,
 	KIND_LEAVE_FRAME, /* LEAVE */
-	KIND_DIRECTION,   /* CLD, STD */
-	KIND_MOVS,        /* these without a repeat prefix */
+	KIND_LOAD_MXCSR,
+	KIND_DIRECTION, /* CLD, STD */
+	KIND_MOVS,      /* these without a repeat prefix */
 	KIND_STOS,
 	KIND_LODS,
 	KIND_JUMP,
