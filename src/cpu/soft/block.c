@@ -423,13 +423,17 @@ const struct insn *op_resync(struct soft_cpu *cpu, const struct insn *insn)
 	return NULL;
 }
 
+bool block_has_second(struct soft_cpu *cpu, const struct block *block)
+{
+	return fetch_host(cpu, (fetch_linear(cpu) | PAGE_MASK) + 1) == block->second;
+}
+
 /* At the start of a block that reaches into a second page: is it still there? */
 const struct insn *op_check_second(struct soft_cpu *cpu, const struct insn *insn)
 {
 	struct block *b = (struct block *)(uintptr_t)insn->aux;
-	uint64_t second = (fetch_linear(cpu) | PAGE_MASK) + 1;
 
-	if (fetch_host(cpu, second) == b->second)
+	if (block_has_second(cpu, b))
 		return NEXT(cpu, insn);
 	kill(cpu, b);
 	return block_find(cpu);

@@ -48,6 +48,7 @@ struct block {
 	const uint8_t *body;
 	insn_exec *first; /* of the first insn, whose own is the translator's */
 	struct exit *incoming;
+	uint64_t second_key; /* the link key under which `second` was found to be there */
 	struct insn insns[];
 };
 
@@ -69,6 +70,10 @@ const struct insn *block_find(struct soft_cpu *cpu);
 /* Drops the blocks that touch the page at this host address; the running one ends after its
  * instruction. */
 void block_drop_page(struct soft_cpu *cpu, const uint8_t *page);
+
+/* At rip, the start of a block that reaches into a second page: whether that is what follows the
+ * first one. Raises page faults of the fetch. */
+bool block_has_second(struct soft_cpu *cpu, const struct block *block);
 
 /* Drops all, as above. */
 void block_drop_all(struct soft_cpu *cpu);

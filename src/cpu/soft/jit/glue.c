@@ -47,6 +47,27 @@ const struct insn *jit_leave_start(struct soft_cpu *cpu, const struct insn *argu
 	return NULL;
 }
 
+/* The same, of a block that reaches into a second page: the link key is not what it was. */
+const struct insn *jit_leave_second(struct soft_cpu *cpu, const struct insn *argument)
+{
+	struct block *block = (struct block *)(uintptr_t)argument;
+	uint64_t next;
+
+	jit_leave_start(cpu, argument);
+	next = (cpu->rip | PAGE_MASK) + 1;
+	if (attention_needed(cpu))
+		return NULL;
+	if (!block_has_second(cpu, block)) {
+		block_drop_page(cpu, block->second);
+		return NULL;
+	}
+	/* It goes by the key of all pages, so that either of the two may be any. */
+	link_note(cpu, cpu->rip);
+	link_note(cpu, next);
+	block->second_key = cpu->link_key[LINK_LOCAL];
+	return ENTER(cpu, block->insns);
+}
+
 /* The same: the guest has switched off what the block needs. The interpreter will say so. */
 const struct insn *jit_leave_units(struct soft_cpu *cpu, const struct insn *argument)
 {

@@ -194,7 +194,7 @@ static const struct insn *op_heat(struct soft_cpu *cpu, const struct insn *insn)
 
 void jit_watch(struct soft_cpu *cpu, struct block *block)
 {
-	if (!cpu->jit || block->second || !mode_is_translated(block->mode))
+	if (!cpu->jit || !mode_is_translated(block->mode) || (block->second && cpu->verify))
 		return;
 	block->first = block->insns[0].exec;
 	block->insns[0].exec = op_heat;

@@ -595,6 +595,9 @@ static void emit_stub(struct translator *t, struct stub *stub)
 		t->block->start_stub = t->code.used;
 		emit_leave(t, jit_leave_start, t->block);
 		break;
+	case STUB_SECOND:
+		emit_leave(t, jit_leave_second, t->block);
+		break;
 	case STUB_LINK:
 		emit_link_stub(t, stub);
 		break;
@@ -604,9 +607,24 @@ static void emit_stub(struct translator *t, struct stub *stub)
 }
 
 /* Decodes what the block was decoded from; false: it is not the same any more. */
+static bool read_unit(const struct translator *t, struct unit *u)
+{
+	const struct block *b = t->block;
+	unsigned offset = u->insn->offset, first = (unsigned)PAGE_SIZE - t->offset - offset;
+	unsigned length = u->insn->length;
+	uint8_t bytes[ZYDIS_MAX_INSTRUCTION_LENGTH];
+
+	first = MIN(first, length);
+	memcpy(bytes, b->host + offset, first);
+	if (first < length)
+		memcpy(bytes + first, b->second, length - first);
+	return ZYAN_SUCCESS(ZydisDecoderDecodeFull(decoder_of(t->cpu), bytes, length, &u->z,
+						   u->operands)) &&
+	       u->z.length == length;
+}
+
 static bool read_units(struct translator *t)
 {
-	const ZydisDecoder *decoder = decoder_of(t->cpu);
 	struct block *b = t->block;
 
 	for (unsigned i = 0; i < b->count; i++) {
@@ -619,10 +637,9 @@ static bool read_units(struct translator *t)
 		} else if (exec == op_undefined || exec == op_too_long) {
 			u->kind = KIND_END;
 			u->reads = FLAGS_ALL;
-		} else if (ZYAN_FAILED(ZydisDecoderDecodeFull(decoder, b->host + u->insn->offset,
-							      b->bytes - u->insn->offset, &u->z,
-							      u->operands)) ||
-			   u->z.length != u->insn->length) {
+		} else if (exec == op_check_second) {
+			u->kind = KIND_NOTHING; /* emit_start() does it */
+		} else if (!read_unit(t, u)) {
 			return false;
 		} else {
 			unit_classify(t->cpu, u);
@@ -736,6 +753,16 @@ static void emit_start_unit(struct translator *t, uint8_t unit)
 	stub->back = t->code.used;
 }
 
+/* Whether the second page still follows the first one. */
+static void emit_check_second(struct translator *t)
+{
+	emit_load_imm(&t->code, SCRATCH_0, (uintptr_t)&t->block->second_key);
+	emit_rm(&t->code, MOV_LOAD, SCRATCH_0, at(SCRATCH_0, 0));
+	emit_rm(&t->code, 0x3b | WIDE, SCRATCH_0,
+		in_cpu(offsetof(struct soft_cpu, link_key) + sizeof(uint64_t) * LINK_LOCAL));
+	stub_from(stub_new(t, STUB_SECOND), emit_jump(&t->code, IF_NE));
+}
+
 static void emit_start(struct translator *t)
 {
 	struct stub *stub = stub_new(t, STUB_START);
@@ -744,6 +771,8 @@ static void emit_start(struct translator *t)
 	code_byte(&t->code, 0);
 	stub_from(stub, emit_jump(&t->code, IF_NE));
 	t->block->inner = (uint16_t)t->code.used;
+	if (t->block->second)
+		emit_check_second(t);
 	emit_start_unit(t, t->vector_unit);
 	emit_start_unit(t, t->x87_unit);
 }

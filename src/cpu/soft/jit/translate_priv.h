@@ -143,7 +143,7 @@ enum access_kind {
 
 /* Code that is reached by a jump and stands behind the block's. */
 struct stub {
-	enum { STUB_SLOW, STUB_LEAVE, STUB_START, STUB_LINK, STUB_VECTOR } kind;
+	enum { STUB_SLOW, STUB_LEAVE, STUB_START, STUB_SECOND, STUB_LINK, STUB_VECTOR } kind;
 	unsigned from[4]; /* jumps to it */
 	unsigned count;
 	unsigned miss, retry; /* the jump of an access that missed the TLB; where to try again */
@@ -263,6 +263,7 @@ bool jit_fill(struct soft_cpu *cpu, uint64_t linear, const struct fill_call *cal
 const struct insn *jit_slow(struct soft_cpu *cpu, const struct insn *call);
 const struct insn *jit_leave_insn(struct soft_cpu *cpu, const struct insn *call);
 const struct insn *jit_leave_start(struct soft_cpu *cpu, const struct insn *block);
+const struct insn *jit_leave_second(struct soft_cpu *cpu, const struct insn *block);
 const struct insn *jit_leave_units(struct soft_cpu *cpu, const struct insn *block);
 const struct insn *jit_leave_link(struct soft_cpu *cpu, const struct insn *exit);
 const struct insn *jit_leave_jump(struct soft_cpu *cpu, const struct insn *offset);
