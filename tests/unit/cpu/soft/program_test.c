@@ -359,6 +359,32 @@ static void program_string_copy_overlaps_as_one_by_one(void **state)
 		assert_int_equal(board_peek(b, BOARD_DATA + i, 1), i % 3 + 1);
 }
 
+static void program_code_outside_of_ram_is_undefined(void **state)
+{
+	/* jmp *%rax: to RAM, which jumps back, until the last time */
+	static const uint8_t code[] = { 0xff, 0xe0 };
+	static const uint8_t back[] = {
+		0xff, 0xc9,                   /* dec %ecx */
+		0x48, 0x0f, 0x44, 0xc3,       /* cmovz %rbx, %rax */
+		0xe9, 0xf5, 0x7f, 0xf0, 0xff, /* jmp BOARD_CODE */
+	};
+	struct board *b = *state;
+	struct vcpu_state *s;
+
+	board_reset(b, BOARD_LONG);
+	memcpy(memory_map(b->memory, GPA(BOARD_DATA), sizeof(back)), back, sizeof(back));
+	s = board_state(b);
+	s->gpr[GPR_RAX] = BOARD_DATA;
+	s->gpr[GPR_RBX] = 2 * BOARD_RAM;
+	s->gpr[GPR_RCX] = 100;
+	board_set(b, s);
+	assert_int_equal(board_run(b, code, sizeof(code)), VCPU_EXIT_KICKED);
+	assert_int_equal(b->stopped, EXCEPTION_UD);
+	s = board_state(b);
+	assert_int_equal(s->gpr[GPR_RCX], 0);
+	assert_int_equal(board_peek(b, s->gpr[GPR_RSP], 8), 2 * BOARD_RAM);
+}
+
 static void program_locked_access_across_pages_is_whole(void **state)
 {
 	/* lock incl (%rax), over the edge of pages that are not neighbours in memory */
@@ -397,6 +423,7 @@ int main(void)
 		cmocka_unit_test(program_single_step_traps_after_each_instruction),
 		cmocka_unit_test(program_breakpoints_hit_where_set),
 		cmocka_unit_test(program_crossing_pages_follows_the_second_page),
+		cmocka_unit_test(program_code_outside_of_ram_is_undefined),
 		cmocka_unit_test(program_locked_access_across_pages_is_whole),
 		cmocka_unit_test(program_string_copy_overlaps_as_one_by_one),
 	};
