@@ -60,6 +60,8 @@ struct jump_entry {
 #define JUMP_ENTRIES     16384
 #define JIT_DELTAS       16
 #define TLB_ENTRIES      1024
+#define TLB2_SETS        1024 /* of what tlb_fill() finds again without a walk */
+#define TLB2_WAYS        4
 #define CODE_TLB_ENTRIES 512
 #define LINKED_PAGES     65536
 #define TLB_NONE         UINT64_MAX /* the key in it is never current */
@@ -282,6 +284,9 @@ struct soft_cpu {
 
 	struct tlb_entry tlb[TLB_ENTRIES];
 	struct code_tlb_entry code_tlb[CODE_TLB_ENTRIES];
+	struct tlb_entry tlb2[TLB2_SETS * TLB2_WAYS]; /* set after set */
+	bool tlb2_global[TLB2_SETS * TLB2_WAYS];
+	uint8_t tlb2_next;
 	bool tlb_global[TLB_ENTRIES], code_tlb_global[CODE_TLB_ENTRIES];
 	struct jump_entry jumps[JUMP_ENTRIES];
 	/* Filter: pages (their number's low bits) that links and jump entries depend on. */

@@ -341,6 +341,8 @@ static void clear_entries(struct soft_cpu *cpu)
 {
 	for (unsigned i = 0; i < TLB_ENTRIES; i++)
 		cpu->tlb[i] = (struct tlb_entry){ TLB_NONE, TLB_NONE, TLB_NONE, 0 };
+	for (unsigned i = 0; i < TLB2_SETS * TLB2_WAYS; i++)
+		cpu->tlb2[i] = (struct tlb_entry){ TLB_NONE, TLB_NONE, TLB_NONE, 0 };
 	for (unsigned i = 0; i < CODE_TLB_ENTRIES; i++)
 		cpu->code_tlb[i].tag = TLB_NONE;
 	memset(cpu->large_pages, 0, sizeof(cpu->large_pages));
@@ -409,15 +411,19 @@ static bool tag_in(uint64_t tag, uint64_t linear, unsigned shift)
 	return tag >> shift == linear >> shift;
 }
 
+static void drop_entry(struct tlb_entry *e, uint64_t linear, unsigned shift)
+{
+	if (tag_in(e->read, linear, shift) || tag_in(e->write, linear, shift) ||
+	    tag_in(e->exec, linear, shift))
+		*e = (struct tlb_entry){ TLB_NONE, TLB_NONE, TLB_NONE, 0 };
+}
+
 static void drop_range(struct soft_cpu *cpu, uint64_t linear, unsigned shift)
 {
-	for (unsigned i = 0; i < TLB_ENTRIES; i++) {
-		struct tlb_entry *e = &cpu->tlb[i];
-
-		if (tag_in(e->read, linear, shift) || tag_in(e->write, linear, shift) ||
-		    tag_in(e->exec, linear, shift))
-			*e = (struct tlb_entry){ TLB_NONE, TLB_NONE, TLB_NONE, 0 };
-	}
+	for (unsigned i = 0; i < TLB_ENTRIES; i++)
+		drop_entry(&cpu->tlb[i], linear, shift);
+	for (unsigned i = 0; i < TLB2_SETS * TLB2_WAYS; i++)
+		drop_entry(&cpu->tlb2[i], linear, shift);
 	for (unsigned i = 0; i < CODE_TLB_ENTRIES; i++) {
 		if (tag_in(cpu->code_tlb[i].tag, linear, shift))
 			cpu->code_tlb[i].tag = TLB_NONE;
@@ -444,16 +450,15 @@ void mmu_flush_page(struct soft_cpu *cpu, uint64_t linear)
 {
 	static const unsigned shifts[] = { 21, 22, 30 };
 	uint64_t page = linear >> PAGE_SHIFT;
-	struct tlb_entry *e = &cpu->tlb[page & (TLB_ENTRIES - 1)];
 	struct code_tlb_entry *c = &cpu->code_tlb[page & (CODE_TLB_ENTRIES - 1)];
 
 	if (cpu->linked_pages[page % LINKED_PAGES / 64] & BIT(page % 64))
 		forget_links(cpu);
 	if (tag_in(c->tag, linear, PAGE_SHIFT))
 		c->tag = TLB_NONE;
-	if (tag_in(e->read, linear, PAGE_SHIFT) || tag_in(e->write, linear, PAGE_SHIFT) ||
-	    tag_in(e->exec, linear, PAGE_SHIFT))
-		*e = (struct tlb_entry){ TLB_NONE, TLB_NONE, TLB_NONE, 0 };
+	drop_entry(&cpu->tlb[page & (TLB_ENTRIES - 1)], linear, PAGE_SHIFT);
+	for (unsigned i = 0; i < TLB2_WAYS; i++)
+		drop_entry(&cpu->tlb2[tlb2_set(linear) + i], linear, PAGE_SHIFT);
 	for (unsigned i = 0; i < ARRAY_SIZE(shifts); i++) {
 		unsigned bit = large_bit(linear, shifts[i]);
 

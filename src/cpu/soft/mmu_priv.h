@@ -29,6 +29,14 @@ bool mmu_walk(struct soft_cpu *cpu, uint64_t linear, unsigned access, enum tlb_r
 void tlb_insert(struct soft_cpu *cpu, uint64_t linear, const struct mmu_page *page, uint8_t *host,
 		uint64_t key);
 
+/* Where the set of the second-level TLB begins that a page is in. */
+static inline unsigned tlb2_set(uint64_t linear)
+{
+	uint64_t page = linear >> PAGE_SHIFT;
+
+	return (unsigned)((page ^ page >> 10 ^ page >> 20) % TLB2_SETS) * TLB2_WAYS;
+}
+
 /*
  * Sees to it that an access hits the TLB. False: it is not one to plain memory that succeeds.
  * Touches no vector registers.

@@ -127,7 +127,10 @@ static enum kind integer_kind(const ZydisDecodedInstruction *z)
 	case ZYDIS_MNEMONIC_BSWAP:
 		return z->operand_width >= 32 ? KIND_COPY : KIND_CALL;
 	case ZYDIS_MNEMONIC_LEA:
-		return z->address_width == word_bits(z) ? KIND_LEA : KIND_CALL;
+		/* A narrow destination keeps its upper part, which an address in a scratch register
+		 * would take. */
+		return z->address_width == word_bits(z) && z->operand_width != 16 ? KIND_LEA
+										  : KIND_CALL;
 	case ZYDIS_MNEMONIC_CLD:
 	case ZYDIS_MNEMONIC_STD:
 		return KIND_DIRECTION;
