@@ -17,6 +17,8 @@
 #define CR0_EM        BIT(2)
 #define CR4_OSXSAVE   BIT(18)
 #define TIMER_VECTOR  0x90
+#define USER_PAGE     UINT64_C(0x40000000) /* of 32-bit code; its data and stack follow */
+#define USER_DATA     (USER_PAGE + 0x1000)
 
 static uint8_t code[4 * 4096] __attribute__((aligned(4096)));
 static uint8_t data[2 * 4096] __attribute__((aligned(4096)));
@@ -503,6 +505,45 @@ static void avx_switched_off(void)
 	write_cr4(read_cr4() & ~CR4_OSXSAVE);
 }
 
+/* 32-bit code that is hot with flat segments, then loads one that is not. */
+static void segment_narrowed_while_hot(void)
+{
+	static const uint8_t text[] = {
+		0xb8, SELECTOR_USER_DATA | 3,
+		0,    0,
+		0,          /* mov $flat, %eax */
+		0x8e, 0xd8, /* mov %eax, %ds */
+		0xba, 0x2c,
+		0x01, 0,
+		0, /* mov $300, %edx */
+		0xff, 0x05,
+		0x10, 0x10,
+		0x00, 0x40, /* 1: incl USER_DATA + 0x10 */
+		0x4a,       /* dec %edx */
+		0x75, 0xf7, /* jnz 1b */
+		0x8e, 0xd9, /* mov %ecx, %ds */
+		0x42,       /* inc %edx */
+		0xeb, 0xf2, /* jmp 1b */
+	};
+	uint8_t *user_code = page_alloc();
+	uint32_t *user_data = page_alloc();
+
+	*page_entry(USER_PAGE, 4) |= PAGE_US;
+	*page_entry(USER_PAGE, 3) |= PAGE_US;
+	*page_entry(USER_PAGE, 2) = (uintptr_t)page_alloc() | PAGE_P | PAGE_RW | PAGE_US;
+	write_cr3(read_cr3());
+	page_map(USER_PAGE, (uintptr_t)user_code, PAGE_P | PAGE_US);
+	page_map(USER_DATA, (uintptr_t)user_data, PAGE_P | PAGE_US | PAGE_RW);
+	memcpy(user_code, text, sizeof(text));
+	gdt[SELECTOR_FREE / 8] = 0x8040f30000000fff; /* base 2 GiB, limit 0xfff, writable */
+	for (uint32_t i = 1; i <= 2; i++) {
+		user_run(USER_PAGE, USER_DATA + 0xff0, SELECTOR_USER_CODE32, 0, SELECTOR_FREE | 3);
+		check_value("narrow-segment-faults", trap.vector << 16 | trap.error, 0xd0000);
+		check_value("narrow-segment-rip", trap.frame.rip, USER_PAGE + 12);
+		check_value("narrow-segment-writes-nothing", user_data[4], TURNS * i);
+	}
+}
+
 int main(void)
 {
 	overwritten_while_running();
@@ -520,5 +561,6 @@ int main(void)
 	remapped_while_running();
 	units_switched_off();
 	avx_switched_off();
+	segment_narrowed_while_hot();
 	return 0;
 }
