@@ -59,7 +59,7 @@ struct jump_entry {
 
 #define JUMP_ENTRIES     16384
 #define JIT_DELTAS       16
-#define TLB_ENTRIES      1024
+#define TLB_ENTRIES      4096
 #define TLB2_SETS        1024 /* of what tlb_fill() finds again without a walk */
 #define TLB2_WAYS        4
 #define CODE_TLB_ENTRIES 512
