@@ -55,7 +55,7 @@ enum machine_event_kind {
 	MACHINE_EVENT_RESET,    /* it was reset and goes on */
 	MACHINE_EVENT_PANICKED, /* the guest said so; MACHINE_EVENT_ENDED follows unless it boots a
 				   crash kernel */
-	MACHINE_EVENT_ENDED, /* the last event: no vCPU runs any more, state may be read until
+	MACHINE_EVENT_ENDED,    /* the last event: no vCPU runs any more, state may be read until
 				   machine_free() */
 };
 

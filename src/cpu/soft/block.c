@@ -35,21 +35,22 @@ typedef uintptr_t page_node;
 
 struct block_cache {
 	uint8_t *arena;
-	size_t used;
+	size_t size, used;
 	uint64_t flushes;
 	bool reset; /* nothing in the arena is in the tables any more */
 	struct block *hash[BLOCK_HASH];
 	page_node pages[PAGE_BUCKETS];
 };
 
-int block_cache_new(struct block_cache **ret_cache)
+int block_cache_new(struct block_cache **ret_cache, uint64_t bytes)
 {
 	struct block_cache *cache = calloc(1, sizeof(*cache));
 	void *arena;
 
 	if (!cache)
 		return -ENOMEM;
-	arena = mmap(NULL, BLOCK_CACHE_SIZE, PROT_READ | PROT_WRITE,
+	cache->size = MAX(bytes, BLOCK_CACHE_MIN);
+	arena = mmap(NULL, cache->size, PROT_READ | PROT_WRITE,
 		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (arena == MAP_FAILED) {
 		free(cache);
@@ -64,7 +65,7 @@ void block_cache_free(struct block_cache *cache)
 {
 	if (!cache)
 		return;
-	munmap(cache->arena, BLOCK_CACHE_SIZE);
+	munmap(cache->arena, cache->size);
 	free(cache);
 }
 
@@ -128,20 +129,27 @@ void block_drop_page(struct soft_cpu *cpu, const uint8_t *page)
 	}
 }
 
+/* Takes all blocks out of the tables. */
+static void forget_all(struct soft_cpu *cpu)
+{
+	struct block_cache *cache = cpu->blocks;
+
+	memset(cache->hash, 0, sizeof(cache->hash));
+	memset(cache->pages, 0, sizeof(cache->pages));
+	memset(cpu->jumps, 0, sizeof(cpu->jumps));
+	cache->reset = true;
+	cache->flushes++;
+	cpu->stats.cache_flushes++;
+}
+
 void block_drop_all(struct soft_cpu *cpu)
 {
 	struct block_cache *cache = cpu->blocks;
 
-	for (unsigned i = 0; i < BLOCK_HASH; i++) {
+	for (unsigned i = 0; i < BLOCK_HASH; i++)
 		for (struct block *b = cache->hash[i]; b; b = b->hash_next)
 			kill(cpu, b);
-		cache->hash[i] = NULL;
-	}
-	memset(cache->pages, 0, sizeof(cache->pages));
-	cache->reset = true;
-	cache->flushes++;
-	cpu->stats.cache_flushes++;
-	memset(cpu->jumps, 0, sizeof(cpu->jumps));
+	forget_all(cpu);
 }
 
 static struct block *lookup(struct block_cache *cache, const uint8_t *host, uint8_t mode)
@@ -161,22 +169,29 @@ static struct block *lookup(struct block_cache *cache, const uint8_t *host, uint
 	return NULL;
 }
 
-/* Room for one more block; the present one has been left. */
+static bool has_room(const struct soft_cpu *cpu)
+{
+	const struct block_cache *cache = cpu->blocks;
+
+	return cache->size - cache->used >= BLOCK_BYTES_MAX &&
+	       native_has_room(cpu->native, BLOCK_INSNS + 1) &&
+	       (!cpu->jit || jit_has_room(cpu->jit));
+}
+
+/*
+ * Room for one more block. The present one has been left, so that nothing is running that would have
+ * to find out that it is gone: starting anew takes no longer than clearing the tables.
+ */
 static struct block *arena_top(struct soft_cpu *cpu)
 {
 	struct block_cache *cache = cpu->blocks;
 
-	if (BLOCK_CACHE_SIZE - cache->used < BLOCK_BYTES_MAX && !cache->reset)
-		block_drop_all(cpu);
-	if (!native_has_room(cpu->native, BLOCK_INSNS + 1)) {
-		block_drop_all(cpu);
-		native_flush(cpu->native);
-	}
-	if (cpu->jit && !jit_has_room(cpu->jit))
-		block_drop_all(cpu);
+	if (!cache->reset && !has_room(cpu))
+		forget_all(cpu);
 	if (cache->reset) {
 		if (cpu->jit)
 			jit_reset(cpu->jit);
+		native_flush(cpu->native);
 		cache->used = 0;
 		cache->reset = false;
 	}

@@ -16,9 +16,9 @@
 
 #include "cpu/soft/cpu_priv.h"
 
-#define BLOCK_INSNS      64
-#define BLOCK_CACHE_SIZE (UINT64_C(160) << 20)
-#define BLOCK_HASH       262144
+#define BLOCK_INSNS     64
+#define BLOCK_CACHE_MIN (UINT64_C(4) << 20)
+#define BLOCK_HASH      262144
 
 /* Indices of soft_cpu.link_key. */
 enum link_scope { LINK_LOCAL, LINK_GLOBAL };
@@ -58,7 +58,8 @@ static inline struct block *block_of(const struct insn *first)
 	return (struct block *)((uintptr_t)first - offsetof(struct block, insns));
 }
 
-int block_cache_new(struct block_cache **ret_cache);
+/* `bytes`: how much the blocks may take, at least BLOCK_CACHE_MIN. -ENOMEM. */
+int block_cache_new(struct block_cache **ret_cache, uint64_t bytes);
 void block_cache_free(struct block_cache *cache);
 
 /*

@@ -29,6 +29,9 @@
 #include "cpu/soft/system_priv.h"
 #include "cpu/soft/time_priv.h"
 
+/* Decoded instructions take more room than the code that is made of them. */
+#define DECODED_SHARE 3
+
 static struct soft_engine *soft_engine(struct engine *engine)
 {
 	return container_of(engine, struct soft_engine, engine);
@@ -328,7 +331,7 @@ static int new_cpu(struct vcpu **ret_vcpu, struct engine *engine, unsigned index
 	cpu->engine = e;
 	cpu->memory = e->memory;
 	init_locks(cpu);
-	rc = block_cache_new(&cpu->blocks);
+	rc = block_cache_new(&cpu->blocks, e->options.cache / e->vcpus * DECODED_SHARE);
 	if (!rc)
 		rc = lapic_new(&cpu->lapic, cpu);
 	if (!rc)
