@@ -143,9 +143,11 @@ static void follow(struct values *v, const struct unit *u)
 	case KIND_MOVS:
 	case KIND_STOS:
 	case KIND_LODS:
+		forget(v, HOST_RSI);
+		forget(v, HOST_RDI);
 		break;
 	default:
-		return;
+		break;
 	}
 	for (unsigned i = 0; i < u->z.operand_count; i++)
 		if (is_gpr(&u->operands[i]) &&
