@@ -79,8 +79,14 @@ static const struct {
 	{ 0xc0011022, 0, false }, /* DC_CFG */
 	{ 0xc001102a, 0, false }, /* BU_CFG2 */
 	{ 0xc001001f, 0, false }, /* NB_CFG */
-	{ 0xc0010004, 0, false }, /* performance counters of old */
-	{ 0xc0010000, 0, false },
+	{ 0xc0010000, 0, false }, /* four performance events and their counters, of no CPUID bit */
+	{ 0xc0010001, 0, false },
+	{ 0xc0010002, 0, false },
+	{ 0xc0010003, 0, false },
+	{ 0xc0010004, 0, false },
+	{ 0xc0010005, 0, false },
+	{ 0xc0010006, 0, false },
+	{ 0xc0010007, 0, false },
 	{ 0x17, 0, true },   /* platform id */
 	{ 0x34, 0, true },   /* SMI count */
 	{ 0x3a, 1, true },   /* feature control: locked, no VMX */
