@@ -192,6 +192,8 @@ struct soft_cpu {
 	uint64_t link_epoch;
 	atomic_uint attention; /* shared */
 	bool shadow;           /* interrupts wait for one instruction (STI, MOV SS) */
+	bool shadow_debug;     /* and so do debug exceptions (MOV SS) */
+	bool unstepped;        /* the instruction that ran is none that TF traps behind */
 	uint64_t instructions;
 
 	struct vcpu_segment segments[SEG_COUNT];

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "cpu/soft/engine_priv.h"
+#include "cpu/soft/lapic_priv.h"
 #include "cpu/soft/system_priv.h"
 #include "x86/features.h"
 
@@ -211,5 +212,9 @@ struct cpuid_regs cpu_cpuid(struct soft_cpu *cpu, uint32_t leaf, uint32_t sublea
 		.apic_id = cpu->vcpu.index, .cr4 = cpu->cr4, .xcr0 = cpu->xcr0, .xss = cpu->msr.xss
 	};
 
-	return cpuid_for_vcpu(&cpu->engine->cpuid, leaf, subleaf, &vcpu);
+	struct cpuid_regs r = cpuid_for_vcpu(&cpu->engine->cpuid, leaf, subleaf, &vcpu);
+
+	if (leaf == 1 && !lapic_is_switched_on(cpu))
+		r.edx &= ~(UINT32_C(1) << cpu_feature_table[FEATURE_APIC].bit);
+	return r;
 }

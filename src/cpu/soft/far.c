@@ -304,7 +304,10 @@ HANDLER(far_call_indirect)
 	return far_indirect(cpu, insn, true);
 }
 
-/* A return to an outer level leaves no segment register pointing to what that level must not see. */
+/*
+ * A return to an outer level leaves no segment register pointing to what that level must not see.
+ * What 64-bit code sees of the base stays.
+ */
 static void drop_inner_segments(struct soft_cpu *cpu)
 {
 	static const uint8_t data[] = { SEG_ES, SEG_DS, SEG_FS, SEG_GS };
@@ -315,7 +318,7 @@ static void drop_inner_segments(struct soft_cpu *cpu)
 		bool conforms = a & SEGMENT_CODE && a & SEGMENT_CONFORMS;
 
 		if (a & SEGMENT_P && !conforms && segment_dpl(a) < cpu->cpl)
-			*s = (struct vcpu_segment){ 0 };
+			*s = (struct vcpu_segment){ .base = s->base };
 	}
 }
 

@@ -11,6 +11,9 @@ void lapic_free(struct lapic *lapic);
 /* Whether the physical address is in the register page, as IA32_APIC_BASE has it. */
 bool lapic_claims(const struct soft_cpu *cpu, uint64_t gpa);
 
+/* Whether IA32_APIC_BASE has it switched on. */
+bool lapic_is_switched_on(const struct soft_cpu *cpu);
+
 /* Register page. vCPU's thread. */
 uint64_t lapic_mmio_read(struct soft_cpu *cpu, uint64_t offset);
 void lapic_mmio_write(struct soft_cpu *cpu, uint64_t offset, uint64_t value, unsigned size);

@@ -145,10 +145,17 @@ static bool write_register(struct lapic *a, uint64_t offset, uint32_t value)
 		a->divide = value & 0xb;
 		break;
 	default:
-		a->esr_latched |= ESR_REGISTER;
+		/* In x2APIC mode it is #GP alone. Spec: SDM volume 3, section 10.12.8. */
+		if (!lapic_is_x2apic(a))
+			a->esr_latched |= ESR_REGISTER;
 		return false;
 	}
 	return true;
+}
+
+bool lapic_is_switched_on(const struct soft_cpu *cpu)
+{
+	return lapic_is_enabled(cpu->lapic);
 }
 
 uint64_t lapic_mmio_read(struct soft_cpu *cpu, uint64_t offset)
@@ -241,6 +248,8 @@ bool lapic_msr_write(struct soft_cpu *cpu, uint32_t index, uint64_t value)
 	if (value >> 32)
 		return false;
 	if (offset == REG_SELF_IPI) {
+		if (value >> 8)
+			return false;
 		lapic_accept(a, (uint8_t)value, false);
 		return true;
 	}

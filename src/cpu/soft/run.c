@@ -102,7 +102,7 @@ void cpu_init(struct soft_cpu *cpu)
 	cpu->dr6 = DR6_FIXED;
 	cpu->dr7 = DR7_FIXED;
 	cpu->cpl = 0;
-	cpu->shadow = false;
+	cpu->shadow = cpu->shadow_debug = false;
 	cpu->events.nmi_masked = false;
 	cpu->events.fault = false;
 	cpu->events.delivering = -1;
@@ -146,6 +146,7 @@ static bool deliver_fault(struct soft_cpu *cpu)
 	int first = cpu->events.delivering;
 
 	cpu->events.fault = false;
+	cpu->events.debug = 0;
 	if (first >= 0) {
 		if (first == EXCEPTION_DF)
 			return false;
@@ -170,6 +171,7 @@ static void deliver_debug(struct soft_cpu *cpu, uint32_t dr6)
 {
 	debug_note(cpu, dr6);
 	cpu->stats.exceptions++;
+	cpu->events.activity = VCPU_RUNNING; /* of a step over HLT */
 	cpu->events.delivering = EXCEPTION_DB;
 	event_deliver(cpu, NULL, EXCEPTION_DB, EVENT_EXCEPTION, cpu->rip, false, 0);
 	cpu->events.delivering = -1;
@@ -335,7 +337,9 @@ static void run_blocks(struct soft_cpu *cpu)
 static void run_single(struct soft_cpu *cpu)
 {
 	bool stepped = cpu->flags & RFLAGS_TF;
-	uint32_t hit = cpu->flags & RFLAGS_RF ? 0 : debug_breakpoints(cpu);
+	/* On AMD processors the shadow of MOV SS does not cover instruction breakpoints. */
+	bool ignores = cpu->flags & RFLAGS_RF || (cpu->shadow_debug && !cpu->engine->vendor_amd);
+	uint32_t hit = ignores ? 0 : debug_breakpoints(cpu);
 
 	if (unlikely(cpu->debugger) && debugger_breaks(cpu))
 		return;
@@ -344,10 +348,14 @@ static void run_single(struct soft_cpu *cpu)
 		raise_fault(cpu, NULL, EXCEPTION_DB);
 	}
 	cpu->flags &= ~(uint32_t)RFLAGS_RF;
-	cpu->shadow = false;
+	cpu->shadow = cpu->shadow_debug = cpu->unstepped = false;
 	run_blocks(cpu);
 	if (unlikely(cpu->debugger))
 		debugger_stepped(cpu);
+	/* Behind MOV SS a single step is lost, and watchpoints wait. Spec: SDM vol. 3, 6.8.3. */
+	if (cpu->shadow_debug)
+		return;
+	stepped &= !cpu->unstepped;
 	hit = cpu->events.debug | (stepped ? (uint32_t)DR6_BS : 0);
 	cpu->events.debug = 0;
 	if (hit)

@@ -212,14 +212,14 @@ HANDLER(mov_to_segment_m)
 HANDLER(mov_to_ss_r)
 {
 	segment_load(cpu, insn, SEG_SS, *reg16(cpu, insn->src));
-	cpu->shadow = true;
+	cpu->shadow = cpu->shadow_debug = true;
 	return leave_to_loop(cpu, insn, rip_next(cpu, insn));
 }
 
 HANDLER(mov_to_ss_m)
 {
 	segment_load(cpu, insn, SEG_SS, LOAD_EA(16));
-	cpu->shadow = true;
+	cpu->shadow = cpu->shadow_debug = true;
 	return leave_to_loop(cpu, insn, rip_next(cpu, insn));
 }
 

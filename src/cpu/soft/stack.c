@@ -117,7 +117,7 @@ HANDLER(pop_segment)
 	segment_load(cpu, insn, insn->dst, selector);
 	stack_move(cpu, (int64_t)insn->imm);
 	if (insn->dst == SEG_SS)
-		cpu->shadow = true;
+		cpu->shadow = cpu->shadow_debug = true;
 	return segment_loaded(cpu, insn);
 }
 

@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 
+#include "cpu/soft/debug_priv.h"
 #include "cpu/soft/mmu_priv.h"
 #include "cpu/soft/segment_priv.h"
 #include "cpu/soft/system_priv.h"
@@ -60,6 +61,7 @@ HANDLER(syscall)
 		code_segment_set(cpu, flat_code(selector, 0, false), 0);
 	}
 	cpu->segments[SEG_SS] = flat_data(selector + 8, 0);
+	cpu->unstepped = !(cpu->flags & RFLAGS_TF);
 	return leave_to_loop(cpu, insn, next);
 }
 
@@ -80,6 +82,12 @@ HANDLER(sysret)
 		flags_write(cpu, RFLAGS_IF, RFLAGS_IF);
 	code_segment_set(cpu, flat_code((uint16_t)((base + (code64 ? 16 : 0)) | 3), 3, code64), 3);
 	cpu->segments[SEG_SS] = flat_data((uint16_t)((base + 8) | 3), 3);
+	/* Of TF, it is the value that it sets that counts. Spec: AMD APM volume 3, SYSRET. */
+	if (cpu->flags & RFLAGS_TF) {
+		cpu->rip = target;
+		debug_note(cpu, DR6_BS);
+		raise_fault(cpu, NULL, EXCEPTION_DB);
+	}
 	return leave_to_loop(cpu, insn, target);
 }
 
@@ -125,6 +133,7 @@ static const struct insn *soft_interrupt(struct soft_cpu *cpu, const struct insn
 
 	cpu->instructions += insn->op;
 	event_deliver(cpu, insn, vector, kind, cpu_code64(cpu) ? next : (uint32_t)next, false, 0);
+	cpu->unstepped = true; /* TF is off when the handler begins */
 	return NULL;
 }
 
@@ -158,8 +167,11 @@ HANDLER(int3)
 	return soft_interrupt(cpu, insn, EXCEPTION_BP, EVENT_TRAP3);
 }
 
+/* Watchpoints that wait for the end of MOV SS's shadow are told together with it. */
 HANDLER(int1)
 {
+	cpu->dr6 |= cpu->events.debug;
+	cpu->events.debug = 0;
 	return soft_interrupt(cpu, insn, EXCEPTION_DB, EVENT_TRAP1);
 }
 

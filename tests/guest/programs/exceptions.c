@@ -58,6 +58,10 @@ static void traps_of_instructions(void)
 	check_value("single-step-vector", trap.vector, 1);
 	check_value("single-step-dr6", read_dr6() & 0xe00f, 0x4000);
 	check_value("single-step-after-one", trap.frame.rip - trap_start, 1 + 8 + 1 + 1);
+	TRY("movl %%ss, %%eax\npushfq\norq $0x100, (%%rsp)\npopfq\nmovl %%eax, %%ss\nnop\nnop",
+	    "b"(0));
+	check_value("single-step-not-after-mov-ss", trap.frame.rip - trap_start,
+		    2 + 1 + 8 + 1 + 2 + 1);
 }
 
 static void debug_registers(void)

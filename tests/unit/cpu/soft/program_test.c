@@ -265,19 +265,31 @@ static void program_fault_names_vector_error_and_address(void **state)
 
 static void program_single_step_traps_after_each_instruction(void **state)
 {
-	static const uint8_t code[] = { 0x90, 0x90, STOP };
+	static const struct {
+		uint8_t code[5];
+		unsigned vector, after;
+	} rows[] = {
+		{ { 0x90, 0x90, STOP }, EXCEPTION_DB, 1 },
+		{ { 0xf4, 0x90, STOP }, EXCEPTION_DB, 1 },       /* hlt */
+		{ { 0x8e, 0xd0, 0x90, STOP }, EXCEPTION_DB, 3 }, /* mov %eax, %ss: none */
+		{ { 0xcc, 0x90, STOP }, EXCEPTION_BP, 1 },       /* int3: none */
+	};
 	struct board *b = *state;
-	struct vcpu_state *s;
 
-	board_reset(b, BOARD_LONG);
-	s = board_state(b);
-	s->rflags |= RFLAGS_TF;
-	board_set(b, s);
-	board_run(b, code, sizeof(code));
-	assert_int_equal(b->stopped, EXCEPTION_DB);
-	s = board_state(b);
-	assert_int_equal(board_peek(b, s->gpr[GPR_RSP], 8), BOARD_CODE + 1);
-	assert_true(s->dr6 & DR6_BS);
+	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct vcpu_state *s;
+
+		board_reset(b, BOARD_LONG);
+		s = board_state(b);
+		s->rflags |= RFLAGS_TF;
+		s->gpr[GPR_RAX] = s->segments[SEG_SS].selector;
+		board_set(b, s);
+		board_run(b, rows[i].code, sizeof(rows[i].code));
+		assert_int_equal(b->stopped, rows[i].vector);
+		s = board_state(b);
+		assert_int_equal(board_peek(b, s->gpr[GPR_RSP], 8), BOARD_CODE + rows[i].after);
+		assert_int_equal(s->dr6 & DR6_BS, rows[i].vector == EXCEPTION_DB ? DR6_BS : 0);
+	}
 }
 
 static void program_breakpoints_hit_where_set(void **state)
