@@ -21,6 +21,7 @@
 #include "cpu/soft/debugger_priv.h"
 #include "cpu/soft/decode_priv.h"
 #include "cpu/soft/jit/jit_priv.h"
+#include "cpu/soft/mmu_priv.h"
 
 #define PAGE_BUCKETS   4096
 #define LINE_BYTES     64
@@ -409,7 +410,7 @@ enum link_scope link_note(struct soft_cpu *cpu, uint64_t rip)
 {
 	uint64_t page = (rip + cpu->code_base) >> PAGE_SHIFT;
 
-	cpu->linked_pages[page % LINKED_PAGES / 64] |= BIT(page % 64);
+	mmu_note_linked(cpu, page);
 	return cpu->code_tlb_global[page % CODE_TLB_ENTRIES] ? LINK_GLOBAL : LINK_LOCAL;
 }
 

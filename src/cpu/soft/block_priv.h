@@ -81,7 +81,7 @@ void block_drop_all(struct soft_cpu *cpu);
 
 /*
  * Notes that a link or jump entry is about to depend on the page of `rip`, which the code TLB has;
- * which of the keys it goes by.
+ * which of the keys it goes by. May change the keys: read them afterwards.
  */
 enum link_scope link_note(struct soft_cpu *cpu, uint64_t rip);
 

@@ -63,7 +63,8 @@ struct jump_entry {
 #define TLB2_SETS        1024 /* of what tlb_fill() finds again without a walk */
 #define TLB2_WAYS        4
 #define CODE_TLB_ENTRIES 512
-#define LINKED_PAGES     65536
+#define LARGE_PAGE_BITS  (1u << 19)
+#define LINKED_PAGES     16384      /* three quarters are used at most */
 #define TLB_NONE         UINT64_MAX /* the key in it is never current */
 
 /* Reasons for the run loop to look up: bits of soft_cpu.attention. */
@@ -253,9 +254,7 @@ struct soft_cpu {
 
 	struct soft_events events;
 	struct soft_msrs msr;
-	int64_t tsc_offset;       /* guest TSC less scaled host TSC */
-	uint64_t large_pages[16]; /* filter: which 2 MiB pieces may be in the TLB through large
-				     pages */
+	int64_t tsc_offset; /* guest TSC less scaled host TSC */
 	struct {
 		uint64_t pcid;
 		uint64_t asid; /* 0: slot is free */
@@ -291,8 +290,11 @@ struct soft_cpu {
 	uint8_t tlb2_next;
 	bool tlb_global[TLB_ENTRIES], code_tlb_global[CODE_TLB_ENTRIES];
 	struct jump_entry jumps[JUMP_ENTRIES];
-	/* Filter: pages (their number's low bits) that links and jump entries depend on. */
-	uint64_t linked_pages[LINKED_PAGES / 64];
+	/* Filter: which large pages are in the TLB in pieces. Two bits each. */
+	uint64_t large_pages[LARGE_PAGE_BITS / 64];
+	/* The pages that links and jump entries depend on: a hash table of their numbers, plus 1. */
+	uint64_t linked_pages[LINKED_PAGES];
+	unsigned linked_count;
 
 	/*
 	 * The vector, x87 and other extended state: a standard-form XSAVE image. While XSTATE_BV

@@ -313,8 +313,36 @@ void mmu_update_links(struct soft_cpu *cpu)
 static void forget_links(struct soft_cpu *cpu)
 {
 	memset(cpu->linked_pages, 0, sizeof(cpu->linked_pages));
+	cpu->linked_count = 0;
 	cpu->link_epoch++;
 	mmu_update_links(cpu);
+}
+
+/* Where a page is among the linked ones, or where it would be. */
+static uint64_t *linked_slot(struct soft_cpu *cpu, uint64_t page)
+{
+	uint64_t at = page * UINT64_C(0x9e3779b97f4a7c15) >> 40;
+
+	for (;; at++) {
+		uint64_t *slot = &cpu->linked_pages[at % LINKED_PAGES];
+
+		if (!*slot || *slot == page + 1)
+			return slot;
+	}
+}
+
+void mmu_note_linked(struct soft_cpu *cpu, uint64_t page)
+{
+	uint64_t *slot = linked_slot(cpu, page);
+
+	if (*slot)
+		return;
+	if (cpu->linked_count == LINKED_PAGES / 4 * 3) {
+		forget_links(cpu);
+		slot = linked_slot(cpu, page);
+	}
+	*slot = page + 1;
+	cpu->linked_count++;
 }
 
 void mmu_code_moved(struct soft_cpu *cpu)
@@ -431,19 +459,31 @@ static void drop_range(struct soft_cpu *cpu, uint64_t linear, unsigned shift)
 	forget_links(cpu);
 }
 
-/* The filter's bit for the large page of that size at `linear`. */
-static unsigned large_bit(uint64_t linear, unsigned shift)
+/* The filter's two bits for the large page of that size at `linear`. */
+static void large_bits(uint64_t linear, unsigned shift, unsigned ret_bits[2])
 {
-	uint64_t page = (linear >> shift) * UINT64_C(0x9e3779b97f4a7c15) + shift;
+	uint64_t page = ((linear >> shift) + shift) * UINT64_C(0x9e3779b97f4a7c15);
 
-	return (unsigned)(page >> 54);
+	ret_bits[0] = (unsigned)(page >> 40) % LARGE_PAGE_BITS;
+	ret_bits[1] = (unsigned)(page >> 20) % LARGE_PAGE_BITS;
 }
 
 void mmu_note_large(struct soft_cpu *cpu, uint64_t linear, unsigned shift)
 {
-	unsigned bit = large_bit(linear, shift);
+	unsigned bits[2];
 
-	cpu->large_pages[bit / 64] |= BIT(bit % 64);
+	large_bits(linear, shift, bits);
+	for (unsigned i = 0; i < 2; i++)
+		cpu->large_pages[bits[i] / 64] |= BIT(bits[i] % 64);
+}
+
+static bool may_be_large(const struct soft_cpu *cpu, uint64_t linear, unsigned shift)
+{
+	unsigned bits[2];
+
+	large_bits(linear, shift, bits);
+	return cpu->large_pages[bits[0] / 64] & BIT(bits[0] % 64) &&
+	       cpu->large_pages[bits[1] / 64] & BIT(bits[1] % 64);
 }
 
 void mmu_flush_page(struct soft_cpu *cpu, uint64_t linear)
@@ -452,7 +492,7 @@ void mmu_flush_page(struct soft_cpu *cpu, uint64_t linear)
 	uint64_t page = linear >> PAGE_SHIFT;
 	struct code_tlb_entry *c = &cpu->code_tlb[page & (CODE_TLB_ENTRIES - 1)];
 
-	if (cpu->linked_pages[page % LINKED_PAGES / 64] & BIT(page % 64))
+	if (*linked_slot(cpu, page))
 		forget_links(cpu);
 	if (tag_in(c->tag, linear, PAGE_SHIFT))
 		c->tag = TLB_NONE;
@@ -460,9 +500,7 @@ void mmu_flush_page(struct soft_cpu *cpu, uint64_t linear)
 	for (unsigned i = 0; i < TLB2_WAYS; i++)
 		drop_entry(&cpu->tlb2[tlb2_set(linear) + i], linear, PAGE_SHIFT);
 	for (unsigned i = 0; i < ARRAY_SIZE(shifts); i++) {
-		unsigned bit = large_bit(linear, shifts[i]);
-
-		if (cpu->large_pages[bit / 64] & BIT(bit % 64))
+		if (may_be_large(cpu, linear, shifts[i]))
 			drop_range(cpu, linear, shifts[i]);
 	}
 }

@@ -54,6 +54,9 @@ void mmu_update_rights(struct soft_cpu *cpu);
 void mmu_update_links(struct soft_cpu *cpu);
 void mmu_code_moved(struct soft_cpu *cpu);
 
+/* A link or jump entry will depend on what this page is mapped to. */
+void mmu_note_linked(struct soft_cpu *cpu, uint64_t page);
+
 /* Forgets all translations, global ones too. */
 void mmu_flush_all(struct soft_cpu *cpu);
 

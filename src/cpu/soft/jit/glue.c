@@ -51,7 +51,7 @@ const struct insn *jit_leave_start(struct soft_cpu *cpu, const struct insn *argu
 const struct insn *jit_leave_second(struct soft_cpu *cpu, const struct insn *argument)
 {
 	struct block *block = (struct block *)(uintptr_t)argument;
-	uint64_t next;
+	uint64_t next, epoch;
 
 	jit_leave_start(cpu, argument);
 	next = (cpu->rip | PAGE_MASK) + 1;
@@ -62,8 +62,11 @@ const struct insn *jit_leave_second(struct soft_cpu *cpu, const struct insn *arg
 		return NULL;
 	}
 	/* It goes by the key of all pages, so that either of the two may be any. */
-	link_note(cpu, cpu->rip);
-	link_note(cpu, next);
+	do {
+		epoch = cpu->link_epoch;
+		link_note(cpu, cpu->rip);
+		link_note(cpu, next);
+	} while (epoch != cpu->link_epoch);
 	block->second_key = cpu->link_key[LINK_LOCAL];
 	return ENTER(cpu, block->insns);
 }
