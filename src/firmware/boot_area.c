@@ -12,7 +12,9 @@
 
 struct boot_area boot_area(const struct boot_config *config)
 {
-	return (struct boot_area){ .memory = config->memory, .next = BOOT_AREA_BASE };
+	return (struct boot_area){ .memory = config->memory,
+				   .next = BOOT_AREA_BASE,
+				   .end = BOOT_AREA_END };
 }
 
 uint64_t boot_area_put(struct boot_area *area, const void *bytes, uint64_t count, uint64_t align)
@@ -21,7 +23,7 @@ uint64_t boot_area_put(struct boot_area *area, const void *bytes, uint64_t count
 
 	if (area->error)
 		return 0;
-	if (count > BOOT_AREA_END - address) {
+	if (address > area->end || count > area->end - address) {
 		area->error = -ENOSPC;
 		return 0;
 	}

@@ -27,7 +27,7 @@ static int plain_elf_load(const struct boot_files *files, const struct boot_conf
 	int rc = elf_open(&elf, &files->kernel, err);
 
 	if (!rc)
-		rc = elf_load(&elf, config, &initrd.kernel_bytes, err);
+		rc = elf_load(&elf, config, BOOT_KERNEL_BASE, &initrd.kernel_bytes, err);
 	if (!rc)
 		rc = elf_entry(&elf, &entry->rip, err);
 	if (!rc)

@@ -136,19 +136,20 @@ static bool is_loaded(const struct elf_segment *segment)
 }
 
 static int load_segment(const struct elf_image *elf, const struct elf_segment *segment,
-			const struct boot_config *config, struct err *err)
+			const struct boot_config *config, uint64_t floor, struct err *err)
 {
 	uint64_t gap;
 	int rc;
 
 	if (segment->file_bytes > segment->memory_bytes)
 		return bad(elf, "a segment has more bytes in the file than in memory", err);
-	if (segment->physical < BOOT_KERNEL_BASE ||
+	if (segment->physical < floor ||
 	    !e820_is_ram(config->map, segment->physical, segment->memory_bytes)) {
 		err_set(err, ENOMEM, "'%s' needs 0x%llx bytes at 0x%llx: no usable memory there",
 			elf->image->name, (unsigned long long)segment->memory_bytes,
 			(unsigned long long)segment->physical);
-		return err_hint(err, "give the machine more memory; kernels load above 1 MiB");
+		return err_hint(err, "give the machine more memory; kernels load above %llu KiB",
+				(unsigned long long)(floor / KIB));
 	}
 	if (segment->file_bytes) {
 		rc = image_to_guest(elf->image, segment->offset, config->memory,
@@ -162,14 +163,14 @@ static int load_segment(const struct elf_image *elf, const struct elf_segment *s
 	return rc ? err_errno(err, rc, "cannot load '%s'", elf->image->name) : 0;
 }
 
-int elf_load(const struct elf_image *elf, const struct boot_config *config, uint64_t *ret_end,
-	     struct err *err)
+int elf_load(const struct elf_image *elf, const struct boot_config *config, uint64_t floor,
+	     uint64_t *ret_end, struct err *err)
 {
 	uint64_t end = 0;
 
 	for (unsigned i = 0; i < elf->segment_count; i++) {
 		const struct elf_segment *segment = &elf->segments[i];
-		int rc = is_loaded(segment) ? load_segment(elf, segment, config, err) : 0;
+		int rc = is_loaded(segment) ? load_segment(elf, segment, config, floor, err) : 0;
 
 		if (rc)
 			return rc;

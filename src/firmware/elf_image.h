@@ -34,11 +34,11 @@ bool elf_probe(const uint8_t *head, size_t count);
 int elf_open(struct elf_image *ret_elf, const struct image *image, struct err *err);
 
 /*
- * Copies the load segments to their physical addresses, all of which must be RAM above 1 MiB, and
- * clears what lies behind their file bytes. `ret_end`: the end of the highest one.
+ * Copies the load segments to their physical addresses, all of which must be RAM from `floor` on,
+ * and clears what lies behind their file bytes. `ret_end`: the end of the highest one.
  */
-int elf_load(const struct elf_image *elf, const struct boot_config *config, uint64_t *ret_end,
-	     struct err *err);
+int elf_load(const struct elf_image *elf, const struct boot_config *config, uint64_t floor,
+	     uint64_t *ret_end, struct err *err);
 
 /*
  * The physical address of the entry point, below 4 GiB: files linked for high virtual addresses

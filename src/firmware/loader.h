@@ -37,7 +37,7 @@ extern const struct loader_ops linux_loader, multiboot_loader, pvh_loader, elf_l
 
 struct boot_area {
 	struct memory *memory;
-	uint64_t next;
+	uint64_t next, end;
 	int error; /* the first failure sticks; check it once at the end */
 };
 

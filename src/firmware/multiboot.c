@@ -16,6 +16,9 @@
 #include "firmware/elf_image.h"
 #include "firmware/loader.h"
 
+/* Kernels may load into conventional memory, from here on; what they are told lies below. */
+#define KERNEL_FLOOR UINT64_C(0x8000)
+
 #define HEADER_MAGIC 0x1badb002
 #define LOADER_MAGIC 0x2badb002
 
@@ -123,12 +126,12 @@ static int load_flat(const struct image *kernel, const struct multiboot_header *
 	    header->entry_addr < header->load_addr || header->entry_addr >= end)
 		return err_set(err, ENOEXEC, "'%s' has contradicting addresses in its header",
 			       kernel->name);
-	if (header->load_addr < BOOT_KERNEL_BASE ||
+	if (header->load_addr < KERNEL_FLOOR ||
 	    !e820_is_ram(config->map, header->load_addr, end - header->load_addr)) {
 		err_set(err, ENOMEM, "'%s' needs 0x%llx bytes at 0x%x: no usable memory there",
 			kernel->name, (unsigned long long)(end - header->load_addr),
 			header->load_addr);
-		return err_hint(err, "give the machine more memory; kernels load above 1 MiB");
+		return err_hint(err, "give the machine more memory; kernels load above 32 KiB");
 	}
 	rc = image_to_guest(kernel, offset, config->memory, GPA(header->load_addr),
 			    load_end - header->load_addr, err);
@@ -145,7 +148,7 @@ static int load_elf(const struct image *kernel, const struct boot_config *config
 	int rc = elf_open(&elf, kernel, err);
 
 	if (!rc)
-		rc = elf_load(&elf, config, ret_end, err);
+		rc = elf_load(&elf, config, KERNEL_FLOOR, ret_end, err);
 	if (!rc)
 		rc = elf_entry(&elf, ret_entry, err);
 	return rc;
@@ -230,6 +233,7 @@ static int multiboot_load(const struct boot_files *files, const struct boot_conf
 	uint64_t end, modules = 0;
 	int rc = read_header(&files->kernel, &header, err);
 
+	area.end = KERNEL_FLOOR;
 	if (rc)
 		return rc;
 	entry->rip = header.entry_addr;

@@ -96,7 +96,7 @@ static int pvh_load(const struct boot_files *files, const struct boot_config *co
 	int rc = elf_open(&elf, &files->kernel, err);
 
 	if (!rc)
-		rc = elf_load(&elf, config, &end, err);
+		rc = elf_load(&elf, config, BOOT_KERNEL_BASE, &end, err);
 	if (rc)
 		return rc;
 	if (!elf_find_note(&elf, NOTE_OWNER, NOTE_PHYS32_ENTRY, &entry->rip) ||

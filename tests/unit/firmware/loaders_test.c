@@ -252,6 +252,22 @@ static void multiboot_with_module_has_information(void **state)
 	}
 }
 
+static void multiboot_in_conventional_memory_lies_above_its_information(void **state)
+{
+	struct test_kernel kernel;
+	struct boot_fixture f;
+
+	(void)state;
+	kernel_multiboot_elf(&kernel);
+	le32_put(kernel.bytes + 64, 0x8000);
+	load(&f, &multiboot_loader, &kernel);
+	assert_int_equal(f.entry.rip, 0x8010);
+	assert_filled(&f, 0x8000, 256, KERNEL_FILL);
+	assert_true(f.entry.gpr[GPR_RBX] + 120 <= 0x8000);
+	assert_true(f.entry.gdt < 0x8000);
+	boot_fixture_fini(&f);
+}
+
 struct broken_case {
 	const struct loader_ops *loader;
 	void (*make)(struct test_kernel *kernel);
@@ -358,6 +374,9 @@ static const struct broken_case broken[] = {
 	{ &multiboot_loader,
 	  kernel_multiboot_flat,
 	  { "end behind file", 1044, 4, KERNEL_LOAD + 8000, 0, -ENODATA, "truncated" } },
+	{ &multiboot_loader,
+	  kernel_multiboot_elf,
+	  { "over what it is told", 64, 4, 0x7000, 0, -ENOMEM, "no usable memory" } },
 	{ &multiboot_loader,
 	  kernel_multiboot_flat,
 	  { "bss behind memory", 1048, 4, UINT32_MAX, 0, -ENOMEM, "no usable memory" } },
@@ -523,6 +542,7 @@ int main(void)
 		cmocka_unit_test(elf_with_virtual_entry_starts_at_its_physical_address),
 		cmocka_unit_test(pvh_with_initrd_has_start_info),
 		cmocka_unit_test(multiboot_with_module_has_information),
+		cmocka_unit_test(multiboot_in_conventional_memory_lies_above_its_information),
 		cmocka_unit_test(broken_kernels_are_refused_with_words),
 		cmocka_unit_test(multiboot_with_unknown_requirement_is_refused),
 		cmocka_unit_test(probes_with_every_kernel_take_their_own),
