@@ -187,7 +187,7 @@ static void note_scratch(struct unit *u, const ZydisDecodedOperand *o, unsigned 
 		u->scratch_written |= bit;
 }
 
-static bool is_gpr(ZydisRegisterClass class)
+bool is_gpr(ZydisRegisterClass class)
 {
 	return class == ZYDIS_REGCLASS_GPR8 || class == ZYDIS_REGCLASS_GPR16 ||
 	       class == ZYDIS_REGCLASS_GPR32 || class == ZYDIS_REGCLASS_GPR64;
@@ -205,11 +205,17 @@ static bool is_high(ZydisRegister r)
 	return r >= ZYDIS_REGISTER_AH && r <= ZYDIS_REGISTER_BH;
 }
 
-static unsigned guest_number(ZydisRegister r)
+/* The number that an encoding has for a register: 4 to 7 for AH to BH too. */
+static unsigned encoded_number(ZydisRegister r)
 {
 	if (r >= ZYDIS_REGISTER_SPL && r <= ZYDIS_REGISTER_R15B)
 		return (unsigned)(r - ZYDIS_REGISTER_SPL + 4);
 	return (unsigned)ZydisRegisterGetId(r);
+}
+
+unsigned guest_number(ZydisRegister r)
+{
+	return is_high(r) ? (unsigned)(r - ZYDIS_REGISTER_AH) : encoded_number(r);
 }
 
 /* Of the units: a hidden operand. */
@@ -476,7 +482,7 @@ static bool integer_copies(struct unit *u)
 		if (u->operands[i].encoding != ZYDIS_OPERAND_ENCODING_OPCODE)
 			continue;
 		o->opcode_register = true;
-		o->rm = (uint8_t)guest_number(u->operands[i].reg.value) & 15;
+		o->rm = (uint8_t)encoded_number(u->operands[i].reg.value) & 15;
 		o->opcode &= 0xf8;
 	}
 	modernise(o, u);

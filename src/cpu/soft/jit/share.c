@@ -43,29 +43,15 @@ static void move_by(struct values *v, unsigned reg, int64_t by)
 		v->of[reg].offset = (int32_t)offset;
 }
 
-static unsigned number_of(ZydisRegister r)
+static bool names_gpr(const ZydisDecodedOperand *o)
 {
-	if (r >= ZYDIS_REGISTER_AH && r <= ZYDIS_REGISTER_BH)
-		return (unsigned)(r - ZYDIS_REGISTER_AH);
-	if (r >= ZYDIS_REGISTER_SPL && r <= ZYDIS_REGISTER_R15B)
-		return (unsigned)(r - ZYDIS_REGISTER_SPL + 4);
-	return (unsigned)ZydisRegisterGetId(r);
-}
-
-static bool is_gpr(const ZydisDecodedOperand *o)
-{
-	ZydisRegisterClass class;
-
-	if (o->type != ZYDIS_OPERAND_TYPE_REGISTER)
-		return false;
-	class = ZydisRegisterGetClass(o->reg.value);
-	return class == ZYDIS_REGCLASS_GPR8 || class == ZYDIS_REGCLASS_GPR16 ||
-	       class == ZYDIS_REGCLASS_GPR32 || class == ZYDIS_REGCLASS_GPR64;
+	return o->type == ZYDIS_OPERAND_TYPE_REGISTER &&
+	       is_gpr(ZydisRegisterGetClass(o->reg.value));
 }
 
 static bool is_gpr64(const ZydisDecodedOperand *o)
 {
-	return is_gpr(o) && o->size == 64;
+	return names_gpr(o) && o->size == 64;
 }
 
 /* MOV between registers, and additions of constants. */
@@ -80,21 +66,21 @@ static bool follow_copy(struct values *v, const struct unit *u)
 	case ZYDIS_MNEMONIC_MOV:
 		if (!is_gpr64(from))
 			return false;
-		v->of[number_of(to->reg.value)] = v->of[number_of(from->reg.value)];
+		v->of[guest_number(to->reg.value)] = v->of[guest_number(from->reg.value)];
 		return true;
 	case ZYDIS_MNEMONIC_ADD:
 		if (imm)
-			move_by(v, number_of(to->reg.value), from->imm.value.s);
+			move_by(v, guest_number(to->reg.value), from->imm.value.s);
 		return imm;
 	case ZYDIS_MNEMONIC_SUB:
 		if (imm)
-			move_by(v, number_of(to->reg.value), -from->imm.value.s);
+			move_by(v, guest_number(to->reg.value), -from->imm.value.s);
 		return imm;
 	case ZYDIS_MNEMONIC_INC:
-		move_by(v, number_of(to->reg.value), 1);
+		move_by(v, guest_number(to->reg.value), 1);
 		return true;
 	case ZYDIS_MNEMONIC_DEC:
-		move_by(v, number_of(to->reg.value), -1);
+		move_by(v, guest_number(to->reg.value), -1);
 		return true;
 	default:
 		return false;
@@ -150,9 +136,9 @@ static void follow(struct values *v, const struct unit *u)
 		break;
 	}
 	for (unsigned i = 0; i < u->z.operand_count; i++)
-		if (is_gpr(&u->operands[i]) &&
+		if (names_gpr(&u->operands[i]) &&
 		    u->operands[i].actions & ZYDIS_OPERAND_ACTION_MASK_WRITE)
-			forget(v, number_of(u->operands[i].reg.value));
+			forget(v, guest_number(u->operands[i].reg.value));
 }
 
 /* The access as a register and a displacement; false: it is none, or another kind of address. */

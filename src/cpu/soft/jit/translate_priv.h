@@ -215,6 +215,10 @@ void unit_classify(const struct soft_cpu *cpu, struct unit *u);
 bool flags_are_dead(const struct soft_cpu *cpu, const uint8_t *bytes, unsigned count,
 		    unsigned *ret_bytes);
 
+/* Whether a general register of any width; and the number of one: AH is of 0. */
+bool is_gpr(ZydisRegisterClass class);
+unsigned guest_number(ZydisRegister r);
+
 /* share.c: finds the accesses that can share checks; whether there are any. */
 bool share_checks(struct translator *t);
 

@@ -132,6 +132,21 @@ void board_free(struct board *b)
 	free(b);
 }
 
+int board_setup(void **state)
+{
+	struct board *b = NULL;
+	int rc = board_new(&b, 1, NULL);
+
+	*state = b;
+	return rc;
+}
+
+int board_teardown(void **state)
+{
+	board_free(*state);
+	return 0;
+}
+
 /* The first 1 GiB one to one, in pages of 2 MiB, for user and supervisor. */
 static void write_page_tables(struct board *b)
 {

@@ -40,6 +40,10 @@ struct board {
 int board_new(struct board **ret_board, unsigned vcpus, const char *options);
 void board_free(struct board *board);
 
+/* For cmocka: a board with one vCPU as the state. */
+int board_setup(void **state);
+int board_teardown(void **state);
+
 /* Brings vCPU 0 into the mode, at BOARD_CODE, with flat segments and the tables of the mode. */
 void board_reset(struct board *board, enum board_mode mode);
 

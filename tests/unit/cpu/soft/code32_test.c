@@ -18,21 +18,6 @@
 #define TURNS  200u
 #define HIGH   UINT64_C(0xdeadbeef00000000) /* must mean nothing */
 
-static int setup(void **state)
-{
-	struct board *b = NULL;
-	int rc = board_new(&b, 1, NULL);
-
-	*state = b;
-	return rc;
-}
-
-static int teardown(void **state)
-{
-	board_free(*state);
-	return 0;
-}
-
 static struct vcpu_state *reset(struct board *b)
 {
 	const uint16_t small = SEGMENT_DATA32 & ~SEGMENT_G;
@@ -165,12 +150,14 @@ static void code32_stack_becomes_16_bits_wide(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(code32_data_segment_changes_in_a_loop, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(code32_hot_access_beyond_a_new_limit_faults, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(code32_addresses_wrap_at_4_gib, setup, teardown),
-		cmocka_unit_test_setup_teardown(code32_stack_becomes_16_bits_wide, setup, teardown),
+		cmocka_unit_test_setup_teardown(code32_data_segment_changes_in_a_loop, board_setup,
+						board_teardown),
+		cmocka_unit_test_setup_teardown(code32_hot_access_beyond_a_new_limit_faults,
+						board_setup, board_teardown),
+		cmocka_unit_test_setup_teardown(code32_addresses_wrap_at_4_gib, board_setup,
+						board_teardown),
+		cmocka_unit_test_setup_teardown(code32_stack_becomes_16_bits_wide, board_setup,
+						board_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

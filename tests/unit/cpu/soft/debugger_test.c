@@ -14,21 +14,6 @@
 #define STOP 0xe6, BOARD_STOP /* out %al, $BOARD_STOP */
 #define STUB UINT64_C(0x6000)
 
-static int setup(void **state)
-{
-	struct board *b = NULL;
-	int rc = board_new(&b, 1, NULL);
-
-	*state = b;
-	return rc;
-}
-
-static int teardown(void **state)
-{
-	board_free(*state);
-	return 0;
-}
-
 static void want(struct board *b, bool step, const struct debug_point *points, unsigned count)
 {
 	const struct vcpu_debug debug = { step, points, count };
@@ -300,20 +285,24 @@ static void access_that_faults_is_not_met(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(step_ends_after_each_instruction, setup, teardown),
-		cmocka_unit_test_setup_teardown(step_keeps_interrupts_waiting, setup, teardown),
-		cmocka_unit_test_setup_teardown(step_of_halted_vcpu_ends_where_it_wakes, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(breakpoint_stops_before_each_pass, setup, teardown),
-		cmocka_unit_test_setup_teardown(breakpoint_is_met_in_code_already_decoded, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(breakpoint_shows_flags_that_are_about_to_die, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(watchpoint_stops_behind_the_access, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(watchpoint_sees_the_frame_of_a_fault, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(access_that_faults_is_not_met, setup, teardown),
+		cmocka_unit_test_setup_teardown(step_ends_after_each_instruction, board_setup,
+						board_teardown),
+		cmocka_unit_test_setup_teardown(step_keeps_interrupts_waiting, board_setup,
+						board_teardown),
+		cmocka_unit_test_setup_teardown(step_of_halted_vcpu_ends_where_it_wakes,
+						board_setup, board_teardown),
+		cmocka_unit_test_setup_teardown(breakpoint_stops_before_each_pass, board_setup,
+						board_teardown),
+		cmocka_unit_test_setup_teardown(breakpoint_is_met_in_code_already_decoded,
+						board_setup, board_teardown),
+		cmocka_unit_test_setup_teardown(breakpoint_shows_flags_that_are_about_to_die,
+						board_setup, board_teardown),
+		cmocka_unit_test_setup_teardown(watchpoint_stops_behind_the_access, board_setup,
+						board_teardown),
+		cmocka_unit_test_setup_teardown(watchpoint_sees_the_frame_of_a_fault, board_setup,
+						board_teardown),
+		cmocka_unit_test_setup_teardown(access_that_faults_is_not_met, board_setup,
+						board_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

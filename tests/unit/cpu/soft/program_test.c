@@ -16,21 +16,6 @@
 
 #define STOP 0xe6, BOARD_STOP /* out %al, $BOARD_STOP */
 
-static int setup(void **state)
-{
-	struct board *b = NULL;
-	int rc = board_new(&b, 1, NULL);
-
-	*state = b;
-	return rc;
-}
-
-static int teardown(void **state)
-{
-	board_free(*state);
-	return 0;
-}
-
 #define ARITHMETIC RFLAGS_ARITHMETIC
 
 static void program_arithmetic_gives_result_and_flags(void **state)
@@ -440,5 +425,5 @@ int main(void)
 		cmocka_unit_test(program_string_copy_overlaps_as_one_by_one),
 	};
 
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return cmocka_run_group_tests(tests, board_setup, board_teardown);
 }
