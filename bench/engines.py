@@ -62,20 +62,20 @@ class Guest:
         boot = self.small(command)
         return dataclasses.replace(boot, disks=(str(self.debian / "disk.img"), str(self.files)), cpus=cpus)
 
-    def whole(self, command):
+    def whole(self, command, cpus=1):
         """Debian with its own initial RAM disk and systemd; the command runs, then it powers off."""
         return Boot(str(self.debian / "vmlinuz"), str(self.debian / "initrd.img"),
                     f'root=/dev/vda rw console=ttyS0 quiet panic=-1 systemd.run="{command}"',
-                    (str(self.debian / "disk.img"),))
+                    (str(self.debian / "disk.img"),), cpus)
 
 
 def find_guest():
     return Guest(tool("guest", "kernel"), tool("guest", "initrd"), pathlib.Path(tool("guest", "bench")), archive())
 
 
-def cella(engine, boot):
+def cella(engine, boot, log="warn"):
     words = [str(ROOT / "build" / "cella"), "run", "--engine", engine.replace(":", ","), "--cpus", str(boot.cpus),
-             "--memory", f"{MEMORY}M", "--net", "none", "--log", "warn", "--no-reboot"]
+             "--memory", f"{MEMORY}M", "--net", "none", "--log", log, "--no-reboot"]
     for path in boot.disks:
         words += ["--disk", f"{path.replace(',', ',,')},snapshot=on"]
     return words + ["--kernel", boot.kernel, "--initrd", boot.initrd, "--append", boot.append]
