@@ -231,9 +231,9 @@ void machine_stop(struct machine *machine)
 	processors_stop(machine->processors);
 }
 
-bool machine_awaited_vcpu(struct machine *machine, unsigned *ret_vcpu)
+bool machine_awaited_vcpu(struct machine *machine, unsigned index)
 {
-	return processors_awaited(machine->processors, ret_vcpu);
+	return processors_awaited(machine->processors, index);
 }
 
 void machine_power_button(struct machine *machine)

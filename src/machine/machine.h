@@ -34,9 +34,9 @@ int machine_new(struct machine **ret_machine, const struct machine_config *confi
 /* Ends the vCPUs' threads, for good; returns when they have ended, however long that takes. */
 void machine_stop(struct machine *machine);
 
-/* Whether a vCPU has not yet answered a pause or stop in progress, and the first such. Any thread,
- * while the machine exists. */
-bool machine_awaited_vcpu(struct machine *machine, unsigned *ret_vcpu);
+/* Whether vCPU `index` of the configuration's has not yet answered a pause or stop in progress; it
+ * may itself wait for another that has not. Any thread, while the machine exists. */
+bool machine_awaited_vcpu(struct machine *machine, unsigned index);
 
 /* Stops and frees. Accepts NULL. Not from a callback of the machine's own listener. */
 void machine_free(struct machine *machine);

@@ -165,18 +165,10 @@ void processors_pause(struct processors *all)
 	}
 }
 
-bool processors_awaited(struct processors *all, unsigned *ret_vcpu)
+bool processors_awaited(struct processors *all, unsigned index)
 {
 	LOCK_SCOPE(&all->lock);
-	if (all->running && !all->exiting)
-		return false;
-	for (unsigned i = 0; i < all->count; i++) {
-		if (all->items[i].parked)
-			continue;
-		*ret_vcpu = i;
-		return true;
-	}
-	return false;
+	return (!all->running || all->exiting) && !all->items[index].parked;
 }
 
 void processors_hold(struct processors *all, unsigned index, bool hold)

@@ -37,9 +37,8 @@ void processors_resume(struct processors *all);
 /* Returns when no vCPU runs any more; their state may be read and set until resume. Loop thread. */
 void processors_pause(struct processors *all);
 
-/* Whether a vCPU has not yet done what a pause or stop in progress asks, and the first such. Any
- * thread. */
-bool processors_awaited(struct processors *all, unsigned *ret_vcpu);
+/* Whether this vCPU has not yet done what a pause or stop in progress asks. Any thread. */
+bool processors_awaited(struct processors *all, unsigned index);
 
 /* Keeps a vCPU from running when the others resume, or lets it run with them. Only while paused. */
 void processors_hold(struct processors *all, unsigned index, bool hold);

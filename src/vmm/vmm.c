@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -27,6 +28,9 @@ const struct vmm_patience vmm_patience_usual = {
 
 /* The status that a shell gives a process which a signal ended. */
 #define STATUS_OF_SIGNAL 128
+
+/* How many vCPUs are named that do not answer. */
+#define BLAMED_MAX 8
 
 static double seconds(uint64_t ns)
 {
@@ -121,14 +125,46 @@ static void user_leaves(void *ctx)
 	vmm_end(ctx, 0, "terminal");
 }
 
-/* Says who holds the end up. The machine cannot go away meanwhile: see vmm_fini(). */
+/* Lists the vCPUs that are waited for, as "0", "0 and 1", "0, 1 and 2" and so on; returns how many. */
+static unsigned list_awaited(const struct vmm *vmm, char *ret_text, size_t size)
+{
+	unsigned vcpus[BLAMED_MAX], count = 0;
+	size_t used = 0;
+
+	for (unsigned i = 0; i < vmm->description.vcpus; i++) {
+		if (!machine_awaited_vcpu(vmm->machine, i))
+			continue;
+		if (count < BLAMED_MAX)
+			vcpus[count] = i;
+		count++;
+	}
+	for (unsigned i = 0; i < MIN(count, BLAMED_MAX); i++) {
+		const char *link = i + 1 < count ? ", " : " and ";
+
+		used += (size_t)snprintf(ret_text + used, size - used, "%s%u", i ? link : "",
+					 vcpus[i]);
+	}
+	if (count > BLAMED_MAX)
+		snprintf(ret_text + used, size - used, " and %u more", count - BLAMED_MAX);
+	return count;
+}
+
+/*
+ * Says who holds the end up: each that has not come, because one that is stuck may hold others up.
+ * The machine cannot go away meanwhile: see vmm_fini(). Allocates nothing: what is stuck may hold
+ * the allocator's lock.
+ */
 static void blame(struct vmm *vmm)
 {
-	unsigned vcpu;
+	char text[BLAMED_MAX * 8 + 24];
+	unsigned count;
 
 	LOCK_SCOPE(&vmm->machine_lock);
-	if (vmm->machine && machine_awaited_vcpu(vmm->machine, &vcpu))
-		log_error("vCPU %u does not answer: ending without it", vcpu);
+	count = vmm->machine ? list_awaited(vmm, text, sizeof(text)) : 0;
+	if (count > 1)
+		log_error("vCPUs %s do not answer: ending without them", text);
+	else if (count)
+		log_error("vCPU %s does not answer: ending without it", text);
 	else
 		log_error("the end takes too long: leaving what is in progress");
 }

@@ -4,6 +4,7 @@ import ctypes
 import os
 import pathlib
 import pty
+import re
 import signal
 import subprocess
 
@@ -38,9 +39,11 @@ def test_triple_fault_gives_2_with_registers():
 
 
 def test_sigterm_powers_off_by_acpi():
-    # busybox has no ACPI daemon: wait for the event of the power button and do what a daemon does.
-    command = ("event=$(grep -l Power /sys/class/input/event*/device/name | cut -d/ -f5); echo waiting;"
-               " dd if=/dev/input/$event bs=24 count=1 of=/dev/null 2> /dev/null; echo pressed")
+    # busybox has no ACPI daemon: wait for the event of the power button and do what a daemon does. The kernel
+    # keeps events only for who has the device open.
+    command = ("device=/dev/input/$(grep -l Power /sys/class/input/event*/device/name | cut -d/ -f5);"
+               " dd if=$device bs=24 count=1 of=/dev/null 2> /dev/null &"
+               " until ls -l /proc/$!/fd | grep -q $device; do usleep 10000; done; echo waiting; wait; echo pressed")
     with Machine(["run", "--engine", "soft", *run_command(command)[1:]]) as machine:
         machine.read_until("waiting")
         machine.process.send_signal(signal.SIGTERM)
@@ -89,7 +92,8 @@ def test_vcpu_that_never_answers_does_not_keep_the_process(tmp_path):
         insist(machine)
         os.waitpid(thread, WAIT_FOR_THREADS)  # its tracer sees it first
         assert machine.wait() == 128 + signal.SIGTERM, machine.text()
-        assert "vCPU 1 does not answer" in machine.text(), machine.text()
+        # Alone, or with vCPU 0: that may have wanted an answer from it.
+        assert re.search(r"vCPUs? (0 and )?1 do(es)? not answer", machine.text()), machine.text()
     assert not control.exists()
     assert disk.read_bytes() == (b"cella\n" * (1 << 18))[:1 << 20]
 

@@ -40,7 +40,8 @@ struct fake_engine {
 	struct msi_message last_msi;
 	unsigned nmis, clock_pauses;
 	struct fake_vcpu *vcpus[FAKE_VCPUS_MAX];
-	/* If not 0: vCPU `deaf_vcpu` writes a byte there when it first runs, and never answers again. */
+	/* If not 0: vCPUs from `deaf_vcpu` on write a byte there when they first run, and never answer
+	 * again. */
 	int deaf_fd;
 	unsigned deaf_vcpu;
 };

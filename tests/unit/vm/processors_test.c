@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Threads of vCPUs with an engine that only counts. */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -16,7 +17,7 @@
 
 struct counting_vcpu {
 	struct vcpu vcpu;
-	atomic_bool kicked;
+	atomic_bool kicked, deaf; /* deaf: takes no kick */
 	atomic_uint runs, steps;
 	_Atomic enum vcpu_exit exit_with; /* KICKED: go on */
 };
@@ -47,7 +48,7 @@ static enum vcpu_exit counting_run(struct vcpu *vcpu)
 		v->steps++;
 		if (how != VCPU_EXIT_KICKED)
 			return how;
-		if (atomic_exchange(&v->kicked, false))
+		if (!v->deaf && atomic_exchange(&v->kicked, false))
 			return VCPU_EXIT_KICKED;
 		usleep(100);
 	}
@@ -165,11 +166,45 @@ static void held_vcpu_stays_while_others_run(void **state)
 	processors_free(all);
 }
 
+static void *pause_all(void *all)
+{
+	processors_pause(all);
+	return NULL;
+}
+
+static void awaited_is_who_has_not_answered_a_pause(void **state)
+{
+	struct engine engine = { .ops = &counting_ops };
+	struct heard heard = { 0 };
+	struct processors *all;
+	pthread_t pauser;
+
+	(void)state;
+	processors_new(&all, &engine, VCPUS,
+		       (struct processors_listener){ .stopped = note_stop, .ctx = &heard }, NULL);
+	at(all, 1)->deaf = true;
+	processors_resume(all);
+	for (unsigned i = 0; i < VCPUS; i++) {
+		while (!at(all, i)->steps)
+			usleep(50);
+		assert_false(processors_awaited(all, i));
+	}
+	assert_int_equal(pthread_create(&pauser, NULL, pause_all, all), 0);
+	while (!processors_awaited(all, 1) || processors_awaited(all, 0) ||
+	       processors_awaited(all, 2))
+		usleep(50);
+	at(all, 1)->deaf = false;
+	pthread_join(pauser, NULL);
+	assert_false(processors_awaited(all, 1));
+	processors_free(all);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(pause_stops_all_and_resume_goes_on),
 		cmocka_unit_test(shutdown_is_told_once_and_parks),
+		cmocka_unit_test(awaited_is_who_has_not_answered_a_pause),
 		cmocka_unit_test(held_vcpu_stays_while_others_run),
 	};
 

@@ -28,7 +28,7 @@
 #include "../machine/fake_engine.h"
 
 #define NEVER_NS (3600 * NS_PER_SEC)
-#define VCPUS    2
+#define VCPUS    12
 
 struct fixture {
 	char folder[32], control[64], serial[64], log[64];
@@ -39,7 +39,7 @@ struct fixture {
 struct ending {
 	const char *name;
 	struct vmm_patience patience;
-	bool deaf; /* the last vCPU never answers */
+	unsigned deaf; /* how many vCPUs, the last ones, never answer */
 	const char *
 		steps; /* s: SIGTERM, b: hears of the power button, p: pause, P: the same without a reply, q: quit */
 	int status;
@@ -49,31 +49,43 @@ struct ending {
 static const struct ending endings[] = {
 	{ "a guest that does not power off",
 	  { 50 * NS_PER_MS, NEVER_NS },
-	  false,
+	  0,
 	  "s",
 	  128 + SIGTERM,
 	  "the guest did not power off in 0.05 s" },
-	{ "a second signal", { NEVER_NS, NEVER_NS }, false, "sbs", 128 + SIGTERM, "ends: signal" },
-	{ "a paused machine", { NEVER_NS, NEVER_NS }, false, "ps", 128 + SIGTERM, "ends: signal" },
-	{ "a request", { NEVER_NS, NEVER_NS }, false, "q", 0, "ends: quit" },
+	{ "a second signal", { NEVER_NS, NEVER_NS }, 0, "sbs", 128 + SIGTERM, "ends: signal" },
+	{ "a paused machine", { NEVER_NS, NEVER_NS }, 0, "ps", 128 + SIGTERM, "ends: signal" },
+	{ "a request", { NEVER_NS, NEVER_NS }, 0, "q", 0, "ends: quit" },
 	{ "a second signal, a vCPU that never answers",
 	  { NEVER_NS, NS_PER_SEC },
-	  true,
+	  1,
 	  "sbs",
 	  128 + SIGTERM,
-	  "vCPU 1 does not answer: ending without it" },
+	  "vCPU 11 does not answer: ending without it" },
 	{ "a pause that never returns",
 	  { 0, NS_PER_SEC },
-	  true,
+	  1,
 	  "Ps",
 	  128 + SIGTERM,
-	  "vCPU 1 does not answer: ending without it" },
+	  "vCPU 11 does not answer: ending without it" },
 	{ "a request, a vCPU that never answers",
 	  { NEVER_NS, NS_PER_SEC },
-	  true,
+	  1,
 	  "q",
 	  0,
-	  "vCPU 1 does not answer: ending without it" },
+	  "vCPU 11 does not answer: ending without it" },
+	{ "two vCPUs that never answer",
+	  { NEVER_NS, NS_PER_SEC },
+	  2,
+	  "q",
+	  0,
+	  "vCPUs 10 and 11 do not answer: ending without them" },
+	{ "more of them than are named",
+	  { NEVER_NS, NS_PER_SEC },
+	  10,
+	  "q",
+	  0,
+	  "vCPUs 2, 3, 4, 5, 6, 7, 8, 9 and 2 more do not answer: ending without them" },
 };
 
 static json_t *config_of(const struct fixture *f)
@@ -88,7 +100,7 @@ static json_t *config_of(const struct fixture *f)
 	return config;
 }
 
-/* The child's main(); a byte in `ready_fd` says that the machine runs. */
+/* The child's main(); as many bytes in `ready_fd` as vCPUs are deaf, or one, say that it runs. */
 static int run_machine(const struct fixture *f, const struct ending *ending, int ready_fd)
 {
 	const struct engine_choice engine = { .ops = &fake_engine_ops,
@@ -99,7 +111,7 @@ static int run_machine(const struct fixture *f, const struct ending *ending, int
 	int rc = vmm_init(&vmm, config, &engine, &ending->patience, &err);
 
 	if (!rc && ending->deaf) {
-		fake_engine->deaf_vcpu = VCPUS - 1;
+		fake_engine->deaf_vcpu = VCPUS - ending->deaf;
 		fake_engine->deaf_fd = ready_fd;
 	} else if (!rc) {
 		check(write(ready_fd, "", 1) == 1);
@@ -133,8 +145,10 @@ static void start(struct fixture *f, const struct ending *ending)
 		_exit(run_machine(f, ending, ready[1]));
 	}
 	close(ready[1]);
-	if (read(ready[0], &byte, 1) != 1)
-		fail_msg("%s: it does not start", ending->name);
+	for (unsigned i = 0; i < MAX(ending->deaf, 1u); i++) {
+		if (read(ready[0], &byte, 1) != 1)
+			fail_msg("%s: it does not start", ending->name);
+	}
 	close(ready[0]);
 	strcpy(address.sun_path, f->control);
 	f->client = socket(AF_UNIX, SOCK_STREAM, 0);
