@@ -43,7 +43,10 @@ struct block {
 	bool dead;
 	/* Of the translator; body NULL: not translated. */
 	uint32_t heat;
-	uint16_t inner;      /* from body, what is behind the look for attention */
+	uint16_t inner; /* from body, what is behind the look for attention */
+	uint8_t units;  /* bits of soft_cpu.vector_live that it needs */
+	bool unshared;  /* without shared checks, because those did not hold so often: */
+	uint32_t refusals;
 	uint32_t start_stub; /* from body, the code that leaves for the run loop at once */
 	const uint8_t *body;
 	insn_exec *first; /* of the first insn, whose own is the translator's */

@@ -222,7 +222,10 @@ struct soft_cpu {
 	uint64_t code_page; /* linear address of the page of the running block */
 	uint64_t host_stack;
 	uint64_t deltas[JIT_DELTAS]; /* results of checks: the host's address less the guest's */
-	uint64_t call_return;        /* as the next, of common code */
+	uint64_t call_return;        /* where translated code goes on; and why it left: */
+	uint32_t call, call_block;   /* indices of struct call in jit.calls */
+	bool call_leaves;            /* nothing comes back */
+	uint8_t call_units;          /* what must be in vector_live again */
 	uint64_t carried;            /* for a moment: what was read and is going to be written */
 	uint64_t call_entry;         /* for a moment: a pointer that must outlive a register */
 	uint32_t vector_mask;        /* components of XCR0 that the vector registers are */

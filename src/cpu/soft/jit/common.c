@@ -41,7 +41,16 @@ static void epilogue(struct code *c)
 		push_pop(c, false, callee_saved[i]);
 }
 
-/* A C function (cpu, insn) whose RDX is the code to go to; the block starts at soft_cpu.rip. */
+/* A C function (cpu, insn): enters the code of the block that begins with `insn`. */
+static void emit_enter_block(struct code *c)
+{
+	int64_t body =
+		(int64_t)offsetof(struct block, body) - (int64_t)offsetof(struct block, insns);
+
+	emit_rm(c, MOV_LOAD, HOST_RDX, at(HOST_RSI, body));
+}
+
+/* One whose RDX is the code to go to. The block starts at soft_cpu.rip. */
 static void emit_enter(struct code *c)
 {
 	for (unsigned i = 0; i < ARRAY_SIZE(callee_saved); i++)
@@ -63,18 +72,24 @@ static void code_call(struct code *c, unsigned to)
 	code_u32(c, (uint32_t)(to - (c->used + 4)));
 }
 
-/* All guest state to memory, and the C stack; the scratch registers stay. `spill`: see there. */
-static void emit_to_c(struct code *c, unsigned spill)
+/* What is live to memory: before C code that may use these registers. */
+static void emit_spill_live(struct code *c, unsigned spill)
 {
 	unsigned skip;
 
-	move_registers(c, true);
-	emit_rm(c, MOV_LOAD, HOST_RSP, FIELD(host_stack));
 	emit_rm(c, 0x80, ALU_CMP, FIELD(vector_live));
 	code_byte(c, 0);
 	skip = emit_jump(c, IF_E);
 	code_call(c, spill);
 	jump_fill(c, skip, c->used);
+	emit_rm(c, MOV_LOAD, HOST_RDI, FIELD(self));
+}
+
+/* General registers to memory, and the C stack. */
+static void emit_to_c(struct code *c)
+{
+	move_registers(c, true);
+	emit_rm(c, MOV_LOAD, HOST_RSP, FIELD(host_stack));
 	emit_rm(c, MOV_LOAD, HOST_RDI, FIELD(self));
 }
 
@@ -141,11 +156,22 @@ static void emit_spill(struct code *c, bool avx)
 	code_byte(c, 0xc3);
 }
 
-/* From translated code, which goes on where SCRATCH_1 says. Destroys flags and SCRATCH_0. */
-static void emit_load(struct code *c, bool x87)
+/*
+ * From a stub, at whose data SCRATCH_1 points: 32 bits, how far from there to where code goes on; the
+ * bit of the unit; code that says so if that is switched off. Or entered behind this, where code goes
+ * on at SCRATCH_1; where that is is returned. Destroys flags and SCRATCH_0.
+ */
+static unsigned emit_load(struct code *c, bool x87)
 {
 	static const uint8_t and_al = 0x24;
+	unsigned off, load;
 
+	emit_rm(c, 0x0fb6, SCRATCH_0, at(SCRATCH_1, 4));  /* movzx */
+	emit_rm(c, 0x84, SCRATCH_0, FIELD(vector_units)); /* test */
+	off = emit_jump(c, IF_E);
+	emit_rm(c, 0x63 | WIDE, SCRATCH_0, at(SCRATCH_1, 0)); /* movsxd */
+	emit_rr(c, 0x03 | WIDE, SCRATCH_1, SCRATCH_0);
+	load = c->used;
 	emit_rm(c, MOV_STORE, HOST_RAX, in_gpr(HOST_RAX));
 	emit_rm(c, MOV_STORE, HOST_RDX, in_gpr(HOST_RDX));
 	emit_rm(c, 0xff | WIDE, 0, FIELD(vector_loads)); /* inc */
@@ -166,104 +192,108 @@ static void emit_load(struct code *c, bool x87)
 	emit_rm(c, MOV_LOAD, HOST_RAX, in_gpr(HOST_RAX));
 	emit_rm(c, MOV_LOAD, HOST_RDX, in_gpr(HOST_RDX));
 	emit_rr(c, 0xff, 4, SCRATCH_1);
+	jump_fill(c, off, c->used);
+	emit_alu_i(c, ALU_ADD, SCRATCH_1, 5);
+	emit_rr(c, 0xff, 4, SCRATCH_1);
+	return load;
 }
 
-/* Calls the function in SCRATCH_1 with (cpu, SCRATCH_0) as the last thing. */
-static void emit_leave(struct code *c, unsigned spill)
+/* Calls a C function of (cpu). */
+static void emit_function(struct code *c, const void *function)
 {
-	emit_to_c(c, spill);
-	emit_rr(c, MOV_LOAD, HOST_RSI, SCRATCH_0);
+	emit_load_imm(c, HOST_RAX, (uintptr_t)function);
+	emit_rr(c, 0xff, 2, HOST_RAX);
+}
+
+/* Calls it as the last thing. */
+static void emit_last(struct code *c, const void *function)
+{
 	epilogue(c);
-	emit_rr(c, 0xff, 4, SCRATCH_1);
+	emit_load_imm(c, HOST_RAX, (uintptr_t)function);
+	emit_rr(c, 0xff, 4, HOST_RAX);
 }
 
-/* SCRATCH_1: a struct slow_call, behind which the code goes on. */
-static void emit_slow(struct code *c, unsigned spill)
+/* If the block that goes on uses them. */
+static void emit_reload(struct code *c, uint8_t units, unsigned load)
 {
-	unsigned out;
+	unsigned skip;
 
-	emit_rm(c, MOV_STORE, SCRATCH_1, FIELD(call_return));
-	emit_to_c(c, spill);
-	emit_rr(c, MOV_LOAD, HOST_RSI, SCRATCH_1);
-	emit_load_imm(c, SCRATCH_0, (uintptr_t)jit_slow);
-	emit_rr(c, 0xff, 2, SCRATCH_0); /* call */
-	emit_alu_i(c, ALU_CMP, HOST_RAX, (int32_t)(intptr_t)JIT_GO_ON);
-	out = emit_jump(c, IF_NE);
-	emit_rm(c, MOV_LOAD, SCRATCH_1, FIELD(call_return));
+	emit_rm(c, 0xf6, 0, FIELD(call_units)); /* test byte */
+	code_byte(c, units);
+	skip = emit_jump(c, IF_E);
+	jump_fill(c, emit_lea_code(c, SCRATCH_1), c->used + 5 + 7);
+	jump_fill(c, emit_jump(c, ALWAYS), load);
+	jump_fill(c, skip, c->used);
+}
+
+/* From a stub. SCRATCH_0: its block's calls, the low byte of SCRATCH_1: which one. */
+static void emit_call(struct code *c, unsigned spill, unsigned vector_load, unsigned x87_load)
+{
+	const uint8_t x87 = 1u << UNIT_X87;
+	unsigned slow, leaves, out;
+
+	emit_rr(c, 0x0fb6, SCRATCH_1, SCRATCH_1); /* movzx */
+	emit_rr(c, 0x03, SCRATCH_1, SCRATCH_0);
+	emit_rm(c, 0x89, SCRATCH_0, FIELD(call_block));
+	emit_rm(c, 0x89, SCRATCH_1, FIELD(call));
+	emit_to_c(c);
+	emit_function(c, jit_retry);
+	emit_rr(c, 0x85 | WIDE, HOST_RAX, HOST_RAX); /* test */
+	slow = emit_jump(c, IF_E);
+	emit_rr(c, MOV_LOAD, SCRATCH_1, HOST_RAX);
 	move_registers(c, false);
-	emit_alu_i(c, ALU_ADD, SCRATCH_1, sizeof(struct slow_call));
 	emit_rr(c, 0xff, 4, SCRATCH_1);
+
+	jump_fill(c, slow, c->used);
+	emit_spill_live(c, spill);
+	emit_rm(c, 0x80, ALU_CMP, FIELD(call_leaves));
+	code_byte(c, 0);
+	leaves = emit_jump(c, IF_NE);
+	emit_function(c, jit_handler);
+	emit_rm(c, 0x83 | WIDE, ALU_CMP, FIELD(call_return));
+	code_byte(c, 0);
+	out = emit_jump(c, IF_E);
+	move_registers(c, false);
+	emit_reload(c, (uint8_t)~x87, vector_load);
+	emit_reload(c, x87, x87_load);
+	emit_flags_load(c, SCRATCH_0);
+	emit_rm(c, 0xff, 4, FIELD(call_return)); /* jmp */
+
+	jump_fill(c, leaves, c->used);
+	emit_last(c, jit_leave);
+
 	jump_fill(c, out, c->used);
 	epilogue(c);
 	code_byte(c, 0xc3);
 }
 
-/* What C code may destroy. */
-static void move_caller_saved(struct code *c, bool save)
-{
-	static const uint8_t caller_saved[] = { 0, 1, 2, 6, 7, 8, 9, HOST_RSP };
-
-	for (unsigned i = 0; i < ARRAY_SIZE(caller_saved); i++)
-		emit_rm(c, save ? MOV_STORE : MOV_LOAD, caller_saved[i], in_gpr(caller_saved[i]));
-}
-
-/*
- * SCRATCH_0: the linear address of an access that missed the TLB, SCRATCH_1: a struct fill_call.
- * Vector registers and those that C code preserves stay where they are.
- */
-static void emit_common_fill(struct code *c)
-{
-	unsigned failed;
-
-	emit_rm(c, MOV_STORE, SCRATCH_1, FIELD(call_return));
-	move_caller_saved(c, true);
-	emit_rm(c, MOV_LOAD, HOST_RSP, FIELD(host_stack));
-	emit_rm(c, MOV_LOAD, HOST_RDI, FIELD(self));
-	emit_rr(c, MOV_LOAD, HOST_RSI, SCRATCH_0);
-	emit_rr(c, MOV_LOAD, HOST_RDX, SCRATCH_1);
-	emit_load_imm(c, HOST_RAX, (uintptr_t)jit_fill);
-	emit_rr(c, 0xff, 2, HOST_RAX);        /* call */
-	emit_rr(c, 0x84, HOST_RAX, HOST_RAX); /* test al, al */
-	emit_rm(c, MOV_LOAD, SCRATCH_1, FIELD(call_return));
-	move_caller_saved(c, false);
-	failed = emit_jump(c, IF_E);
-	emit_rm(c, 0x63 | WIDE, SCRATCH_0, at(SCRATCH_1, 0)); /* movsxd */
-	emit_rr(c, 0x03 | WIDE, SCRATCH_1, SCRATCH_0);
-	emit_rr(c, 0xff, 4, SCRATCH_1);
-	jump_fill(c, failed, c->used);
-	emit_alu_i(c, ALU_ADD, SCRATCH_1, sizeof(struct fill_call));
-	emit_rr(c, 0xff, 4, SCRATCH_1);
-}
-
 /* The code of a jump entry, whose offset is in SCRATCH_1, if the block has none. */
-static void emit_no_body(struct code *c, unsigned leave)
+static void emit_no_body(struct code *c, unsigned spill)
 {
-	emit_rr(c, MOV_LOAD, SCRATCH_0, SCRATCH_1);
-	emit_load_imm(c, SCRATCH_1, (uintptr_t)jit_leave_jump);
-	jump_fill(c, emit_jump(c, ALWAYS), leave);
+	emit_rm(c, MOV_STORE, SCRATCH_1, FIELD(call_entry));
+	emit_to_c(c);
+	emit_spill_live(c, spill);
+	emit_last(c, jit_leave_jump);
 }
 
 void common_emit(struct jit *jit, struct soft_cpu *cpu)
 {
 	struct code code = { jit->write, 0, (unsigned)jit->size };
 	uint64_t run = (uintptr_t)jit->run;
-	unsigned spill = 0, leave;
+	unsigned spill = 0, vector_load, x87_load;
 
 	emit_spill(&code, native_host(cpu->native)->avx);
+	jit->common.enter_block = run + code.used;
+	emit_enter_block(&code);
 	jit->common.enter = run + code.used;
 	emit_enter(&code);
-	leave = code.used;
-	jit->common.leave = run + leave;
-	emit_leave(&code, spill);
-	jit->common.slow = run + code.used;
-	emit_slow(&code, spill);
-	jit->common.fill = run + code.used;
-	emit_common_fill(&code);
-	jit->common.no_body = run + code.used;
-	emit_no_body(&code, leave);
 	jit->common.vector_load = run + code.used;
-	emit_load(&code, false);
+	vector_load = emit_load(&code, false);
 	jit->common.x87_load = run + code.used;
-	emit_load(&code, true);
+	x87_load = emit_load(&code, true);
+	jit->common.call = run + code.used;
+	emit_call(&code, spill, vector_load, x87_load);
+	jit->common.no_body = run + code.used;
+	emit_no_body(&code, spill);
 	jit->common.end = (code.used + 63) & ~63u;
 }

@@ -91,6 +91,14 @@ void emit_shift(struct code *code, bool right, unsigned reg, unsigned count)
 	code_byte(code, (uint8_t)count);
 }
 
+void emit_load_imm32(struct code *code, unsigned reg, uint32_t value)
+{
+	if (reg > 7)
+		code_byte(code, 0x41);
+	code_byte(code, (uint8_t)(0xb8 | (reg & 7)));
+	code_u32(code, value);
+}
+
 void emit_load_imm(struct code *code, unsigned reg, uint64_t value)
 {
 	if (value == (uint64_t)(int64_t)(int32_t)value) {

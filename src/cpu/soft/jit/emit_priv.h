@@ -78,6 +78,8 @@ void emit_alu_i(struct code *code, enum alu alu, unsigned reg, int32_t imm);
 /* AND of 32 bits, which clears the upper half. */
 void emit_mask32(struct code *code, unsigned reg, uint32_t mask);
 void emit_shift(struct code *code, bool right, unsigned reg, unsigned count);
+/* Of 32 bits, the upper half is 0; and of 64. */
+void emit_load_imm32(struct code *code, unsigned reg, uint32_t value);
 void emit_load_imm(struct code *code, unsigned reg, uint64_t value);
 void emit_u64(struct code *code, uint64_t value);
 

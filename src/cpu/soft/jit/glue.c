@@ -4,57 +4,79 @@
 
 #include "cpu/soft/jit/translate_priv.h"
 
+#define REFUSALS_MAX 64
+
 const struct insn *jit_stop(struct soft_cpu *cpu, const struct insn *insn)
 {
 	(void)cpu;
 	return insn;
 }
 
-/* One instruction, in the middle of a block. What is returned is for the run loop. */
-const struct insn *jit_slow(struct soft_cpu *cpu, const struct insn *argument)
+static const struct call *call_of(const struct soft_cpu *cpu)
 {
-	const struct slow_call *call = (const void *)argument;
-	const struct insn *insn = call->insn, *next;
+	return &cpu->jit->calls[cpu->call];
+}
+
+static struct call_block *call_block_of(const struct soft_cpu *cpu)
+{
+	return (void *)&cpu->jit->calls[cpu->call_block];
+}
+
+static insn_exec *handler_of(const struct block *block, const struct insn *insn)
+{
+	return insn == block->insns ? block->first : insn->exec;
+}
+
+const struct insn *jit_handler(struct soft_cpu *cpu)
+{
+	const struct call *call = call_of(cpu);
+	const struct call_block *of = call_block_of(cpu);
+	struct block *block = of->block;
+	const struct insn *insn = &block->insns[call->insn], *next;
+	/* So that it does not go on to the next one. */
+	struct insn *alone = cpu->jit->alone;
 
 	cpu->jit->stats.slow[call->cause]++;
-	cpu->rip = cpu->code_page + call->offset;
-	next = call->exec(cpu, insn);
-	if (unlikely(next != insn + 1))
-		return next;
-	if (likely(next->exec == jit_stop))
-		return JIT_GO_ON;
-	/* The block has been dropped. */
+	cpu->call_return = 0;
+	alone[0] = *insn;
+	next = handler_of(block, insn)(cpu, alone);
+	if (unlikely(next != alone + 1))
+		return next == alone ? insn : next;
+	if (likely(!block->dead)) {
+		cpu->call_units = block->units;
+		cpu->call_return = (uintptr_t)cpu->jit->run + of->code + call->back;
+		return NULL;
+	}
 	cpu->rip = rip_next(cpu, insn);
 	return NULL;
 }
 
-/* The last instruction of a block. */
-const struct insn *jit_leave_insn(struct soft_cpu *cpu, const struct insn *argument)
+/* Translates a block again, without shared checks, if they are not good too often. */
+static void count_refusal(struct soft_cpu *cpu, struct block *block)
 {
-	const struct slow_call *call = (const void *)argument;
+	if (block->unshared || cpu->verify || ++block->refusals < REFUSALS_MAX)
+		return;
+	block->unshared = true;
+	jit_replace(cpu, block);
+}
+
+/* From an instruction on. */
+static const struct insn *leave_rest(struct soft_cpu *cpu, const struct call *call,
+				     struct block *block)
+{
+	const struct insn *insn = &block->insns[call->insn];
 
 	cpu->jit->stats.leaves++;
-	cpu->rip = cpu->code_page + call->offset;
-	return call->exec(cpu, call->insn);
+	if (call->fill && call->insn + 1 < block->count)
+		count_refusal(cpu, block);
+	return handler_of(block, insn)(cpu, insn);
 }
 
-/* Before the first instruction of a block: attention is needed, or the block has been dropped. */
-const struct insn *jit_leave_start(struct soft_cpu *cpu, const struct insn *argument)
+/* A block that reaches into a second page: the link key is not what it was. */
+static const struct insn *leave_second(struct soft_cpu *cpu, struct block *block)
 {
-	const struct block *block = (const void *)argument;
+	uint64_t next = (cpu->rip | PAGE_MASK) + 1, epoch;
 
-	cpu->rip = cpu->code_page + ((uintptr_t)block->host & PAGE_MASK);
-	return NULL;
-}
-
-/* The same, of a block that reaches into a second page: the link key is not what it was. */
-const struct insn *jit_leave_second(struct soft_cpu *cpu, const struct insn *argument)
-{
-	struct block *block = (struct block *)(uintptr_t)argument;
-	uint64_t next, epoch;
-
-	jit_leave_start(cpu, argument);
-	next = (cpu->rip | PAGE_MASK) + 1;
 	if (attention_needed(cpu))
 		return NULL;
 	if (!block_has_second(cpu, block)) {
@@ -69,15 +91,6 @@ const struct insn *jit_leave_second(struct soft_cpu *cpu, const struct insn *arg
 	} while (epoch != cpu->link_epoch);
 	block->second_key = cpu->link_key[LINK_LOCAL];
 	return ENTER(cpu, block->insns);
-}
-
-/* The same: the guest has switched off what the block needs. The interpreter will say so. */
-const struct insn *jit_leave_units(struct soft_cpu *cpu, const struct insn *argument)
-{
-	const struct block *block = (const void *)argument;
-
-	block_drop_page(cpu, (const uint8_t *)((uintptr_t)block->host & ~PAGE_MASK));
-	return jit_leave_start(cpu, argument);
 }
 
 void exit_part(struct exit *exit)
@@ -127,9 +140,8 @@ static bool can_join(const struct exit *exit, const struct block *target)
 }
 
 /* A way out that is not joined. */
-const struct insn *jit_leave_link(struct soft_cpu *cpu, const struct insn *argument)
+static const struct insn *leave_link(struct soft_cpu *cpu, struct exit *exit)
 {
-	struct exit *exit = (struct exit *)(uintptr_t)argument;
 	struct link *link = exit->link;
 	uint64_t generation = cpu->jit->generation;
 	const struct insn *target = link->target;
@@ -151,11 +163,31 @@ const struct insn *jit_leave_link(struct soft_cpu *cpu, const struct insn *argum
 	return ENTER(cpu, target);
 }
 
-/* A jump entry whose block had no code when it was made; `argument`: its offset among them. */
-const struct insn *jit_leave_jump(struct soft_cpu *cpu, const struct insn *argument)
+const struct insn *jit_leave(struct soft_cpu *cpu)
 {
-	struct jump_entry *entry =
-		(struct jump_entry *)((uint8_t *)cpu->jumps + (uintptr_t)argument);
+	const struct call *call = call_of(cpu);
+	const struct call_block *of = call_block_of(cpu);
+
+	switch ((enum call_type)call->type) {
+	case CALL_REST:
+		return leave_rest(cpu, call, of->block);
+	case CALL_SECOND:
+		return leave_second(cpu, of->block);
+	case CALL_UNITS:
+		/* The interpreter will say so. */
+		block_drop_page(cpu, (const uint8_t *)((uintptr_t)of->block->host & ~PAGE_MASK));
+		return NULL;
+	case CALL_LINK:
+		return leave_link(cpu, &cpu->jit->exits[of->exits + call->insn]);
+	default:
+		return NULL;
+	}
+}
+
+/* A jump entry whose block had no code when it was made. */
+const struct insn *jit_leave_jump(struct soft_cpu *cpu)
+{
+	struct jump_entry *entry = (struct jump_entry *)((uint8_t *)cpu->jumps + cpu->call_entry);
 	const struct insn *target = entry->target;
 
 	cpu->rip = entry->rip;

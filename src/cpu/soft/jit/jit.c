@@ -29,7 +29,8 @@
 
 /* Room for the largest block. */
 #define CODE_PER_BLOCK  (48u << 10)
-#define EXITS_PER_BLOCK 4
+#define EXITS_PER_BLOCK 2
+#define CALLS_PER_BLOCK (UINT8_MAX + 1u)
 
 #define SIGNAL_STACK_BYTES (UINT64_C(64) << 10)
 
@@ -55,6 +56,10 @@ static int map_code(struct jit *jit)
 			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (jit->exits == MAP_FAILED)
 		return -errno;
+	jit->calls = mmap(NULL, JIT_CALLS_MAX * sizeof(struct call), PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (jit->calls == MAP_FAILED)
+		return -errno;
 	jit->signal_stack = mmap(NULL, SIGNAL_STACK_BYTES, PROT_READ | PROT_WRITE,
 				 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	return jit->signal_stack == MAP_FAILED ? -errno : 0;
@@ -77,6 +82,7 @@ int jit_new(struct jit **ret_jit, struct soft_cpu *cpu, uint64_t code_bytes)
 	jit->size = MAX(code_bytes, JIT_CODE_BYTES_MIN);
 	jit->write = jit->run = jit->signal_stack = MAP_FAILED;
 	jit->exits = MAP_FAILED;
+	jit->calls = MAP_FAILED;
 	jit->translator = malloc(sizeof(*jit->translator));
 	rc = jit->translator ? map_code(jit) : -ENOMEM;
 	if (!rc && cpu->engine->options.verify)
@@ -88,6 +94,7 @@ int jit_new(struct jit **ret_jit, struct soft_cpu *cpu, uint64_t code_bytes)
 	init_vectors(jit, cpu);
 	common_emit(jit, cpu);
 	jit->used = jit->common.end;
+	jit->alone[1].exec = jit_stop;
 	cpu->self = cpu;
 	*ret_jit = jit;
 	return 0;
@@ -106,6 +113,7 @@ void jit_free(struct jit *jit)
 	unmap(jit->write, jit->size);
 	unmap(jit->run, jit->size);
 	unmap(jit->exits, JIT_EXITS_MAX * sizeof(struct exit));
+	unmap(jit->calls, JIT_CALLS_MAX * sizeof(struct call));
 	unmap(jit->signal_stack, SIGNAL_STACK_BYTES);
 	free(jit->translator);
 	free(jit);
@@ -129,7 +137,7 @@ void jit_thread_begin(struct soft_cpu *cpu)
 void jit_reset(struct jit *jit)
 {
 	jit->used = jit->common.end;
-	jit->exits_used = 0;
+	jit->exits_used = jit->calls_used = 0;
 	jit->generation++;
 	jit->stats.resets++;
 }
@@ -137,7 +145,8 @@ void jit_reset(struct jit *jit)
 bool jit_has_room(const struct jit *jit)
 {
 	return jit->size - jit->used >= CODE_PER_BLOCK &&
-	       JIT_EXITS_MAX - jit->exits_used >= EXITS_PER_BLOCK;
+	       JIT_EXITS_MAX - jit->exits_used >= EXITS_PER_BLOCK &&
+	       JIT_CALLS_MAX - jit->calls_used >= CALLS_PER_BLOCK;
 }
 
 const void *jit_code_of(const struct soft_cpu *cpu, const struct block *block)
@@ -200,20 +209,36 @@ void jit_watch(struct soft_cpu *cpu, struct block *block)
 	block->insns[0].exec = op_heat;
 }
 
+/* What still leads to the code of a block (jump entries) is led to `to`. */
+static void divert(const struct jit *jit, const uint8_t *body, const uint8_t *to)
+{
+	uint8_t *at = jit->write + (body - jit->run);
+	int32_t distance = (int32_t)(to - (body + 5));
+
+	at[0] = 0xe9; /* jmp */
+	memcpy(at + 1, &distance, sizeof(distance));
+}
+
+static void part_all(struct block *block)
+{
+	while (block->incoming)
+		exit_part(block->incoming);
+}
+
 void jit_drop(struct soft_cpu *cpu, struct block *block)
 {
-	const struct jit *jit = cpu->jit;
-	uint8_t *body;
-	int32_t distance;
-
 	if (!block->body)
 		return;
 	cpu->jit->stats.drops++;
-	while (block->incoming)
-		exit_part(block->incoming);
-	/* Jump entries still lead here. */
-	body = jit->write + (block->body - jit->run);
-	distance = (int32_t)block->start_stub - 5;
-	body[0] = 0xe9;
-	memcpy(body + 1, &distance, sizeof(distance));
+	part_all(block);
+	divert(cpu->jit, block->body, block->body + block->start_stub);
+}
+
+void jit_replace(struct soft_cpu *cpu, struct block *block)
+{
+	const uint8_t *body = block->body;
+
+	part_all(block);
+	if (jit_has_room(cpu->jit) && jit_translate(cpu, cpu->jit, block))
+		divert(cpu->jit, body, block->body);
 }

@@ -74,15 +74,13 @@ static void emit_link(struct translator *t, const struct insn *insn, unsigned wh
 	}
 }
 
+/* The interpreter's handler ends the block. */
 static struct stub *leave_stub(struct translator *t, const struct unit *u)
 {
-	struct stub **stub = &t->slow[unit_index(t, u)];
+	struct stub *stub = insn_stub(t, u);
 
-	if (!t->shared) {
-		*stub = stub_new(t, STUB_LEAVE);
-		(*stub)->insn = u->insn;
-	}
-	return *stub;
+	stub->rest = true;
+	return stub;
 }
 
 /* From the target in SCRATCH_0 to the offset of its entry in SCRATCH_1. */
@@ -212,7 +210,6 @@ void emit_end(struct translator *t, const struct unit *u)
 		emit_ret(t, u);
 		break;
 	default:
-		t->entries[unit_index(t, u)] = t->code.used;
 		stub = leave_stub(t, u);
 		stub_from(stub, emit_jump(&t->code, ALWAYS));
 		break;

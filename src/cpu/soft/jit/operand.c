@@ -221,8 +221,19 @@ static struct place in_deltas(unsigned group)
 	return in_cpu(offsetof(struct soft_cpu, deltas) + sizeof(uint64_t) * group);
 }
 
+/* What is to be done if the check of an access misses. */
+static void set_access(struct stub *stub, enum access_kind kind, unsigned size, bool write,
+		       unsigned retry)
+{
+	stub->access = kind;
+	stub->last = size - 1;
+	stub->write = write;
+	stub->retry = retry;
+}
+
 /* An access whose group has one check: made here if it is the first. */
-static struct place shared_place(struct translator *t, const struct unit *u, unsigned free)
+static struct place shared_place(struct translator *t, const struct unit *u, enum access_kind kind,
+				 unsigned free, struct stub *stub)
 {
 	const struct group *g = &t->groups[u->group];
 	unsigned a = free == NO_REG ? SCRATCH_0 : free, b = other_scratch(a);
@@ -230,11 +241,14 @@ static struct place shared_place(struct translator *t, const struct unit *u, uns
 
 	if (u->leads) {
 		struct place low = p;
+		unsigned span = (unsigned)(g->high - g->low);
 
 		flags_out_of_host(t, u->live);
-		low.disp += g->low - u->distance;
-		jump_fill(&t->code, emit_lookup(t, low, g->high - g->low - 1, g->write, a, b),
-			  t->entries[unit_index(t, u)]);
+		set_access(stub, kind, span, g->write, t->code.used);
+		stub->before = (unsigned)(u->distance - g->low);
+		stub->rest = true;
+		low.disp -= (int32_t)stub->before;
+		stub->miss = emit_lookup(t, low, span - 1, g->write, a, b);
 		emit_rm(&t->code, MOV_STORE, b, in_deltas(u->group));
 	} else if (t->holds != u->group) {
 		emit_rm(&t->code, MOV_LOAD, b, in_deltas(u->group));
@@ -252,26 +266,14 @@ struct place emit_check(struct translator *t, const struct unit *u, enum access_
 	unsigned a = free == NO_REG ? SCRATCH_0 : free, b = other_scratch(a);
 	struct code *c = &t->code;
 	struct place p;
-	unsigned miss;
 
-	if (t->shared && u->group != NO_GROUP)
-		return shared_place(t, u, free);
+	if (u->group != NO_GROUP)
+		return shared_place(t, u, kind, free, stub);
 	flags_out_of_host(t, u->live);
 	t->holds = NO_GROUP;
-	if (!t->shared) {
-		stub->access = kind;
-		stub->size = (uint8_t)size;
-		stub->write = write;
-		stub->retry = c->used;
-		if (!t->entries[unit_index(t, u)])
-			t->entries[unit_index(t, u)] = c->used;
-	}
+	set_access(stub, kind, size, write, c->used);
 	p = place_of(t, u->insn, kind, a);
-	miss = emit_lookup(t, p, size - 1, write, a, b);
-	if (t->shared)
-		jump_fill(c, miss, t->entries[unit_index(t, u)]);
-	else
-		stub->miss = miss;
+	stub->miss = emit_lookup(t, p, size - 1, write, a, b);
 	p = place_of(t, u->insn, kind, a);
 	if (p.index != NO_REG) {
 		emit_rm(c, LEA, a, p);
@@ -286,9 +288,4 @@ struct place emit_check(struct translator *t, const struct unit *u, enum access_
 		return at(b, 0);
 	}
 	return p;
-}
-
-void emit_missed(struct translator *t, const struct stub *stub, unsigned to)
-{
-	emit_rm(&t->code, LEA, to, place_of(t, stub->insn, stub->access, to));
 }

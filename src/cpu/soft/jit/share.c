@@ -3,11 +3,11 @@
  * Checks that several accesses share.
  *
  * Accesses through the same value of a register, at constant distances (a stack frame, a structure),
- * lie in the same page most of the time. Where a block has such groups it is translated twice: once
- * in full, and once with one check a group, over all that the group accesses. The second form is the
- * one that is entered. Whatever is out of the ordinary in it (the group crosses a page, or misses
- * the TLB; a handler must be called) goes on in the full form at the same instruction: so what a
- * check has found is not used after anything that could change it.
+ * lie in the same page most of the time. Where a block has such groups there is one check a group,
+ * over all that it accesses. What a check has found is not used after anything that could change it:
+ * behind the last access of a group handlers may be called and the code goes on, but in front of it
+ * the rest of the block is left to the interpreter (a group that crosses a page, a device). A block
+ * of which that happens often is translated again without groups.
  */
 #include "cpu/soft/jit/translate_priv.h"
 
@@ -215,10 +215,10 @@ static void join(struct translator *t, struct unit *u, const struct values *v)
 	g->write |= u->access_write;
 }
 
-bool share_checks(struct translator *t)
+unsigned share_checks(struct translator *t)
 {
 	struct values values = { .next = 16 };
-	bool any = false;
+	unsigned shared = 0;
 
 	t->group_count = 0;
 	for (unsigned i = 0; i < 16; i++)
@@ -237,7 +237,8 @@ bool share_checks(struct translator *t)
 
 		if (u->group != NO_GROUP && t->groups[u->group].count < 2)
 			u->group = NO_GROUP;
-		any |= u->group != NO_GROUP;
+		if (u->group != NO_GROUP)
+			shared = i + 1;
 	}
-	return any;
+	return shared;
 }

@@ -33,21 +33,6 @@
 #include "cpu/soft/native_exec_priv.h"
 #include "cpu/soft/native_thunk_priv.h"
 
-struct stub *stub_new(struct translator *t, unsigned kind)
-{
-	struct stub *stub = &t->stubs[t->stub_count++];
-
-	check(t->stub_count <= STUBS_MAX);
-	*stub = (struct stub){ .kind = kind, .x87_last = t->x87_last };
-	return stub;
-}
-
-void stub_from(struct stub *stub, unsigned from)
-{
-	check(stub->count < ARRAY_SIZE(stub->from));
-	stub->from[stub->count++] = from;
-}
-
 struct exit *exit_new(struct translator *t)
 {
 	struct exit *exit = &t->jit->exits[t->jit->exits_used++];
@@ -77,25 +62,17 @@ unsigned unit_index(const struct translator *t, const struct unit *u)
 	return (unsigned)(u - t->units);
 }
 
-/* Both forms of the block have the same. */
-static struct stub *slow_stub(struct translator *t, const struct unit *u)
+/*
+ * What takes the place of an instruction that cannot be done here. While results of checks may be
+ * used afterwards, translated code does not go on behind it.
+ */
+struct stub *insn_stub(struct translator *t, const struct unit *u)
 {
-	struct stub **stub = &t->slow[unit_index(t, u)];
+	struct stub *stub = stub_new(t, STUB_INSN);
 
-	if (!t->shared) {
-		*stub = stub_new(t, STUB_SLOW);
-		(*stub)->insn = u->insn;
-	}
-	return *stub;
-}
-
-/* Stubs come back with the flags where the code after the instruction wants them. */
-static void slow_back(struct translator *t, struct stub *stub)
-{
-	if (t->shared)
-		return;
-	stub->back = t->code.used;
-	stub->load_flags = t->flags != FLAGS_STATE;
+	stub->unit = u;
+	stub->rest = unit_index(t, u) + 1 < t->shared;
+	return stub;
 }
 
 /* See native_traps.c: a NOP that says where to go on if the next instruction traps. */
@@ -105,8 +82,8 @@ static void emit_mark(struct translator *t, const struct unit *u, struct stub *s
 
 	code_bytes(&t->code, nop, sizeof(nop));
 	code_u32(&t->code, 0);
-	stub->mark[t->shared] = t->code.used;
-	stub->save_flags[t->shared] = t->flags == FLAGS_HOST && u->live;
+	stub->mark = t->code.used;
+	stub->save_flags = t->flags == FLAGS_HOST && u->live;
 }
 
 static void move_scratch(struct translator *t, unsigned which, unsigned opcode)
@@ -141,8 +118,7 @@ static void emit_selector(struct translator *t, struct place pointer, unsigned s
 	emit_rm(&t->code, 0x89, SCRATCH_0, pointer);
 }
 
-/* FOP and FIP of `u` to soft_cpu. Leaves flags alone. */
-static void emit_x87_last(struct translator *t, const struct unit *u)
+void emit_x87_last(struct translator *t, const struct unit *u)
 {
 	struct code *c = &t->code;
 	uint16_t fop;
@@ -187,7 +163,7 @@ static void emit_copy(struct translator *t, const struct unit *u, uint16_t live_
 	struct stub *stub = NULL;
 
 	if (u->memory || u->traps)
-		stub = slow_stub(t, u);
+		stub = insn_stub(t, u);
 	if (u->memory) {
 		unsigned free = scratch_wanted(u);
 		struct place p;
@@ -207,7 +183,7 @@ static void emit_copy(struct translator *t, const struct unit *u, uint16_t live_
 	if (u->writes || u->merges)
 		t->flags = FLAGS_HOST;
 	if (stub)
-		slow_back(t, stub);
+		stub->back = t->code.used;
 }
 
 static void emit_lea(struct translator *t, const struct unit *u)
@@ -234,7 +210,7 @@ static unsigned stack_register(const struct unit *u)
 
 static void emit_push(struct translator *t, const struct unit *u)
 {
-	struct stub *stub = slow_stub(t, u);
+	struct stub *stub = insn_stub(t, u);
 	struct place top;
 
 	top = emit_check(t, u, ACCESS_PUSH, word_size(t), true, NO_REG, stub);
@@ -251,12 +227,12 @@ static void emit_push(struct translator *t, const struct unit *u)
 		emit_rm(&t->code, word(t, 0x89), reg, top);
 	}
 	emit_rm(&t->code, word(t, 0x8d), HOST_RSP, at(HOST_RSP, -(int64_t)word_size(t)));
-	slow_back(t, stub);
+	stub->back = t->code.used;
 }
 
 static void emit_push_memory(struct translator *t, const struct unit *u)
 {
-	struct stub *load = slow_stub(t, u), *push = slow_stub(t, u);
+	struct stub *load = insn_stub(t, u), *push = insn_stub(t, u);
 	struct place p;
 
 	flags_out_of_host(t, u->live);
@@ -267,8 +243,8 @@ static void emit_push_memory(struct translator *t, const struct unit *u)
 	emit_rm(&t->code, MOV_LOAD, SCRATCH_0, FIELD(carried));
 	emit_rm(&t->code, word(t, 0x89), SCRATCH_0, p);
 	emit_rm(&t->code, word(t, 0x8d), HOST_RSP, at(HOST_RSP, -(int64_t)word_size(t)));
-	slow_back(t, load);
-	slow_back(t, push);
+	load->back = t->code.used;
+	push->back = t->code.used;
 }
 
 static void emit_direction(struct translator *t, const struct unit *u)
@@ -299,21 +275,16 @@ static void emit_sized(struct translator *t, bool store, unsigned size, unsigned
 /* A string instruction without repeat prefix; descending ones are left to the handler. */
 static void emit_string(struct translator *t, const struct unit *u)
 {
-	struct stub *read = slow_stub(t, u);
-	struct stub *write = u->kind == KIND_LODS ? NULL : slow_stub(t, u);
+	struct stub *read = insn_stub(t, u);
+	struct stub *write = u->kind == KIND_LODS ? NULL : insn_stub(t, u);
 	unsigned value = u->kind == KIND_MOVS ? SCRATCH_0 : HOST_RAX, descends;
 	struct place p;
 
 	flags_out_of_host(t, u->live);
-	if (!t->shared)
-		t->entries[unit_index(t, u)] = t->code.used;
 	emit_rm(&t->code, 0xf7, 0, FIELD(flags)); /* test */
 	code_u32(&t->code, (uint32_t)RFLAGS_DF);
 	descends = emit_jump(&t->code, IF_NE);
-	if (t->shared)
-		jump_fill(&t->code, descends, t->entries[unit_index(t, u)]);
-	else
-		stub_from(read, descends);
+	stub_from(read, descends);
 	if (u->kind != KIND_STOS) {
 		p = emit_check(t, u, ACCESS_SOURCE, u->size, false, NO_REG, read);
 		emit_sized(t, false, u->size, value, p);
@@ -329,14 +300,14 @@ static void emit_string(struct translator *t, const struct unit *u)
 	}
 	if (u->kind != KIND_STOS)
 		emit_rm(&t->code, word(t, 0x8d), HOST_RSI, at(HOST_RSI, u->size));
-	slow_back(t, read);
+	read->back = t->code.used;
 	if (write)
-		slow_back(t, write);
+		write->back = t->code.used;
 }
 
 static void emit_pop(struct translator *t, const struct unit *u)
 {
-	struct stub *stub = slow_stub(t, u);
+	struct stub *stub = insn_stub(t, u);
 	unsigned reg = stack_register(u);
 	struct place top;
 
@@ -346,25 +317,25 @@ static void emit_pop(struct translator *t, const struct unit *u)
 		emit_rm(&t->code, word(t, 0x8d), HOST_RSP, at(HOST_RSP, word_size(t)));
 	if (in_memory(reg))
 		emit_rm(&t->code, MOV_STORE, SCRATCH_0, in_gpr(reg));
-	slow_back(t, stub);
+	stub->back = t->code.used;
 }
 
 static void emit_leave_frame(struct translator *t, const struct unit *u)
 {
-	struct stub *stub = slow_stub(t, u);
+	struct stub *stub = insn_stub(t, u);
 	struct place top;
 
 	top = emit_check(t, u, ACCESS_FRAME, word_size(t), false, NO_REG, stub);
 	emit_rm(&t->code, word(t, 0x8b), SCRATCH_0, top);
 	emit_rm(&t->code, word(t, 0x8d), HOST_RSP, at(HOST_RBP, word_size(t)));
 	emit_rr(&t->code, MOV_LOAD, HOST_RBP, SCRATCH_0);
-	slow_back(t, stub);
+	stub->back = t->code.used;
 }
 
 /* Some processors have a bit in MXCSR that the guest must not set. */
 static void emit_load_mxcsr(struct translator *t, const struct unit *u)
 {
-	struct stub *stub = slow_stub(t, u);
+	struct stub *stub = insn_stub(t, u);
 	struct code *c = &t->code;
 
 	flags_out_of_host(t, u->live);
@@ -374,19 +345,18 @@ static void emit_load_mxcsr(struct translator *t, const struct unit *u)
 	code_u32(c, ~MXCSR_VALID);
 	stub_from(stub, emit_jump(c, IF_NE));
 	emit_rm(c, 0x0fae, 2, FIELD(mxcsr)); /* ldmxcsr */
-	slow_back(t, stub);
+	stub->back = t->code.used;
 }
 
 /* The whole instruction by its handler. */
 static void emit_call(struct translator *t, const struct unit *u)
 {
-	struct stub *stub = slow_stub(t, u);
+	struct stub *stub = insn_stub(t, u);
 
 	flags_out_of_host(t, u->live);
-	t->entries[unit_index(t, u)] = t->code.used;
 	stub->cause = SLOW_HANDLER;
 	stub_from(stub, emit_jump(&t->code, ALWAYS));
-	slow_back(t, stub);
+	stub->back = t->code.used;
 	t->x87_last = NULL; /* it is in memory by then */
 }
 
@@ -434,176 +404,9 @@ static void emit_unit(struct translator *t, const struct unit *u, uint16_t live_
 	}
 }
 
-/* To the common code that calls `function` after all state is in memory. */
-static void emit_leave(struct translator *t, insn_exec *function, const void *argument)
-{
-	emit_load_imm(&t->code, SCRATCH_0, (uintptr_t)argument);
-	emit_load_imm(&t->code, SCRATCH_1, (uintptr_t)function);
-	emit_jump_out(&t->code, t->base, t->jit->common.leave);
-}
-
-/* Loads the registers of a unit; returns the LEA to be filled with where to go on. */
-static unsigned emit_vector_load(struct translator *t, uint8_t unit)
-{
-	const struct jit_common *common = &t->jit->common;
-	unsigned back = emit_lea_code(&t->code, SCRATCH_1);
-
-	emit_jump_out(&t->code, t->base,
-		      unit == 1u << UNIT_X87 ? common->x87_load : common->vector_load);
-	return back;
-}
-
-static void emit_reload(struct translator *t, uint8_t unit)
-{
-	unsigned back;
-
-	if (!unit)
-		return;
-	back = emit_vector_load(t, unit);
-	jump_fill(&t->code, back, t->code.used);
-}
-
 static insn_exec *handler_of(const struct translator *t, const struct insn *insn)
 {
 	return insn == t->block->insns ? t->block->first : insn->exec;
-}
-
-/* What a stub calls for an instruction. */
-static insn_exec *called_for(const struct translator *t, const struct insn *insn)
-{
-	bool stop = unlikely(t->cpu->verify) && insn == &t->block->insns[t->stop];
-
-	return stop ? jit_stop : handler_of(t, insn);
-}
-
-static void emit_slow_call(struct translator *t, const struct stub *stub)
-{
-	unsigned data = emit_lea_code(&t->code, SCRATCH_1);
-	const struct slow_call call = { stub->insn, called_for(t, stub->insn), t->offset,
-					stub->cause };
-
-	emit_jump_out(&t->code, t->base, t->jit->common.slow);
-	jump_fill(&t->code, data, t->code.used);
-	code_bytes(&t->code, &call, sizeof(call));
-}
-
-/* The TLB is filled, and the access tried again; if that cannot be, what follows is done. */
-static void emit_fill(struct translator *t, const struct stub *stub)
-{
-	struct fill_call call = { .size = stub->size, .write = stub->write };
-	unsigned data;
-
-	if (!stub->miss)
-		return;
-	jump_fill(&t->code, stub->miss, t->code.used);
-	emit_missed(t, stub, SCRATCH_0);
-	data = emit_lea_code(&t->code, SCRATCH_1);
-	emit_jump_out(&t->code, t->base, t->jit->common.fill);
-	jump_fill(&t->code, data, t->code.used);
-	call.retry = (int32_t)(stub->retry - t->code.used);
-	code_bytes(&t->code, &call, sizeof(call));
-}
-
-static void emit_slow_stub(struct translator *t, const struct stub *stub)
-{
-	unsigned over[2] = { 0 };
-
-	for (unsigned form = 0; form < ARRAY_SIZE(over); form++) {
-		unsigned at = stub->mark[form];
-		uint32_t mark = JIT_MARK | (t->code.used - at) << 16;
-
-		if (!at)
-			continue;
-		memcpy(t->code.bytes + at - sizeof(mark), &mark, sizeof(mark));
-		if (stub->save_flags[form])
-			emit_flags_save(&t->code, SCRATCH_0);
-		over[form] = emit_jump(&t->code, ALWAYS);
-	}
-	emit_fill(t, stub);
-	for (unsigned form = 0; form < ARRAY_SIZE(over); form++)
-		if (over[form])
-			jump_fill(&t->code, over[form], t->code.used);
-	for (unsigned i = 0; i < stub->count; i++)
-		jump_fill(&t->code, stub->from[i], t->code.used);
-	emit_x87_last(t, stub->x87_last);
-	emit_slow_call(t, stub);
-	emit_reload(t, t->vector_unit);
-	emit_reload(t, t->x87_unit);
-	if (stub->load_flags)
-		emit_flags_load(&t->code, SCRATCH_0);
-	jump_fill(&t->code, emit_jump(&t->code, ALWAYS), stub->back);
-}
-
-static void emit_leave_stub(struct translator *t, const struct stub *stub)
-{
-	const struct slow_call call = { stub->insn, called_for(t, stub->insn), t->offset,
-					stub->cause };
-	unsigned data;
-
-	emit_fill(t, stub);
-	for (unsigned i = 0; i < stub->count; i++)
-		jump_fill(&t->code, stub->from[i], t->code.used);
-	data = emit_lea_code(&t->code, SCRATCH_0);
-	emit_load_imm(&t->code, SCRATCH_1, (uintptr_t)jit_leave_insn);
-	emit_jump_out(&t->code, t->base, t->jit->common.leave);
-	jump_fill(&t->code, data, t->code.used);
-	code_bytes(&t->code, &call, sizeof(call));
-}
-
-static void emit_vector_stub(struct translator *t, const struct stub *stub)
-{
-	unsigned on;
-
-	emit_rm(&t->code, 0xf6, 0, FIELD(vector_units)); /* test byte */
-	code_byte(&t->code, stub->unit);
-	on = emit_jump(&t->code, IF_NE);
-	emit_leave(t, jit_leave_units, t->block);
-	jump_fill(&t->code, on, t->code.used);
-	jump_fill(&t->code, emit_vector_load(t, stub->unit), stub->back);
-}
-
-static void emit_link_stub(struct translator *t, const struct stub *stub)
-{
-	struct exit *exit = stub->exit;
-	uint8_t *code = t->code.bytes;
-
-	exit->stub = code + t->code.used;
-	exit->site = stub->site ? code + stub->site : NULL;
-	emit_leave(t, jit_leave_link, exit);
-	if (stub->key) {
-		exit->key = code + t->code.used;
-		exit->key_disp = code + stub->key_disp;
-		jump_fill(&t->code, stub->key, t->code.used);
-		emit_u64(&t->code, 0);
-	}
-}
-
-static void emit_stub(struct translator *t, struct stub *stub)
-{
-	if (stub->kind == STUB_SLOW) {
-		emit_slow_stub(t, stub);
-		return;
-	}
-	if (stub->kind == STUB_LEAVE) {
-		emit_leave_stub(t, stub);
-		return;
-	}
-	for (unsigned i = 0; i < stub->count; i++)
-		jump_fill(&t->code, stub->from[i], t->code.used);
-	switch (stub->kind) {
-	case STUB_START:
-		t->block->start_stub = t->code.used;
-		emit_leave(t, jit_leave_start, t->block);
-		break;
-	case STUB_SECOND:
-		emit_leave(t, jit_leave_second, t->block);
-		break;
-	case STUB_LINK:
-		emit_link_stub(t, stub);
-		break;
-	default:
-		emit_vector_stub(t, stub);
-	}
 }
 
 /* Decodes what the block was decoded from; false: it is not the same any more. */
@@ -746,7 +549,7 @@ static void emit_start_unit(struct translator *t, uint8_t unit)
 	if (!unit)
 		return;
 	stub = stub_new(t, STUB_VECTOR);
-	stub->unit = unit;
+	stub->vector_unit = unit;
 	emit_rm(&t->code, 0xf6, 0, FIELD(vector_live)); /* test byte */
 	code_byte(&t->code, unit);
 	stub_from(stub, emit_jump(&t->code, IF_E));
@@ -770,74 +573,49 @@ static void emit_start(struct translator *t)
 	emit_rm(&t->code, 0x83, ALU_CMP, FIELD(attention));
 	code_byte(&t->code, 0);
 	stub_from(stub, emit_jump(&t->code, IF_NE));
-	t->block->inner = (uint16_t)t->code.used;
+	t->inner = (uint16_t)t->code.used;
 	if (t->block->second)
 		emit_check_second(t);
 	emit_start_unit(t, t->vector_unit);
 	emit_start_unit(t, t->x87_unit);
 }
 
-/* What `exec` of the block's first instruction becomes: a C function. */
-static unsigned emit_entry(struct translator *t, unsigned body)
+/* With `jit=verify`, a C function that runs the block. */
+static unsigned emit_entry(struct translator *t)
 {
 	unsigned entry = t->code.used;
 
-	jump_fill(&t->code, emit_lea_code(&t->code, HOST_RDX),
-		  t->cpu->verify ? t->block->inner : body);
+	jump_fill(&t->code, emit_lea_code(&t->code, HOST_RDX), t->inner);
 	emit_jump_out(&t->code, t->base, t->jit->common.enter);
 	return entry;
 }
 
-/* One form of the block. */
 static void emit_units(struct translator *t)
 {
 	unsigned count = t->block->count;
 
 	t->flags = FLAGS_STATE;
-	t->x87_last = NULL;
 	t->holds = NO_GROUP;
-	for (unsigned i = 0; i < count; i++) {
-		const struct unit *u = &t->units[i];
-
-		if (t->shared && (u->kind == KIND_CALL || u->kind == KIND_END)) {
-			flags_out_of_host(t, u->live);
-			jump_fill(&t->code, emit_jump(&t->code, ALWAYS), t->entries[i]);
-			return;
-		}
-		emit_unit(t, u,
+	for (unsigned i = 0; i < count; i++)
+		emit_unit(t, &t->units[i],
 			  i + 1 < count ? t->units[i + 1].live : t->live_out[0] | t->live_out[1]);
-	}
 }
 
-/* `ret_body`: where it is entered. Returns the C function that does. */
-static unsigned emit_block(struct translator *t, unsigned *ret_body)
+static void emit_block(struct translator *t)
 {
-	bool share = !t->code32 && share_checks(t);
+	struct call_block *of = (void *)&t->jit->calls[t->jit->calls_used];
 
-	*ret_body = 0;
-	memset(t->entries, 0, sizeof(t->entries));
-	t->shared = false;
-	if (!share)
-		emit_start(t);
-	/* A jump to the block's first bytes must not look like none. */
-	else
-		code_byte(&t->code, 0xcc);
+	t->calls = t->jit->calls_used;
+	*of = (struct call_block){ t->block, (uint32_t)t->jit->used, t->jit->exits_used };
+	emit_start(t);
 	emit_units(t);
-	if (share) {
-		t->shared = true;
-		*ret_body = t->code.used;
-		emit_start(t);
-		emit_units(t);
-	}
-	for (unsigned i = 0; i < t->stub_count; i++)
-		emit_stub(t, &t->stubs[i]);
-	return emit_entry(t, *ret_body);
+	emit_stubs(t);
 }
 
 bool jit_translate(struct soft_cpu *cpu, struct jit *jit, struct block *block)
 {
 	struct translator *t = jit->translator;
-	unsigned exits = jit->exits_used, entry, body;
+	uint32_t exits = jit->exits_used, calls = jit->calls_used;
 
 	t->cpu = cpu;
 	t->jit = jit;
@@ -861,28 +639,28 @@ bool jit_translate(struct soft_cpu *cpu, struct jit *jit, struct block *block)
 		return false;
 	find_live_out(t);
 	find_live(t);
-	entry = emit_block(t, &body);
+	t->shared = t->code32 || block->unshared ? 0 : share_checks(t);
+	emit_block(t);
 	/* Whoever changes code says so first: what was read here is what was decoded. */
 	atomic_thread_fence(memory_order_seq_cst);
 	if (block->dead || atomic_load(&cpu->attention) & ATTENTION_REQUEST) {
 		jit->exits_used = exits;
+		jit->calls_used = calls;
 		return false;
 	}
 	if (unlikely(cpu->engine->perf >= 0))
 		perf_add(cpu->engine->perf, (const void *)(uintptr_t)t->base, t->code.used, "block",
 			 cpu->rip);
 	jit->stats.blocks++;
+	block->units = t->vector_unit | t->x87_unit;
+	block->inner = t->inner;
+	block->start_stub = t->start_stub;
 	if (unlikely(cpu->verify)) {
-		verify_install(t, entry);
-		jit->used += (t->code.used + 15) & ~15u;
-		return true;
+		verify_install(t, emit_entry(t));
+	} else {
+		block->body = (const uint8_t *)t->base;
+		block->insns[0].exec = (insn_exec *)jit->common.enter_block;
 	}
 	jit->used += (t->code.used + 15) & ~15u;
-	block->body = (const uint8_t *)t->base + body;
-	block->inner = (uint16_t)(block->inner - body);
-	block->start_stub -= body;
-	for (unsigned i = 1; i < block->count; i++)
-		block->insns[i].exec = jit_stop;
-	block->insns[0].exec = (insn_exec *)(t->base + entry);
 	return true;
 }

@@ -25,13 +25,43 @@ enum slow_cause {
 	SLOW_CAUSES
 };
 
-/* Behind the jump to the common code that calls a handler, at any address. */
-struct __attribute__((packed)) slow_call {
-	struct insn *insn;
-	insn_exec *exec;
-	uint32_t offset; /* of the block's start in its page */
-	uint32_t cause;
+/* Why translated code goes to C. */
+enum call_type {
+	CALL_HANDLER, /* an instruction's handler, behind which translated code goes on */
+	CALL_REST,    /* from that instruction on, the block is the interpreter's */
+	CALL_START,   /* in front of the block: attention is needed, or it was dropped */
+	CALL_SECOND,  /* the same: its second page may have moved */
+	CALL_UNITS,   /* the same: the guest has switched off what it needs */
+	CALL_LINK,    /* a way out that is not joined */
 };
+
+/*
+ * A call, as a stub names it by its number behind the block's struct call_block. With `fill` it is
+ * made only if the TLB cannot be filled for the access that missed; else that is tried again.
+ */
+struct call {
+	uint16_t retry, back; /* where code goes on, counted from the block's code */
+	uint8_t insn;         /* which one; CALL_LINK: which way out */
+	uint8_t type;         /* enum call_type */
+	uint8_t last;         /* `fill`: of the bytes accessed, counted from the first one */
+	uint8_t access : 3;   /* enum access_kind */
+	uint8_t write : 1;
+	uint8_t fill : 1;
+	uint8_t cause : 1; /* enum slow_cause */
+};
+
+/* Groups of accesses: `back` is how far the first byte lies in front of the instruction's access. */
+
+/* In front of the calls of a block, in the place of two. */
+struct call_block {
+	struct block *block;
+	uint32_t code;  /* from the start of the cache */
+	uint32_t exits; /* the first of its ways out */
+};
+
+static_assert(sizeof(struct call) == 8 && sizeof(struct call_block) == 16, "see there");
+
+#define CALL_BLOCK_SLOTS 2
 
 /* What has happened so far. Written by the vCPU's thread. */
 struct jit_stats {
@@ -43,23 +73,18 @@ struct jit_stats {
 	uint64_t slow[SLOW_CAUSES]; /* calls of handlers in the middle of blocks */
 };
 
-/* Behind the jump to the common code that fills the TLB; the slow way follows it. */
-struct __attribute__((packed)) fill_call {
-	int32_t retry; /* from here */
-	uint8_t size;
-	bool write;
-};
-
 /* Common code, in the running mapping. */
 struct jit_common {
-	uint64_t enter, leave, slow, fill, no_body, vector_load, x87_load, end;
+	uint64_t enter, enter_block, call, no_body, vector_load, x87_load, end;
 };
 
 struct jit {
+	struct insn alone[2]; /* a handler's instruction without those behind it */
 	uint8_t *write, *run; /* two mappings of the same memory */
 	uint64_t size, used;
-	struct exit *exits; /* as long-lived as the code */
-	unsigned exits_used;
+	struct exit *exits; /* as long-lived as the code; and */
+	struct call *calls;
+	uint32_t exits_used, calls_used;
 	uint64_t generation;
 	struct jit_common common;
 	struct translator *translator;
@@ -69,6 +94,7 @@ struct jit {
 };
 
 #define JIT_EXITS_MAX (UINT32_C(1) << 20)
+#define JIT_CALLS_MAX (UINT32_C(1) << 22)
 
 /* Where the arithmetic flags of the guest are. */
 enum flags_place { FLAGS_STATE = 1, FLAGS_HOST = 2, FLAGS_BOTH = 3 };
@@ -141,26 +167,31 @@ enum access_kind {
 	ACCESS_DESTINATION, /* at RDI */
 };
 
-/* Code that is reached by a jump and stands behind the block's. */
+/* Code that is reached by a jump and stands behind the block's; see stub.c. */
 struct stub {
-	enum { STUB_SLOW, STUB_LEAVE, STUB_START, STUB_SECOND, STUB_LINK, STUB_VECTOR } kind;
+	enum { STUB_INSN, STUB_START, STUB_SECOND, STUB_LINK, STUB_VECTOR } kind;
 	unsigned from[4]; /* jumps to it */
 	unsigned count;
-	unsigned miss, retry; /* the jump of an access that missed the TLB; where to try again */
-	uint8_t access;       /* enum access_kind; and */
-	uint8_t size;         /* bytes */
-	bool write;
-	unsigned back;    /* STUB_SLOW, STUB_VECTOR: where it goes on */
-	unsigned mark[2]; /* STUB_SLOW, by form: behind the mark for traps; 0: none */
+	unsigned back; /* STUB_INSN, STUB_VECTOR: where it goes on */
+	/* STUB_INSN: */
+	const struct unit *unit;
 	enum slow_cause cause;
-	bool save_flags[2]; /* a trap comes with the flags in the host */
-	bool load_flags;    /* the code it goes back to wants them there */
-	struct insn *insn;  /* STUB_SLOW, STUB_LEAVE */
-	struct exit *exit;  /* STUB_LINK */
-	uint8_t unit;       /* STUB_VECTOR: bit in soft_cpu.vector_live */
-	/* STUB_SLOW: the last one that set x87 pointers, if they are not in soft_cpu yet. */
+	bool rest;       /* CALL_REST */
+	unsigned miss;   /* the jump of an access that missed the TLB; 0: none */
+	unsigned retry;  /* where to try again */
+	unsigned before; /* see struct call */
+	unsigned last;
+	uint8_t access; /* enum access_kind */
+	bool write;
+	unsigned mark;   /* behind the mark for traps; 0: none */
+	bool save_flags; /* a trap comes with the flags in the host */
+	/* The last one that set x87 pointers, if they are not in soft_cpu yet. */
 	const struct unit *x87_last;
-	unsigned site; /* STUB_LINK: the jump to be joined; and to another page: */
+	/* STUB_VECTOR: bit in soft_cpu.vector_live */
+	uint8_t vector_unit;
+	/* STUB_LINK: the jump to be joined; and to another page: */
+	struct exit *exit;
+	unsigned site;
 	unsigned key, key_disp;
 };
 
@@ -175,19 +206,24 @@ struct translator {
 	enum flags_place flags;
 	uint16_t live_out[2]; /* by link */
 	unsigned offset;      /* of the block in its page */
-	bool code32;          /* 32-bit code with flat segments; else 64-bit code */
+	uint16_t inner;       /* as in struct block */
+	uint32_t start_stub;
+	bool code32; /* 32-bit code with flat segments; else 64-bit code */
 	enum link_scope scope;
 	unsigned stop;               /* jit=verify: the instruction at which translated code ends */
 	uint8_t vector_unit;         /* the bit that must be in soft_cpu.vector_live; 0: none */
 	uint8_t x87_unit;            /* another one */
 	const struct unit *x87_last; /* see struct stub */
-	/* The form with shared checks is being made, after the full one; see share.c. */
-	bool shared;
-	uint8_t holds;                     /* the group whose check left its result in SCRATCH_1 */
-	unsigned entries[BLOCK_INSNS + 2]; /* by unit: where the full form begins with it */
-	struct stub *slow[BLOCK_INSNS + 2];
+	/* share.c */
+	unsigned shared; /* instructions in front of which results of checks may still be used */
+	uint8_t holds;   /* the group whose check left its result in SCRATCH_1 */
 	unsigned group_count;
 	struct group groups[GROUPS_MAX];
+	uint32_t calls; /* where those of the block begin in jit.calls */
+	unsigned call_count;
+	uint16_t
+		short_jumps[32]; /* of stubs, to the end that they share: where their distance is */
+	unsigned short_count;
 	unsigned stub_count;
 	struct stub stubs[STUBS_MAX];
 	struct unit units[BLOCK_INSNS + 2];
@@ -219,8 +255,8 @@ bool flags_are_dead(const struct soft_cpu *cpu, const uint8_t *bytes, unsigned c
 bool is_gpr(ZydisRegisterClass class);
 unsigned guest_number(ZydisRegister r);
 
-/* share.c: finds the accesses that can share checks; whether there are any. */
-bool share_checks(struct translator *t);
+/* share.c: finds the accesses that can share checks; translator.shared. */
+unsigned share_checks(struct translator *t);
 
 /* operand.c */
 
@@ -240,37 +276,48 @@ struct place emit_address(struct translator *t, const struct insn *insn);
 struct place emit_check(struct translator *t, const struct unit *u, enum access_kind kind,
 			unsigned size, bool write, unsigned free, struct stub *stub);
 
-/* The linear address of the access that missed, to `to`. Destroys flags. */
-void emit_missed(struct translator *t, const struct stub *stub, unsigned to);
-
 /* leave.c */
 void emit_end(struct translator *t, const struct unit *u);
 
-/* translate.c */
+/* stub.c */
 struct stub *stub_new(struct translator *t, unsigned kind);
 void stub_from(struct stub *stub, unsigned from);
+void emit_stubs(struct translator *t);
+
+/* translate.c */
+struct stub *insn_stub(struct translator *t, const struct unit *u);
 void flags_out_of_host(struct translator *t, uint16_t live);
 unsigned unit_index(const struct translator *t, const struct unit *u);
 void flags_into_host(struct translator *t, unsigned scratch);
 struct exit *exit_new(struct translator *t);
 
+/* FOP and FIP of `u` (NULL: nothing) to soft_cpu. Leaves flags alone. */
+void emit_x87_last(struct translator *t, const struct unit *u);
+
 /* False: not now; the block may be dead. */
 bool jit_translate(struct soft_cpu *cpu, struct jit *jit, struct block *block);
+
+/* jit.c: translates a block again, if there is room; nothing of it is running. */
+void jit_replace(struct soft_cpu *cpu, struct block *block);
 
 /* common.c */
 void common_emit(struct jit *jit, struct soft_cpu *cpu);
 
-/* fill.c */
-bool jit_fill(struct soft_cpu *cpu, uint64_t linear, const struct fill_call *call);
+/*
+ * What translated code calls, in this order. soft_cpu.call and .call_block say what for.
+ *
+ * fill.c: where to go on if the TLB could be filled, or 0. The guest's vector registers may be in
+ * the host's.
+ */
+uint64_t jit_retry(struct soft_cpu *cpu);
 
-/* glue.c: what translated code calls. `argument` is what the stub names. */
-const struct insn *jit_slow(struct soft_cpu *cpu, const struct insn *call);
-const struct insn *jit_leave_insn(struct soft_cpu *cpu, const struct insn *call);
-const struct insn *jit_leave_start(struct soft_cpu *cpu, const struct insn *block);
-const struct insn *jit_leave_second(struct soft_cpu *cpu, const struct insn *block);
-const struct insn *jit_leave_units(struct soft_cpu *cpu, const struct insn *block);
-const struct insn *jit_leave_link(struct soft_cpu *cpu, const struct insn *exit);
-const struct insn *jit_leave_jump(struct soft_cpu *cpu, const struct insn *offset);
+/* glue.c: one instruction, in the middle of a block. Goes on at soft_cpu.call_return; if that is 0,
+ * what is returned is for the run loop. */
+const struct insn *jit_handler(struct soft_cpu *cpu);
+
+/* Everything else: the last thing that code does. */
+const struct insn *jit_leave(struct soft_cpu *cpu);
+const struct insn *jit_leave_jump(struct soft_cpu *cpu);
+
 void exit_part(struct exit *exit);
 insn_exec jit_stop;
-#define JIT_GO_ON ((const struct insn *)1)

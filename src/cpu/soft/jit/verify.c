@@ -53,7 +53,7 @@ struct verify {
 	struct snapshot before, wanted, got;
 	struct verified block;
 	jmp_buf outer;
-	insn_exec *handlers[BLOCK_INSNS + 3];
+	insn_exec *handler; /* of the instruction at which both runs stop */
 	uint64_t tlb_key;
 	struct write writes[WRITES_MAX];
 	unsigned count;    /* of writes */
@@ -269,7 +269,7 @@ static bool interpret(struct soft_cpu *cpu, struct block *block)
 	v->done = false;
 	v->tlb_key = cpu->tlb_key;
 	if (stops)
-		v->handlers[0] = stop->exec;
+		v->handler = stop->exec;
 	run_begin(cpu);
 	if (!setjmp(cpu->unwind)) {
 		const struct insn *next;
@@ -288,7 +288,7 @@ static bool interpret(struct soft_cpu *cpu, struct block *block)
 	scratch_unlock(cpu);
 	cpu->events.fault = false;
 	if (stops && !block->dead)
-		stop->exec = v->handlers[0];
+		stop->exec = v->handler;
 	cpu->tlb_key = v->tlb_key;
 	run_end(cpu);
 	return v->done;
@@ -298,22 +298,28 @@ static void run_translated(struct soft_cpu *cpu, struct block *block)
 {
 	struct verify *v = cpu->verify;
 	insn_exec *entry = (insn_exec *)(cpu->jit->run + v->block.entry);
+	struct insn *stop = &block->insns[v->block.stop];
+	bool stops = v->block.stop < block->count;
 
-	for (unsigned i = 1; i < block->count; i++) {
-		v->handlers[i] = block->insns[i].exec;
-		block->insns[i].exec = jit_stop;
+	if (stops) {
+		v->handler = stop->exec;
+		stop->exec = jit_stop;
 	}
 	v->got.faulted = true;
 	run_begin(cpu);
 	if (!setjmp(cpu->unwind)) {
-		v->got.next = entry(cpu, block->insns);
+		const struct insn *next = entry(cpu, block->insns);
+
+		while (next && next != stop)
+			next = next->exec(cpu, next);
+		v->got.next = next;
 		v->got.faulted = false;
 	}
 	run_end(cpu);
 	scratch_unlock(cpu);
 	cpu->events.fault = false;
-	for (unsigned i = 1; i < block->count && !block->dead; i++)
-		block->insns[i].exec = v->handlers[i];
+	if (stops && !block->dead)
+		stop->exec = v->handler;
 }
 
 /* The bytes of an XSAVE image that must be equal: not the header. */
