@@ -30,7 +30,7 @@ const struct vmm_patience vmm_patience_usual = {
 #define STATUS_OF_SIGNAL 128
 
 /* How many vCPUs are named that do not answer. */
-#define BLAMED_MAX 8
+#define BLAMED_MAX 8u
 
 static double seconds(uint64_t ns)
 {
