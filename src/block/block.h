@@ -1,24 +1,29 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A node of the block graph: a file, a format or a filter that answers requests or passes them to
- * `next`.
+ * The block graph as its users see it: nodes (files, formats, filters) that answer requests or pass
+ * them on to the nodes behind them.
  *
- * All of a node's requests complete on the loop it was opened with. Capabilities are methods,
- * queried, never flags tested elsewhere; a node that adds nothing for a call leaves the slot NULL
- * and the wrapper asks `next`.
+ * Every node is used in two ways. The calls (block_read() …) block and are for any thread that may
+ * wait: the image tool, jobs, exports, and nodes in front. Requests (block_queue() …) never wait and
+ * end on the loop that the chain was opened with: for devices. Whichever way is used, overlapping
+ * writes at the same time end in any order, as on a disk.
  *
- *	struct block_open_options options = { .path = "disk.img", .snapshot = true };
- *	rc = block_open(&options, loop, &node, err);
+ *	struct block_open_options options = { .path = "disk.qcow2" };
+ *	rc = block_open(&options, loop, &node, err);	// no loop: only the calls
+ *	...
+ *	rc = block_read(node, offset, buffer, bytes);
  *	...
  *	block_queue(node, &first);	// may be held back …
  *	block_queue(node, &second);
  *	block_kick(node);		// … until here
  *	...
  *	block_close(node);
+ *
+ * Offsets and counts are bytes. Errors are negative errno; what a person will read is in a struct
+ * err.
  */
 #pragma once
 
-#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/uio.h>
@@ -27,26 +32,172 @@
 
 #include "base/err.h"
 #include "base/list.h"
+#include "block/range.h"
 #include "host/loop.h"
 #include "host/workers.h"
 
 /* Most pieces a request's memory may be in. */
 #define BLOCK_IOV_MAX 1024
 
+/* What requests are multiples of, at least. */
+#define BLOCK_SECTOR 512
+
+/* The end of every disk is below this. */
+#define BLOCK_SIZE_MAX (UINT64_C(1) << 62)
+
 struct block_node;
-struct block_request;
 
-enum block_op { BLOCK_READ, BLOCK_WRITE, BLOCK_FLUSH, BLOCK_DISCARD, BLOCK_WRITE_ZEROES };
+/* ---- opening ---- */
 
-enum {
-	BLOCK_FUA = 1u << 0,       /* write, write zeroes: durable when it completes */
-	BLOCK_MAY_UNMAP = 1u << 1, /* write zeroes: may free the space */
+enum block_cache {
+	BLOCK_CACHE_WRITEBACK, /* the host's page cache; a flush makes durable */
+	BLOCK_CACHE_NONE,      /* O_DIRECT */
+	BLOCK_CACHE_UNSAFE,    /* the host's page cache; a flush does nothing */
+};
+
+/* The cache mode of that name ("writeback", "none", "unsafe"). 0 or -EINVAL. */
+int block_cache_parse(const char *name, enum block_cache *ret_cache);
+const char *block_cache_name(enum block_cache cache);
+
+/* How the format is found where none is given. */
+enum block_probe {
+	/*
+	 * For disks of machines. A guest can write any header into a raw disk, so content alone
+	 * never chooses: name and header must agree on a format, and a disk whose name says raw (or
+	 * nothing) but which has the header of another format is refused with words.
+	 */
+	BLOCK_PROBE_STRICT,
+	/* For tools that only look: the header decides. What was found so opens no further files
+	 * (unless `anywhere`). */
+	BLOCK_PROBE_CONTENT,
+};
+
+struct block_open_options {
+	const char *path;   /* a file, a block device, or "<scheme>:…" of a protocol */
+	const char *format; /* a name of the table of formats; NULL: found by `probe` */
+	enum block_probe probe;
+	bool read_only;
+	bool snapshot;   /* writes go to a throw-away overlay; implies that the rest is only read */
+	bool no_backing; /* opens the image without its backing file; what is there reads as zeroes */
+	bool check;      /* only for block_check(): opens also what is damaged; nothing is repaired
+			    by opening */
+	enum block_cache cache;
+	bool no_io_uring;       /* use threads even where io_uring works */
+	bool no_lock;           /* others may write at the same time: `info` of a running disk */
+	uint64_t cache_bytes;   /* of metadata, each image of the chain; 0: 16 MiB */
+	const json_t *settings; /* the format's own (its `open_options`); NULL: presets */
+
+	/*
+	 * Further files that an image names (backing files, extents, external data) are opened only
+	 * in the folder of the image, below these folders, or `anywhere`.
+	 */
+	const char *const *folders; /* ends with NULL; NULL: none */
+	bool anywhere;
 };
 
 /*
+ * Opens an image and all it stands on, and locks the files: writers alone, readers together. All
+ * descriptors and threads are there when it returns, so that a sandbox may close behind it. `loop`
+ * NULL: a node for blocking calls only, without threads. Options are borrowed for the call. Errors:
+ * -EAGAIN when somebody else uses the image; -EMEDIUMTYPE when the format must be named; and open's
+ * and the format's, explained.
+ */
+int block_open(const struct block_open_options *options, struct loop *loop,
+	       struct block_node **ret_node, struct err *err);
+
+/* Closes the node and all behind it. Flushes nothing: flush before. Accepts NULL. Loop thread (or
+ * no loop running), nothing in flight. */
+void block_close(struct block_node *node);
+
+/* ---- facts; any thread ---- */
+
+uint64_t block_size_bytes(struct block_node *node);
+/* Smallest unit of offset and bytes of requests, and of calls except on files, which take any: 512
+ * or 4096. */
+uint32_t block_unit_bytes(struct block_node *node);
+/* What is best moved as a whole (a cluster, a block): a power of two, at least the unit. */
+uint32_t block_granularity_bytes(struct block_node *node);
+bool block_can_write(struct block_node *node);
+bool block_can_discard(struct block_node *node);
+bool block_can_write_zeroes(struct block_node *node);
+/* Facts about the node for people and JSON; new reference. */
+json_t *block_describe(struct block_node *node);
+
+/* ---- calls that block; any thread, several at once ---- */
+
+/* Scattered memory from its byte `skip` on; the array and the memory are borrowed. */
+struct block_buffer {
+	const struct iovec *iov;
+	unsigned iov_count; /* at most BLOCK_IOV_MAX */
+	size_t skip;
+};
+
+enum {
+	BLOCK_FUA = 1u << 0,       /* write, write zeroes: durable when it ends */
+	BLOCK_MAY_UNMAP = 1u << 1, /* write zeroes: may free the space */
+	BLOCK_COMPRESS = 1u << 2,  /* write of whole granules to places not written yet: stored
+				      compressed where the format can */
+};
+
+/*
+ * Ranges must be inside the disk (on a file that grows: a write may be behind the end, a read there
+ * gives zeroes) and multiples of the unit, except on files. All of it is done or an error returned;
+ * after an error the content of the range is undefined, of everything else untouched. Errors:
+ * -EINVAL for the range, -EROFS, -ENOTSUP, and what storage says (-EIO, -ENOSPC).
+ */
+int block_read(struct block_node *node, uint64_t offset, void *buffer, uint64_t bytes);
+int block_write(struct block_node *node, uint64_t offset, const void *buffer, uint64_t bytes);
+int block_readv(struct block_node *node, uint64_t offset, uint64_t bytes, struct block_buffer to);
+int block_writev(struct block_node *node, uint64_t offset, uint64_t bytes, struct block_buffer from,
+		 unsigned flags);
+/* Everything that ended before is durable after it. */
+int block_flush(struct block_node *node);
+/* Advice: the content becomes undefined (old or zero). */
+int block_discard(struct block_node *node, uint64_t offset, uint64_t bytes);
+/* Works on every node that can be written: where the node has no way of its own, by writing. */
+int block_write_zeroes(struct block_node *node, uint64_t offset, uint64_t bytes, unsigned flags);
+/* Sets the size; what is added reads as zeroes. Nothing else in flight behind the new end. */
+int block_resize(struct block_node *node, uint64_t bytes, struct err *err);
+
+enum {
+	BLOCK_EXTENT_ZERO = 1u << 0,       /* reads as zeroes, known without reading */
+	BLOCK_EXTENT_HERE = 1u << 1,       /* takes space in this image, not in one behind it */
+	BLOCK_EXTENT_COMPRESSED = 1u << 2, /* stored compressed */
+	BLOCK_EXTENT_AT = 1u << 3,         /* lies plainly at `at` of the file `file` */
+};
+
+/* A stretch of the disk of which everything below is the same. Neither ZERO nor HERE: comes from
+ * `depth` images behind this one. */
+struct block_extent {
+	uint64_t offset, bytes;
+	unsigned flags;
+	unsigned depth;          /* 0: the image itself; 1: its backing file; … */
+	struct block_node *file; /* with AT; borrowed from the graph */
+	uint64_t at;
+};
+
+/*
+ * The extent that starts at `offset`, at most `bytes` long and at least a unit; it may be shorter
+ * than what is the same. Flags describe the allocation of the moment.
+ */
+int block_extent(struct block_node *node, uint64_t offset, uint64_t bytes,
+		 struct block_extent *ret_extent);
+
+/* As block_extent(), joined with all that follow and are the same. */
+int block_extent_joined(struct block_node *node, uint64_t offset, uint64_t bytes,
+			struct block_extent *ret_extent);
+
+/* ---- requests ---- */
+
+enum block_op { BLOCK_READ, BLOCK_WRITE, BLOCK_FLUSH, BLOCK_DISCARD, BLOCK_WRITE_ZEROES };
+
+/* Ranges that a request holds on its way down, one for each node that moves its data about. */
+#define BLOCK_HOLDS 3
+
+/*
  * Caller's memory, untouched by the caller until `done`. `offset` and `bytes` are multiples of the
- * node's block size. `iov` (READ, WRITE) covers exactly `bytes`; the array and what it points to
- * are borrowed until `done`.
+ * node's unit. `iov` (READ, WRITE) covers exactly `bytes`; the array and what it points to are
+ * borrowed until `done`.
  */
 struct block_request {
 	enum block_op op;
@@ -59,114 +210,25 @@ struct block_request {
 	 * 0 or negative errno. */
 	void (*done)(struct block_request *request, int rc);
 
-	/* For the node that handles it. */
-	struct block_node *node;
+	/* For the nodes. */
+	struct block_node *owner; /* where it was queued, and ends */
+	struct block_node *node;  /* which has it now … */
+	uint64_t position;        /* … from here on */
+	uint64_t progress;        /* bytes of it that are done */
+	struct range holds[BLOCK_HOLDS];
+	unsigned hold_count;
 	struct list queue;
 	struct work work;
-	uint64_t progress; /* bytes of it that are done */
 	int result;
 };
 
-struct block_ops {
-	const char *name; /* "raw", "snapshot" */
-
-	/* Required. Any thread. Ends with block_complete(), from any thread; may wait for `kick`. */
-	void (*queue)(struct block_node *node, struct block_request *request);
-	/* Optional. Any thread. Starts what `queue` held back. */
-	void (*kick)(struct block_node *node);
-	/*
-	 * Optional. Loop thread. Waits until something may have been completed of what does not
-	 * complete by itself while the loop's thread stands; false if there is nothing of the kind.
-	 */
-	bool (*wait)(struct block_node *node);
-	/* Required. Loop thread, nothing in flight. Frees the node, not `next`. */
-	void (*close)(struct block_node *node);
-
-	/* Optional; any thread. Bytes, a multiple of the block size. */
-	uint64_t (*size)(struct block_node *node);
-	/* Smallest unit of offset and bytes: 512 or 4096. */
-	uint32_t (*block_size)(struct block_node *node);
-	bool (*can_write)(struct block_node *node);
-	bool (*can_discard)(struct block_node *node);
-	bool (*can_write_zeroes)(struct block_node *node);
-
-	/* Optional: facts about the node for people ("file", "format", counters); new reference. */
-	json_t *(*describe)(struct block_node *node);
-};
-
-/* The first member of every kind of node. */
-struct block_node {
-	const struct block_ops *ops;
-	struct block_node *next; /* NULL: the last of the chain */
-	struct loop *loop;
-	_Atomic uint64_t in_flight; /* queued and not yet told `done` */
-
-	pthread_mutex_t lock;
-	pthread_cond_t changed;
-	struct list completed; /* requests to tell `done`; guarded by lock */
-	struct loop_task task;
-
-	void (*batch_done)(void *ctx); /* see block_set_batch_done() */
-	void *batch_ctx;
-};
-
-/* For kinds of nodes. Takes `next` over; after fini it is the caller's again. */
-void block_node_init(struct block_node *node, const struct block_ops *ops, struct block_node *next,
-		     struct loop *loop);
-void block_node_fini(struct block_node *node);
-
-/* For kinds of nodes: the request has ended; `done` is called on the loop's thread later. Any
- * thread. */
-void block_complete(struct block_request *request, int rc);
-
-/* As block_complete(), for the loop's thread, which calls block_complete_now() when it has
- * collected the batch. */
-void block_complete_batched(struct block_request *request, int rc);
-
-/* For kinds of nodes: tells `done` of all that has ended now. Loop thread, no locks held; true if
- * there was any. */
-bool block_complete_now(struct block_node *node);
-
-enum block_cache {
-	BLOCK_CACHE_WRITEBACK, /* the host's page cache; a flush makes durable */
-	BLOCK_CACHE_NONE,      /* O_DIRECT */
-	BLOCK_CACHE_UNSAFE,    /* the host's page cache; a flush does nothing */
-};
-
-/* The cache mode of that name ("writeback", "none", "unsafe"). 0 or -EINVAL. */
-int block_cache_parse(const char *name, enum block_cache *ret_cache);
-const char *block_cache_name(enum block_cache cache);
-
-struct block_open_options {
-	const char *path; /* a regular file or a block device */
-	bool read_only;
-	bool snapshot; /* writes go to a throw-away overlay; implies that the file is only read */
-	enum block_cache cache;
-	bool no_io_uring; /* use threads even where io_uring works */
-};
-
 /*
- * Opens an image and locks it: writers alone, readers together. All descriptors and threads are
- * there when it returns, so that a sandbox may close behind it. Errors: -EAGAIN when somebody else
- * uses the image; and open's, explained.
- */
-int block_open(const struct block_open_options *options, struct loop *loop,
-	       struct block_node **ret_node, struct err *err);
-
-/*
- * Wrappers: the only callers of the slots. A request that is out of range, not aligned, or not
- * possible on the node completes with -EINVAL, -EROFS or -ENOTSUP. block_submit() is queue and
- * kick. Any thread.
+ * Queues a request. One that is out of range, not aligned, or not possible on the node completes
+ * with -EINVAL, -EROFS or -ENOTSUP. block_submit() is queue and kick. Any thread.
  */
 void block_queue(struct block_node *node, struct block_request *request);
 void block_kick(struct block_node *node);
 void block_submit(struct block_node *node, struct block_request *request);
-uint64_t block_size_bytes(struct block_node *node);
-uint32_t block_unit_bytes(struct block_node *node);
-bool block_can_write(struct block_node *node);
-bool block_can_discard(struct block_node *node);
-bool block_can_write_zeroes(struct block_node *node);
-json_t *block_describe(struct block_node *node);
 
 /*
  * Calls `batch_done` (NULL: nothing) on the loop's thread whenever a few `done` have been called
@@ -178,6 +240,3 @@ void block_set_batch_done(struct block_node *node, void (*batch_done)(void *ctx)
 /* Waits until nothing is in flight; calls `done` of all that was. Loop thread (or no loop running).
  * Accepts NULL. */
 void block_drain(struct block_node *node);
-
-/* Closes the node and all behind it. Accepts NULL. Loop thread, nothing in flight. */
-void block_close(struct block_node *node);

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* From options to a chain of nodes. */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/macros.h"
-#include "block/block.h"
 #include "block/file/raw.h"
 #include "block/filter/snapshot.h"
+#include "block/opener_priv.h"
+
+#define CACHE_BYTES (16 * MIB)
 
 static const char *const cache_names[] = {
 	[BLOCK_CACHE_WRITEBACK] = "writeback",
@@ -30,23 +34,166 @@ const char *block_cache_name(enum block_cache cache)
 	return cache_names[cache];
 }
 
-int block_open(const struct block_open_options *options, struct loop *loop,
-	       struct block_node **ret_node, struct err *err)
+/* The format whose header the file has, raw if none's. */
+static int probe(struct block_node *file, const char *path, const struct block_format **ret_format,
+		 struct err *err)
 {
-	struct block_node *node;
-	int rc = raw_open(options, loop, &node, err);
+	uint64_t bytes = block_size_bytes(file);
+	uint64_t head = MIN(bytes, (uint64_t)BLOCK_PROBE_HEAD);
+	AUTO_FREE uint8_t *buffer = calloc(1, BLOCK_PROBE_HEAD + BLOCK_PROBE_TAIL);
+	struct block_header header = { buffer, buffer + BLOCK_PROBE_HEAD, bytes };
+	unsigned best = 0;
+	int rc;
+
+	if (!buffer)
+		return err_errno(err, ENOMEM, "cannot open disk '%s'", path);
+	rc = block_read(file, 0, buffer, head);
+	if (!rc && bytes >= BLOCK_PROBE_TAIL)
+		rc = block_read(file, bytes - BLOCK_PROBE_TAIL, buffer + BLOCK_PROBE_HEAD,
+				BLOCK_PROBE_TAIL);
+	if (rc)
+		return err_errno(err, rc, "cannot read disk '%s'", path);
+	for (const struct block_format *const *format = block_formats; *format; format++) {
+		unsigned score = (*format)->only_named ? 0 : (*format)->probe(&header);
+
+		if (score > best) {
+			best = score;
+			*ret_format = *format;
+		}
+	}
+	return 0;
+}
+
+static int disagree(const char *path, const struct block_format *named,
+		    const struct block_format *found, const struct block_format *raw,
+		    struct err *err)
+{
+	if (found == raw) {
+		err_set(err, EMEDIUMTYPE, "disk '%s' has no header of format '%s'", path,
+			named->name);
+		err_hint(err, "name its format: format=raw, if it is one");
+	} else {
+		err_set(err, EMEDIUMTYPE,
+			"disk '%s' has the header of format '%s', but its name does not say so",
+			path, found->name);
+		err_hint(err,
+			 "name its format: format=%s, or format=raw if a guest may have written it",
+			 found->name);
+	}
+	return -EMEDIUMTYPE;
+}
+
+/* Which format the image has. A guest may have written the content, so see enum block_probe. */
+static int find_format(struct block_opener *opener, struct block_node *file, const char *name,
+		       const struct block_format **ret_format, struct err *err)
+{
+	const struct block_format *raw = block_format_find("raw"), *named, *found = raw;
+	bool strict = opener->parent || opener->chain->options->probe == BLOCK_PROBE_STRICT;
+	int rc;
+
+	if (name) {
+		*ret_format = block_format_find(name);
+		if (*ret_format)
+			return 0;
+		return err_set(err, EINVAL, "disk '%s': unknown format '%.64s'", opener->path,
+			       name);
+	}
+	named = block_format_of_path(opener->path);
+	if (named && named->only_named)
+		named = NULL;
+	rc = probe(file, opener->path, &found, err);
+	if (rc)
+		return rc;
+	if (found != (named ? named : raw)) {
+		if (strict)
+			return disagree(opener->path, named, found, raw, err);
+		opener->guessed = true;
+	}
+	*ret_format = found;
+	return 0;
+}
+
+static int open_format(struct block_opener *opener, const struct block_format *format,
+		       struct block_node *file, bool read_only, struct block_node **ret_node,
+		       struct err *err)
+{
+	const struct block_open_options *options = opener->chain->options;
+	struct block_format_open open = {
+		.file = file,
+		.opener = opener,
+		.loop = opener->chain->loop,
+		.read_only = read_only,
+		.no_backing = options->no_backing,
+		.check = options->check && !opener->parent,
+		.cache_bytes = options->cache_bytes ? options->cache_bytes : CACHE_BYTES,
+	};
+	json_t *settings = NULL;
+	int rc = block_settings_complete(format->open_options,
+					 opener->parent ? NULL : options->settings, &settings, err);
 
 	if (rc)
 		return rc;
-	/* A disk that is only read needs no overlay. */
-	if (options->snapshot && !options->read_only) {
-		struct block_node *base = node;
+	open.settings = settings;
+	file->grows = !read_only;
+	rc = format->open(&open, ret_node, err);
+	json_decref(settings);
+	if (!rc)
+		(*ret_node)->format = format;
+	return rc;
+}
 
+int opener_open_image(struct block_opener *opener, int fd, const char *format_name, bool read_only,
+		      struct block_node **ret_node, struct err *err)
+{
+	const struct block_protocol *protocol = block_protocol_of_path(opener->path);
+	struct block_open_options options = *opener->chain->options;
+	const struct block_format *format = NULL;
+	struct block_node *file;
+	int rc;
+
+	options.path = opener->path;
+	options.read_only = read_only;
+	rc = protocol ? protocol->open(&options, opener->chain->loop, &file, err)
+		      : raw_open(&options, fd, opener->chain->loop, &file, err);
+	if (rc)
+		return rc;
+	rc = opener_identify(opener, file, err);
+	if (!rc)
+		rc = find_format(opener, file, format_name, &format, err);
+	if (!rc)
+		rc = open_format(opener, format, file, read_only, ret_node, err);
+	if (rc)
+		block_close(file);
+	return rc;
+}
+
+int block_open(const struct block_open_options *options, struct loop *loop,
+	       struct block_node **ret_node, struct err *err)
+{
+	bool overlay = options->snapshot && !options->read_only;
+	struct chain chain = { .options = options, .loop = loop };
+	struct block_opener opener = { .chain = &chain, .path = options->path };
+	struct block_node *node, *base;
+	int rc;
+
+	chain.folder = opener_folder_of(options->path);
+	rc = opener_open_image(&opener, -1, options->format,
+			       options->read_only || options->snapshot, &node, err);
+	free(chain.folder);
+	if (rc)
+		return rc;
+	/* A disk that is only read needs no overlay. */
+	if (overlay) {
+		base = node;
 		rc = snapshot_open(base, options, loop, &node, err);
-		if (rc) {
-			block_close(base);
-			return rc;
-		}
+		if (rc)
+			node = base;
+	}
+	if (!rc && !node->ops->queue)
+		rc = block_node_start_workers(node, BLOCK_WORKERS, err);
+	if (rc) {
+		block_close(node);
+		return rc;
 	}
 	*ret_node = node;
 	return 0;

@@ -13,6 +13,7 @@
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/iov.h"
+#include "block/node.h"
 #include "virtio/blk.h"
 #include "virtio/console.h"
 #include "virtio/net.h"
@@ -71,10 +72,10 @@ static void disk_queue(struct block_node *node, struct block_request *request)
 	struct ends *ends = container_of(node, struct ends, disk);
 
 	if (request->op == BLOCK_READ)
-		iov_scatter(request->iov, request->iov_count, 0, ends->content + request->offset,
+		iov_scatter(request->iov, request->iov_count, 0, ends->content + request->position,
 			    request->bytes);
 	else if (request->op == BLOCK_WRITE)
-		iov_gather(ends->content + request->offset, request->iov, request->iov_count, 0,
+		iov_gather(ends->content + request->position, request->iov, request->iov_count, 0,
 			   request->bytes);
 	block_complete(request, request->bytes == 3 * 512 ? -EIO : 0);
 }
@@ -90,7 +91,7 @@ static uint64_t disk_size(struct block_node *node)
 	return DISK_BYTES;
 }
 
-static uint32_t disk_block_size(struct block_node *node)
+static uint32_t disk_unit(struct block_node *node)
 {
 	(void)node;
 	return 512;
@@ -113,7 +114,7 @@ static const struct block_ops disk_ops = {
 	.queue = disk_queue,
 	.close = disk_close,
 	.size = disk_size,
-	.block_size = disk_block_size,
+	.unit = disk_unit,
 	.can_write = disk_can,
 	.can_discard = disk_can,
 	.can_write_zeroes = disk_can,
@@ -221,7 +222,7 @@ static void machine_init(struct machine *m, unsigned device)
 	const struct memory_config memory = { .size = RAM_BYTES };
 
 	check(!memory_new(&m->memory, &memory, NULL) && !loop_new(&m->loop, NULL));
-	block_node_init(&m->ends.disk, &disk_ops, NULL, m->loop);
+	block_node_init(&m->ends.disk, &disk_ops, m->loop);
 	m->ends.content = calloc(1, DISK_BYTES);
 	check(m->ends.content);
 	m->ends.net = (struct net_backend){ .ops = &net_end_ops, .loop = m->loop };

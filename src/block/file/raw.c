@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,113 +24,58 @@
 #include "base/log.h"
 #include "base/macros.h"
 #include "block/file/raw_priv.h"
-#include "host/thread.h"
 
 #define WORKERS_BESIDE_RING 1
 #define WORKERS_ALONE       4
 
 static const struct block_ops raw_ops;
 
-static struct raw *raw_of(struct block_node *node)
+struct raw *raw_of(struct block_node *node)
 {
 	check(node->ops == &raw_ops);
 	return container_of(node, struct raw, node);
 }
 
-static bool needs_gate(const struct raw *raw)
+static struct block_buffer buffer_of(const struct block_request *request)
 {
-	return raw->align > RAW_UNIT;
-}
-
-static bool needs_exclusive(const struct raw *raw, const struct block_request *request)
-{
-	return request->op != BLOCK_READ && !raw_range_aligned(raw, request);
+	return (struct block_buffer){ .iov = request->iov, .iov_count = request->iov_count };
 }
 
 static bool fits_ring(const struct raw *raw, const struct block_request *request)
 {
-	switch (request->op) {
-	case BLOCK_READ:
-	case BLOCK_WRITE:
-		return raw_range_aligned(raw, request) && raw_memory_aligned(raw, request);
-	case BLOCK_FLUSH:
+	if (request->op == BLOCK_FLUSH)
 		return true;
-	default:
+	if (request->op != BLOCK_READ && request->op != BLOCK_WRITE)
 		return false;
-	}
+	return raw_aligned(raw, request->position, request->bytes) &&
+	       raw_memory_aligned(raw, buffer_of(request));
 }
 
-static void work_run(struct work *work);
-
-static void hand_to_workers(struct raw *raw, struct block_request *request)
+static void raw_queue(struct block_node *node, struct block_request *request)
 {
-	request->work.run = work_run;
-	workers_submit(raw->workers, &request->work);
-}
+	struct raw *raw = raw_of(node);
 
-static void start(struct raw *raw, struct block_request *request)
-{
-	if (!raw->ring || !fits_ring(raw, request) || !ring_queue(raw->ring, request))
-		hand_to_workers(raw, request);
-}
-
-static struct block_request *next_admitted(struct raw *raw)
-{
-	struct block_request *request;
-
-	LOCK_SCOPE(&raw->gate_lock);
-	request = list_first(&raw->waiting, struct block_request, queue);
-	if (!request || raw->exclusive || (raw->running && needs_exclusive(raw, request)))
-		return NULL;
-	list_remove(&request->queue);
-	raw->exclusive = needs_exclusive(raw, request);
-	raw->running++;
-	return request;
-}
-
-static void admit(struct raw *raw)
-{
-	struct block_request *request;
-
-	while ((request = next_admitted(raw)))
-		start(raw, request);
-}
-
-static void leave_gate(struct raw *raw)
-{
-	pthread_mutex_lock(&raw->gate_lock);
-	raw->running--;
-	raw->exclusive = false;
-	pthread_mutex_unlock(&raw->gate_lock);
-	admit(raw);
-	block_kick(&raw->node);
-}
-
-static void work_run(struct work *work)
-{
-	struct block_request *request = container_of(work, struct block_request, work);
-	struct raw *raw = raw_of(request->node);
-	int rc = raw_perform(raw, request);
-
-	if (needs_gate(raw))
-		leave_gate(raw);
-	block_complete(request, rc);
+	if (raw->cache == BLOCK_CACHE_UNSAFE)
+		request->flags &= ~(unsigned)BLOCK_FUA;
+	if (request->op == BLOCK_FLUSH && raw->cache == BLOCK_CACHE_UNSAFE)
+		block_complete(request, 0);
+	else if (!raw->ring || !fits_ring(raw, request) ||
+		 (raw_holds_ranges(raw) &&
+		  !block_request_hold(request, &node->ranges, request->position, request->bytes)) ||
+		 !ring_queue(raw->ring, request))
+		block_hand_to_worker(request);
 }
 
 static void ring_done(void *ctx, struct block_request *request, int result)
 {
-	struct raw *raw = ctx;
-
+	(void)ctx;
 	if (result > 0)
 		request->progress += (uint64_t)result;
 	if (result == -EINTR || result == -EAGAIN ||
-	    (result >= 0 && request->op != BLOCK_FLUSH && request->progress < request->bytes)) {
-		hand_to_workers(raw, request);
-		return;
-	}
-	if (needs_gate(raw))
-		leave_gate(raw);
-	block_complete_batched(request, MIN(result, 0));
+	    (result >= 0 && request->op != BLOCK_FLUSH && request->progress < request->bytes))
+		block_hand_to_worker(request);
+	else
+		block_complete_batched(request, MIN(result, 0));
 }
 
 static void ring_batch_done(void *ctx)
@@ -140,24 +86,6 @@ static void ring_batch_done(void *ctx)
 }
 
 static const struct ring_ops ring_ops = { .done = ring_done, .batch_done = ring_batch_done };
-
-static void raw_queue(struct block_node *node, struct block_request *request)
-{
-	struct raw *raw = raw_of(node);
-
-	if (raw->cache == BLOCK_CACHE_UNSAFE)
-		request->flags &= ~(unsigned)BLOCK_FUA;
-	if (request->op == BLOCK_FLUSH && raw->cache == BLOCK_CACHE_UNSAFE) {
-		block_complete(request, 0);
-	} else if (needs_gate(raw)) {
-		pthread_mutex_lock(&raw->gate_lock);
-		list_append(&raw->waiting, &request->queue);
-		pthread_mutex_unlock(&raw->gate_lock);
-		admit(raw);
-	} else {
-		start(raw, request);
-	}
-}
 
 static void raw_kick(struct block_node *node)
 {
@@ -179,13 +107,12 @@ static void raw_close(struct block_node *node)
 	struct raw *raw = raw_of(node);
 
 	ring_free(raw->ring);
-	workers_free(raw->workers);
 	if (raw->fd >= 0)
 		close(raw->fd);
 	if (raw->lock_fd >= 0)
 		close(raw->lock_fd);
 	pthread_mutex_destroy(&raw->bounce_lock);
-	pthread_mutex_destroy(&raw->gate_lock);
+	pthread_mutex_destroy(&raw->size_lock);
 	block_node_fini(node);
 	free(raw->bounce);
 	free(raw->path);
@@ -194,13 +121,13 @@ static void raw_close(struct block_node *node)
 
 static uint64_t raw_size(struct block_node *node)
 {
-	return raw_of(node)->size;
+	return atomic_load(&raw_of(node)->size);
 }
 
-static uint32_t raw_block_size(struct block_node *node)
+static uint32_t raw_unit(struct block_node *node)
 {
 	(void)node;
-	return RAW_UNIT;
+	return BLOCK_SECTOR;
 }
 
 static bool raw_can_write(struct block_node *node)
@@ -208,13 +135,10 @@ static bool raw_can_write(struct block_node *node)
 	return !raw_of(node)->read_only;
 }
 
-static bool raw_can_write_zeroes(struct block_node *node)
+static bool raw_can_fua(struct block_node *node)
 {
-	struct raw *raw = raw_of(node);
-
-	/* Zeroing a part of a larger block would need a read first; then the guest does better to
-	 * write. */
-	return !raw->read_only && !needs_gate(raw);
+	(void)node;
+	return true;
 }
 
 static json_t *raw_describe(struct block_node *node)
@@ -222,40 +146,55 @@ static json_t *raw_describe(struct block_node *node)
 	struct raw *raw = raw_of(node);
 
 	return json_pack("{s:s, s:s, s:I, s:s, s:b, s:s}", "format", raw_ops.name, "file",
-			 raw->path, "size", (json_int_t)raw->size, "cache",
+			 raw->path, "size", (json_int_t)atomic_load(&raw->size), "cache",
 			 block_cache_name(raw->cache), "read-only", raw->read_only, "io",
 			 raw->ring ? "io_uring" : "threads");
 }
 
 static const struct block_ops raw_ops = {
 	.name = "raw",
+	.read = raw_read,
+	.write = raw_write,
+	.flush = raw_flush,
+	.discard = raw_discard,
+	.write_zeroes = raw_write_zeroes,
+	.extent = raw_extent,
+	.resize = raw_resize,
 	.queue = raw_queue,
 	.kick = raw_kick,
 	.wait = raw_wait,
 	.close = raw_close,
 	.size = raw_size,
-	.block_size = raw_block_size,
+	.unit = raw_unit,
 	.can_write = raw_can_write,
 	.can_discard = raw_can_write,
-	.can_write_zeroes = raw_can_write_zeroes,
+	.can_write_zeroes = raw_can_write,
+	.can_fua = raw_can_fua,
 	.describe = raw_describe,
 };
 
-static int open_file(struct raw *raw, struct err *err)
+int raw_open_flags(const struct block_open_options *options)
 {
-	int flags = O_CLOEXEC | O_NONBLOCK | O_NOCTTY | (raw->read_only ? O_RDONLY : O_RDWR);
+	bool read_only = options->read_only || options->snapshot;
 
-	if (raw->cache == BLOCK_CACHE_NONE)
-		flags |= O_DIRECT;
-	raw->fd = open(raw->path, flags);
+	return O_CLOEXEC | O_NONBLOCK | O_NOCTTY | (read_only ? O_RDONLY : O_RDWR) |
+	       (options->cache == BLOCK_CACHE_NONE ? O_DIRECT : 0);
+}
+
+static int open_file(struct raw *raw, const struct block_open_options *options, struct err *err)
+{
+	int code;
+
+	raw->fd = open(raw->path, raw_open_flags(options));
 	if (raw->fd >= 0)
 		return 0;
-	err_errno(err, errno, "cannot open disk '%s'", raw->path);
-	if (errno == EINVAL && raw->cache == BLOCK_CACHE_NONE)
+	code = errno;
+	err_errno(err, code, "cannot open disk '%s'", raw->path);
+	if (code == EINVAL && raw->cache == BLOCK_CACHE_NONE)
 		err_hint(err, "the filesystem has no direct I/O: use cache=writeback");
-	else if (errno == EACCES || errno == EROFS || errno == EPERM)
+	else if (code == EACCES || code == EROFS || code == EPERM)
 		err_hint(err, "give the file the rights, or use readonly=on or snapshot=on");
-	return err ? err->code : -errno;
+	return -code;
 }
 
 /* Open file description locks end with the descriptor and are shared by nobody who opens the file
@@ -301,8 +240,8 @@ static int measure(struct raw *raw, struct err *err)
 			       "cannot use disk '%s': neither a regular file nor a block device",
 			       raw->path);
 	}
-	raw->size = round_up(bytes, RAW_UNIT);
-	if (raw->size != bytes)
+	atomic_store(&raw->size, round_up(bytes, BLOCK_SECTOR));
+	if (raw->size != bytes && !raw->node.grows)
 		log_warn("disk '%s': size %llu is no multiple of 512, the rest reads as zeroes",
 			 raw->path, (unsigned long long)bytes);
 	return 0;
@@ -314,7 +253,7 @@ static int probe_alignment(struct raw *raw, struct err *err)
 	raw->align = 1;
 	if (raw->cache != BLOCK_CACHE_NONE)
 		return 0;
-	for (raw->align = RAW_UNIT; raw->align <= PAGE_BYTES; raw->align *= 2) {
+	for (raw->align = BLOCK_SECTOR; raw->align <= PAGE_BYTES; raw->align *= 2) {
 		if (pread(raw->fd, raw->bounce, raw->align, 0) >= 0)
 			return 0;
 		if (errno != EINVAL)
@@ -327,11 +266,13 @@ static int start_engine(struct raw *raw, bool no_io_uring, struct err *err)
 {
 	struct err ring_err = ERR_INIT;
 
+	if (!raw->node.loop)
+		return 0;
 	if (!no_io_uring &&
 	    ring_new(&raw->ring, raw->node.loop, raw->fd, &ring_ops, raw, &ring_err))
 		log_info("disk '%s' uses threads: %s", raw->path, ring_err.text);
-	return workers_new(&raw->workers, "disk", raw->ring ? WORKERS_BESIDE_RING : WORKERS_ALONE,
-			   err);
+	return block_node_start_workers(&raw->node, raw->ring ? WORKERS_BESIDE_RING : WORKERS_ALONE,
+					err);
 }
 
 static int raw_new(struct raw **ret_raw, const char *path, struct loop *loop, struct err *err)
@@ -342,10 +283,9 @@ static int raw_new(struct raw **ret_raw, const char *path, struct loop *loop, st
 		return err_errno(err, ENOMEM, "cannot open disk '%s'", path);
 	raw->fd = raw->lock_fd = -1;
 	raw->align = 1;
-	block_node_init(&raw->node, &raw_ops, NULL, loop);
+	block_node_init(&raw->node, &raw_ops, loop);
 	pthread_mutex_init(&raw->bounce_lock, NULL);
-	pthread_mutex_init(&raw->gate_lock, NULL);
-	list_init(&raw->waiting);
+	pthread_mutex_init(&raw->size_lock, NULL);
 	raw->path = strdup(path);
 	raw->bounce = aligned_alloc(PAGE_BYTES, RAW_BOUNCE_BYTES);
 	if (!raw->path || !raw->bounce) {
@@ -356,20 +296,25 @@ static int raw_new(struct raw **ret_raw, const char *path, struct loop *loop, st
 	return 0;
 }
 
-int raw_open(const struct block_open_options *options, struct loop *loop,
+int raw_open(const struct block_open_options *options, int fd, struct loop *loop,
 	     struct block_node **ret_node, struct err *err)
 {
 	struct raw *raw;
 	int rc = raw_new(&raw, options->path, loop, err);
 
-	if (rc)
+	if (rc) {
+		if (fd >= 0)
+			close(fd);
 		return rc;
+	}
+	raw->fd = fd;
 	raw->read_only = options->read_only || options->snapshot;
 	raw->cache = options->cache;
-	rc = open_file(raw, err);
+	if (fd < 0)
+		rc = open_file(raw, options, err);
 	if (!rc)
 		rc = measure(raw, err);
-	if (!rc)
+	if (!rc && !options->no_lock)
 		rc = lock_file(raw, err);
 	if (!rc)
 		rc = probe_alignment(raw, err);
@@ -394,7 +339,7 @@ int raw_open_scratch(int fd, uint64_t bytes, const struct block_open_options *op
 		return rc;
 	}
 	raw->fd = fd;
-	raw->size = bytes;
+	atomic_store(&raw->size, bytes);
 	raw->cache = BLOCK_CACHE_UNSAFE;
 	rc = start_engine(raw, options->no_io_uring, err);
 	if (rc) {
@@ -403,4 +348,9 @@ int raw_open_scratch(int fd, uint64_t bytes, const struct block_open_options *op
 	}
 	*ret_node = &raw->node;
 	return 0;
+}
+
+bool raw_identity(struct block_node *node, struct stat *ret_stat)
+{
+	return node->ops == &raw_ops && !fstat(raw_of(node)->fd, ret_stat);
 }

@@ -1,15 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Raw images: the bytes of a regular file or block device are the bytes of the disk. */
+/* Files and block devices of the host: their bytes are the bytes of the node. As a disk, that is the
+ * format 'raw'; below other formats, their storage. */
 #pragma once
+
+#include <sys/stat.h>
 
 #include "block/block.h"
 
+/* Flags for open(2) that suit the options. */
+int raw_open_flags(const struct block_open_options *options);
+
 /*
  * Opens and locks `options->path` (`snapshot` is the caller's business and only makes it read-only
- * here). A size that is no multiple of 512 is rounded up: the tail reads as zeroes, and grows the
- * file when it is written.
+ * here). `fd`: what the path was opened as already, taken over also on failure, or -1. A size that
+ * is no multiple of 512 is rounded up: the tail reads as zeroes, and grows the file when it is
+ * written.
  */
-int raw_open(const struct block_open_options *options, struct loop *loop,
+int raw_open(const struct block_open_options *options, int fd, struct loop *loop,
 	     struct block_node **ret_node, struct err *err);
 
 /*
@@ -18,3 +25,6 @@ int raw_open(const struct block_open_options *options, struct loop *loop,
  */
 int raw_open_scratch(int fd, uint64_t bytes, const struct block_open_options *options,
 		     struct loop *loop, struct block_node **ret_node, struct err *err);
+
+/* What fstat(2) says of the node's file; false if the node is none of this kind. */
+bool raw_identity(struct block_node *node, struct stat *ret_stat);

@@ -3,12 +3,10 @@
  * them. */
 #pragma once
 
-#include "block/block.h"
 #include "block/file/raw.h"
 #include "block/file/ring.h"
-#include "host/workers.h"
+#include "block/node.h"
 
-#define RAW_UNIT         512
 #define RAW_BOUNCE_BYTES (256 * KIB)
 #define PAGE_BYTES       4096 /* no device asks for more alignment */
 
@@ -17,35 +15,53 @@ struct raw {
 	char *path;
 	int fd;
 	int lock_fd; /* holds the lock; a description of its own, because a ring lets go of `fd`
-			only some time after its end */
+			only some time after its end; -1: none */
 	bool block_device;
 	bool read_only;
 	enum block_cache cache;
-	uint64_t
-		size; /* bytes, a multiple of RAW_UNIT; the file may end up to RAW_UNIT - 1 before */
 	uint32_t align; /* what the descriptor asks of offsets, counts and memory: 1, or with
 			   O_DIRECT 512 to 4096 */
 
 	struct ring *ring; /* NULL: the workers do everything */
-	struct workers *workers;
+
+	/*
+	 * The size is raised before a write behind the end begins, so under this lock the file may
+	 * be set to it at any time and nothing that was written is cut.
+	 */
+	pthread_mutex_t size_lock;
+	_Atomic uint64_t
+		size; /* a multiple of 512; the file may end before; changed with size_lock */
 
 	pthread_mutex_t bounce_lock;
 	uint8_t *bounce; /* RAW_BOUNCE_BYTES; guarded by bounce_lock */
-
-	/*
-	 * A write that covers only a part of an aligned block reads the block first, so nothing
-	 * else may be in flight meanwhile. The gate is used only where `align` makes such writes
-	 * possible.
-	 */
-	pthread_mutex_t gate_lock;
-	struct list waiting; /* guarded by gate_lock, as is what follows */
-	unsigned running;
-	bool exclusive;
 };
 
-/* Whether offset, bytes and memory of what is left of the request are as the descriptor wants them. */
-bool raw_range_aligned(const struct raw *raw, const struct block_request *request);
-bool raw_memory_aligned(const struct raw *raw, const struct block_request *request);
+struct raw *raw_of(struct block_node *node);
 
-/* Does what is left of the request, blocking. 0 or a negative errno. A worker's thread. */
-int raw_perform(struct raw *raw, struct block_request *request);
+/*
+ * With O_DIRECT, a write that covers only a part of an aligned block reads the block first, so
+ * nothing else may be in flight there meanwhile: then all requests hold their ranges, shared or,
+ * such writes, exclusively.
+ */
+static inline bool raw_holds_ranges(const struct raw *raw)
+{
+	return raw->align > 1;
+}
+
+static inline bool raw_aligned(const struct raw *raw, uint64_t offset, uint64_t bytes)
+{
+	return !((offset | bytes) & (raw->align - 1));
+}
+
+/* Whether all pieces of memory are as the descriptor wants them. */
+bool raw_memory_aligned(const struct raw *raw, struct block_buffer buffer);
+
+/* The blocking methods: slots of block_ops. */
+int raw_read(struct block_node *node, uint64_t offset, uint64_t bytes, struct block_buffer to);
+int raw_write(struct block_node *node, uint64_t offset, uint64_t bytes, struct block_buffer from,
+	      unsigned flags);
+int raw_flush(struct block_node *node);
+int raw_discard(struct block_node *node, uint64_t offset, uint64_t bytes);
+int raw_write_zeroes(struct block_node *node, uint64_t offset, uint64_t bytes, unsigned flags);
+int raw_extent(struct block_node *node, struct block_extent *extent);
+int raw_resize(struct block_node *node, uint64_t bytes, struct err *err);

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Requests by calls that block: the whole meaning of a raw file in one place.
+ * Calls that block: the whole meaning of a raw file in one place.
  *
  * io_uring only shortens the plain cases; partial transfers, reads over the end, misaligned
- * O_DIRECT, and everything that changes allocation end here. `progress` bytes of the request are
- * done already.
+ * O_DIRECT, and everything that changes allocation end here.
  */
 #include "block/file/raw_priv.h"
 
@@ -12,8 +11,10 @@
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/bits.h"
@@ -22,39 +23,45 @@
 #include "base/macros.h"
 #include "host/thread.h"
 
-bool raw_range_aligned(const struct raw *raw, const struct block_request *request)
-{
-	uint64_t from = request->offset + request->progress;
+/* A read or write on its way. */
+struct transfer {
+	bool write;
+	bool durable;
+	uint64_t offset, bytes; /* of what is left */
+	struct block_buffer buffer;
+};
 
-	return !((from | (request->bytes - request->progress)) & (raw->align - 1));
+static void advance(struct transfer *transfer, uint64_t bytes)
+{
+	transfer->offset += bytes;
+	transfer->bytes -= bytes;
+	transfer->buffer.skip += bytes;
 }
 
-bool raw_memory_aligned(const struct raw *raw, const struct block_request *request)
+bool raw_memory_aligned(const struct raw *raw, struct block_buffer buffer)
 {
-	uintptr_t bits = 0;
+	uintptr_t bits = buffer.skip;
 
-	for (unsigned i = 0; i < request->iov_count && raw->align > 1; i++)
-		bits |= (uintptr_t)request->iov[i].iov_base | request->iov[i].iov_len;
+	for (unsigned i = 0; i < buffer.iov_count && raw->align > 1; i++)
+		bits |= (uintptr_t)buffer.iov[i].iov_base | buffer.iov[i].iov_len;
 	return !(bits & (raw->align - 1));
 }
 
-/* One call's worth, straight between the file and the request's memory: bytes, 0 at the end of the
+/* One call's worth, straight between the file and the caller's memory: bytes, 0 at the end of the
  * file, or errno. */
-static ssize_t transfer(struct raw *raw, const struct block_request *request)
+static ssize_t transfer_direct(struct raw *raw, const struct transfer *transfer)
 {
-	uint64_t offset = request->offset + request->progress;
 	struct iovec iov[BLOCK_IOV_MAX];
-	unsigned count;
+	unsigned count = iov_slice(iov, transfer->buffer.iov, transfer->buffer.iov_count,
+				   transfer->buffer.skip, transfer->bytes);
 	ssize_t n;
 
-	count = iov_slice(iov, request->iov, request->iov_count, request->progress,
-			  request->bytes - request->progress);
 	do {
-		if (request->op == BLOCK_READ)
-			n = preadv(raw->fd, iov, (int)count, (off_t)offset);
+		if (!transfer->write)
+			n = preadv(raw->fd, iov, (int)count, (off_t)transfer->offset);
 		else
-			n = pwritev2(raw->fd, iov, (int)count, (off_t)offset,
-				     request->flags & BLOCK_FUA ? RWF_DSYNC : 0);
+			n = pwritev2(raw->fd, iov, (int)count, (off_t)transfer->offset,
+				     transfer->durable ? RWF_DSYNC : 0);
 	} while (n < 0 && errno == EINTR);
 	return n < 0 ? -errno : n;
 }
@@ -80,6 +87,13 @@ static int read_window(struct raw *raw, uint8_t *buffer, uint64_t offset, size_t
 	return 0;
 }
 
+/* Puts the end of the file where the size says. */
+static int settle_size(struct raw *raw)
+{
+	LOCK_SCOPE(&raw->size_lock);
+	return ftruncate(raw->fd, (off_t)atomic_load(&raw->size)) ? -errno : 0;
+}
+
 static int write_window(struct raw *raw, const uint8_t *buffer, uint64_t offset, size_t bytes)
 {
 	uint64_t end = offset + bytes;
@@ -96,25 +110,24 @@ static int write_window(struct raw *raw, const uint8_t *buffer, uint64_t offset,
 		bytes -= (size_t)n;
 	}
 	/* The last aligned block may reach over the end of the disk; the file shall not. */
-	if (end > raw->size && !raw->block_device && ftruncate(raw->fd, (off_t)raw->size))
-		return -errno;
-	return 0;
+	return end > atomic_load(&raw->size) && !raw->block_device ? settle_size(raw) : 0;
 }
 
 /* One step through the bounce buffer: bytes done or a negative errno. */
-static ssize_t transfer_bounced(struct raw *raw, const struct block_request *request)
+static ssize_t transfer_bounced(struct raw *raw, const struct transfer *transfer)
 {
-	uint64_t from = request->offset + request->progress;
+	const struct block_buffer *buffer = &transfer->buffer;
+	uint64_t from = transfer->offset;
 	uint64_t low = round_down(from, raw->align);
-	uint64_t bytes = MIN(request->bytes - request->progress, RAW_BOUNCE_BYTES - (from - low));
+	uint64_t bytes = MIN(transfer->bytes, RAW_BOUNCE_BYTES - (from - low));
 	uint64_t high = round_up(from + bytes, raw->align);
 	int rc = 0;
 
 	LOCK_SCOPE(&raw->bounce_lock);
-	if (request->op == BLOCK_READ) {
+	if (!transfer->write) {
 		rc = read_window(raw, raw->bounce, low, high - low);
 		if (!rc)
-			iov_scatter(request->iov, request->iov_count, request->progress,
+			iov_scatter(buffer->iov, buffer->iov_count, buffer->skip,
 				    raw->bounce + (from - low), bytes);
 		return rc ? rc : (ssize_t)bytes;
 	}
@@ -122,14 +135,14 @@ static ssize_t transfer_bounced(struct raw *raw, const struct block_request *req
 		rc = read_window(raw, raw->bounce, low, high - low);
 	if (rc)
 		return rc;
-	iov_gather(raw->bounce + (from - low), request->iov, request->iov_count, request->progress,
-		   bytes);
+	iov_gather(raw->bounce + (from - low), buffer->iov, buffer->iov_count, buffer->skip, bytes);
 	rc = write_window(raw, raw->bounce, low, high - low);
 	return rc ? rc : (ssize_t)bytes;
 }
 
-static int sync_file(struct raw *raw)
+int raw_flush(struct block_node *node)
 {
+	struct raw *raw = raw_of(node);
 	int rc;
 
 	if (raw->cache == BLOCK_CACHE_UNSAFE)
@@ -140,97 +153,173 @@ static int sync_file(struct raw *raw)
 	return rc ? -errno : 0;
 }
 
-static int perform_transfer(struct raw *raw, struct block_request *request)
+static int run_transfer(struct raw *raw, struct transfer *transfer)
 {
-	bool memory_aligned = raw_memory_aligned(raw, request);
+	bool memory_aligned = raw_memory_aligned(raw, transfer->buffer);
 	bool bounced = false;
 
-	while (request->progress < request->bytes) {
+	while (transfer->bytes) {
 		ssize_t n;
 
-		if (memory_aligned && raw_range_aligned(raw, request)) {
-			n = transfer(raw, request);
+		if (memory_aligned && raw_aligned(raw, transfer->offset, transfer->bytes)) {
+			n = transfer_direct(raw, transfer);
 		} else {
-			n = transfer_bounced(raw, request);
+			n = transfer_bounced(raw, transfer);
 			bounced = true;
 		}
 		if (n < 0)
 			return (int)n;
-		if (!n && request->op == BLOCK_WRITE)
+		if (!n && transfer->write)
 			return -EIO;
 		if (!n)
-			n = (ssize_t)iov_fill(request->iov, request->iov_count, request->progress,
-					      0, request->bytes - request->progress);
-		request->progress += (uint64_t)n;
+			n = (ssize_t)iov_fill(transfer->buffer.iov, transfer->buffer.iov_count,
+					      transfer->buffer.skip, 0, transfer->bytes);
+		advance(transfer, (uint64_t)n);
 	}
-	return bounced && request->flags & BLOCK_FUA ? sync_file(raw) : 0;
+	return bounced && transfer->durable ? raw_flush(&raw->node) : 0;
 }
 
-static int allocate(struct raw *raw, const struct block_request *request, int mode)
+int raw_read(struct block_node *node, uint64_t offset, uint64_t bytes, struct block_buffer to)
+{
+	struct transfer transfer = { .offset = offset, .bytes = bytes, .buffer = to };
+	struct raw *raw = raw_of(node);
+
+	if (!raw_holds_ranges(raw))
+		return run_transfer(raw, &transfer);
+	RANGE_SHARED_SCOPE(range, &node->ranges, offset, bytes);
+	return run_transfer(raw, &transfer);
+}
+
+/* A write behind the end begins. */
+static void raise_size(struct raw *raw, uint64_t end)
+{
+	if (end <= atomic_load(&raw->size))
+		return;
+	LOCK_SCOPE(&raw->size_lock);
+	if (end > atomic_load(&raw->size))
+		atomic_store(&raw->size, round_up(end, BLOCK_SECTOR));
+}
+
+int raw_write(struct block_node *node, uint64_t offset, uint64_t bytes, struct block_buffer from,
+	      unsigned flags)
+{
+	struct raw *raw = raw_of(node);
+	struct transfer transfer = {
+		.write = true,
+		.durable = flags & BLOCK_FUA && raw->cache != BLOCK_CACHE_UNSAFE,
+		.offset = offset,
+		.bytes = bytes,
+		.buffer = from,
+	};
+
+	raise_size(raw, offset + bytes);
+	if (!raw_holds_ranges(raw))
+		return run_transfer(raw, &transfer);
+	if (!raw_aligned(raw, offset, bytes)) {
+		uint64_t low = round_down(offset, raw->align);
+		uint64_t high = round_up(offset + bytes, raw->align);
+
+		RANGE_EXCLUSIVE_SCOPE(range, &node->ranges, low, high - low);
+		return run_transfer(raw, &transfer);
+	}
+	RANGE_SHARED_SCOPE(range, &node->ranges, offset, bytes);
+	return run_transfer(raw, &transfer);
+}
+
+static int allocate(struct raw *raw, uint64_t offset, uint64_t bytes, int mode)
 {
 	int rc;
 
 	do
-		rc = fallocate(raw->fd, mode | FALLOC_FL_KEEP_SIZE, (off_t)request->offset,
-			       (off_t)request->bytes);
+		rc = fallocate(raw->fd, mode | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)bytes);
 	while (rc && errno == EINTR);
 	return rc ? -errno : 0;
 }
 
-static int perform_discard(struct raw *raw, const struct block_request *request)
+/* Storage that cannot do it, or not in units this small. */
+static bool is_unsupported(int rc)
 {
-	uint64_t range[2] = { request->offset, request->bytes };
+	return rc == -EOPNOTSUPP || rc == -ENOSYS || rc == -EINVAL || rc == -ENOTTY;
+}
+
+int raw_discard(struct block_node *node, uint64_t offset, uint64_t bytes)
+{
+	struct raw *raw = raw_of(node);
+	uint64_t range[2] = { offset, bytes };
 	int rc;
 
 	if (raw->block_device)
 		rc = ioctl(raw->fd, BLKDISCARD, range) ? -errno : 0;
 	else
-		rc = allocate(raw, request, FALLOC_FL_PUNCH_HOLE);
-	/* A discard is advice: storage that cannot follow it, or not in units this small, is no
-	 * error. */
-	return rc == -EOPNOTSUPP || rc == -ENOSYS || rc == -EINVAL ? 0 : rc;
+		rc = allocate(raw, offset, bytes, FALLOC_FL_PUNCH_HOLE);
+	/* A discard is advice. */
+	return is_unsupported(rc) ? 0 : rc;
 }
 
-static int write_zero_bytes(struct raw *raw, struct block_request *request)
+int raw_write_zeroes(struct block_node *node, uint64_t offset, uint64_t bytes, unsigned flags)
 {
-	LOCK_SCOPE(&raw->bounce_lock);
-	memset(raw->bounce, 0, RAW_BOUNCE_BYTES);
-	while (request->progress < request->bytes) {
-		size_t bytes = MIN(request->bytes - request->progress, RAW_BOUNCE_BYTES);
-		int rc = write_window(raw, raw->bounce, request->offset + request->progress, bytes);
+	int mode = flags & BLOCK_MAY_UNMAP ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE;
+	struct raw *raw = raw_of(node);
+	int rc = 0;
 
-		if (rc)
-			return rc;
-		request->progress += bytes;
+	if (offset + bytes > atomic_load(&raw->size)) {
+		raise_size(raw, offset + bytes);
+		rc = settle_size(raw);
 	}
+	if (!rc)
+		rc = allocate(raw, offset, bytes, mode);
+	return is_unsupported(rc) ? -ENOTSUP : rc;
+}
+
+/* Where data (or a hole) begins from `offset` on, at most `end`. */
+static uint64_t seek(struct raw *raw, uint64_t offset, uint64_t end, int whence)
+{
+	off_t at = lseek(raw->fd, (off_t)offset, whence);
+
+	/* Behind the last data there is only hole; a host that knows no holes has only data. */
+	if (at < 0)
+		return whence == SEEK_DATA && errno != ENXIO ? offset : end;
+	return MIN((uint64_t)at, end);
+}
+
+int raw_extent(struct block_node *node, struct block_extent *extent)
+{
+	struct raw *raw = raw_of(node);
+	uint64_t end = extent->offset + extent->bytes;
+	uint64_t data = seek(raw, extent->offset, end, SEEK_DATA);
+
+	extent->flags = BLOCK_EXTENT_AT;
+	extent->file = node;
+	extent->at = extent->offset;
+	if (data < end)
+		data = round_down(data, BLOCK_SECTOR);
+	if (data > extent->offset) {
+		extent->flags |= BLOCK_EXTENT_ZERO;
+		extent->bytes = data - extent->offset;
+		return 0;
+	}
+	extent->flags |= BLOCK_EXTENT_HERE;
+	data = round_up(seek(raw, extent->offset, end, SEEK_HOLE), BLOCK_SECTOR);
+	/* A file that is cut meanwhile may have the hole at once. */
+	if (data > extent->offset)
+		extent->bytes = MIN(data, end) - extent->offset;
 	return 0;
 }
 
-static int perform_write_zeroes(struct raw *raw, struct block_request *request)
+int raw_resize(struct block_node *node, uint64_t bytes, struct err *err)
 {
-	int mode = request->flags & BLOCK_MAY_UNMAP ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE;
-	int rc = allocate(raw, request, mode);
+	struct raw *raw = raw_of(node);
+	int rc;
 
-	/* EINVAL: a block device with larger blocks. */
-	if (rc == -EOPNOTSUPP || rc == -ENOSYS || rc == -EINVAL)
-		rc = write_zero_bytes(raw, request);
-	if (!rc && request->flags & BLOCK_FUA)
-		rc = sync_file(raw);
-	return rc;
-}
-
-int raw_perform(struct raw *raw, struct block_request *request)
-{
-	switch (request->op) {
-	case BLOCK_READ:
-	case BLOCK_WRITE:
-		return perform_transfer(raw, request);
-	case BLOCK_FLUSH:
-		return sync_file(raw);
-	case BLOCK_DISCARD:
-		return perform_discard(raw, request);
-	case BLOCK_WRITE_ZEROES:
-		return perform_write_zeroes(raw, request);
-	}
-	return -ENOTSUP;
+	if (raw->block_device && bytes > atomic_load(&raw->size))
+		return err_set(err, ENOSPC, "cannot resize '%s': a device has the size it has",
+			       raw->path);
+	if (raw->block_device)
+		return 0;
+	pthread_mutex_lock(&raw->size_lock);
+	rc = ftruncate(raw->fd, (off_t)bytes) ? -errno : 0;
+	if (!rc)
+		atomic_store(&raw->size, round_up(bytes, BLOCK_SECTOR));
+	pthread_mutex_unlock(&raw->size_lock);
+	return rc ? err_errno(err, rc, "cannot resize '%s'", raw->path) : 0;
 }

@@ -114,11 +114,12 @@ static void prepare(struct io_uring_sqe *sqe, struct block_request *request)
 	switch (request->op) {
 	case BLOCK_READ:
 		io_uring_prep_readv(sqe, FILE_INDEX, request->iov, request->iov_count,
-				    request->offset);
+				    request->position);
 		break;
 	case BLOCK_WRITE:
 		io_uring_prep_writev2(sqe, FILE_INDEX, request->iov, request->iov_count,
-				      request->offset, request->flags & BLOCK_FUA ? RWF_DSYNC : 0);
+				      request->position,
+				      request->flags & BLOCK_FUA ? RWF_DSYNC : 0);
 		break;
 	default:
 		io_uring_prep_fsync(sqe, FILE_INDEX, IORING_FSYNC_DATASYNC);

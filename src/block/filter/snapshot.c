@@ -5,7 +5,7 @@
  * thing a request can name, so a write never copies.
  *
  * A write sets its bits when it has ended, so a read meanwhile sees old data or new, as on any
- * disk. Bits are set on the loop's thread, read on any.
+ * disk. Bits are only ever set, on any thread, so nothing moves and no range needs to be held.
  */
 #include "block/filter/snapshot.h"
 
@@ -17,30 +17,18 @@
 
 #include "base/bits.h"
 #include "base/check.h"
-#include "base/iov.h"
 #include "base/macros.h"
 #include "block/file/raw.h"
-#include "host/thread.h"
+#include "block/node.h"
 
 #define WORD_BITS 64
 
 struct snapshot {
-	struct block_node node;
+	struct block_node node; /* stands on the base, and then the overlay */
 	struct block_node *overlay;
 	uint64_t size;
 	uint32_t unit;             /* bytes */
 	_Atomic uint64_t *written; /* a bit a unit */
-
-	pthread_mutex_t lock;
-	struct list spare; /* struct part; guarded by lock */
-};
-
-/* A request on its way: one piece of it after another is asked of base or overlay. */
-struct part {
-	struct block_request request;
-	struct block_request *whole;
-	struct list node;
-	struct iovec iov[BLOCK_IOV_MAX];
 };
 
 static const struct block_ops snapshot_ops;
@@ -90,122 +78,96 @@ static void set_written(struct snapshot *snapshot, uint64_t unit, uint64_t count
 	}
 }
 
-static struct part *part_get(struct snapshot *snapshot)
+/* The part of the range at `offset` that lies in one place, and that place. */
+static struct block_node *place_of(struct snapshot *snapshot, uint64_t offset, uint64_t *bytes)
 {
-	struct part *part;
+	uint64_t unit = offset / snapshot->unit;
 
-	LOCK_SCOPE(&snapshot->lock);
-	part = list_first(&snapshot->spare, struct part, node);
-	if (part)
-		list_remove(&part->node);
-	else
-		part = malloc(sizeof(*part));
-	return part;
+	*bytes = same_place(snapshot, unit, *bytes / snapshot->unit) * snapshot->unit;
+	return is_written(snapshot, unit) ? snapshot->overlay : snapshot->node.next;
 }
 
-static void part_put(struct snapshot *snapshot, struct part *part)
-{
-	LOCK_SCOPE(&snapshot->lock);
-	list_append(&snapshot->spare, &part->node);
-}
-
-static void part_done(struct block_request *request, int rc);
-
-/* Asks for the next piece; `kick` unless the caller will. */
-static void part_next(struct snapshot *snapshot, struct part *part, bool kick)
-{
-	struct block_request *whole = part->whole;
-	uint64_t bytes = whole->bytes - whole->progress;
-	uint64_t unit = (whole->offset + whole->progress) / snapshot->unit;
-	struct block_node *place = snapshot->overlay;
-
-	if (whole->op == BLOCK_READ) {
-		bytes = same_place(snapshot, unit, bytes / snapshot->unit) * snapshot->unit;
-		if (!is_written(snapshot, unit))
-			place = snapshot->node.next;
-	}
-	part->request = (struct block_request){
-		.op = whole->op,
-		.flags = whole->flags & ~BLOCK_FUA,
-		.offset = whole->offset + whole->progress,
-		.bytes = bytes,
-		.iov = part->iov,
-		.done = part_done,
-	};
-	/* Trimmed units become zeroes of the overlay: nothing of the base shows through again. */
-	if (whole->op == BLOCK_DISCARD) {
-		part->request.op = BLOCK_WRITE_ZEROES;
-		part->request.flags = BLOCK_MAY_UNMAP;
-	}
-	if (whole->op == BLOCK_READ || whole->op == BLOCK_WRITE)
-		part->request.iov_count =
-			iov_slice(part->iov, whole->iov, whole->iov_count, whole->progress, bytes);
-	block_queue(place, &part->request);
-	if (kick)
-		block_kick(place);
-}
-
-static void part_done(struct block_request *request, int rc)
-{
-	struct part *part = container_of(request, struct part, request);
-	struct block_request *whole = part->whole;
-	struct snapshot *snapshot = snapshot_of(whole->node);
-
-	if (!rc) {
-		if (whole->op != BLOCK_READ)
-			set_written(snapshot, request->offset / snapshot->unit,
-				    request->bytes / snapshot->unit);
-		whole->progress += request->bytes;
-		if (whole->progress < whole->bytes) {
-			part_next(snapshot, part, true);
-			return;
-		}
-	}
-	part_put(snapshot, part);
-	block_complete(whole, rc);
-}
-
-static void snapshot_queue(struct block_node *node, struct block_request *request)
+static int snapshot_read(struct block_node *node, uint64_t offset, uint64_t bytes,
+			 struct block_buffer to)
 {
 	struct snapshot *snapshot = snapshot_of(node);
-	struct part *part;
+	int rc = 0;
 
-	/* Nothing here outlives the process, so there is nothing to make durable. */
-	if (request->op == BLOCK_FLUSH) {
-		block_complete(request, 0);
-		return;
+	while (bytes && !rc) {
+		uint64_t part = bytes;
+		struct block_node *place = place_of(snapshot, offset, &part);
+
+		rc = block_readv(place, offset, part, to);
+		offset += part;
+		bytes -= part;
+		to.skip += part;
 	}
-	part = part_get(snapshot);
-	if (!part) {
-		block_complete(request, -ENOMEM);
-		return;
-	}
-	part->whole = request;
-	part_next(snapshot, part, false);
+	return rc;
 }
 
-static void snapshot_kick(struct block_node *node)
+static int snapshot_write(struct block_node *node, uint64_t offset, uint64_t bytes,
+			  struct block_buffer from, unsigned flags)
 {
-	block_kick(snapshot_of(node)->overlay);
-	block_kick(node->next);
+	struct snapshot *snapshot = snapshot_of(node);
+	int rc = block_writev(snapshot->overlay, offset, bytes, from, flags);
+
+	if (!rc)
+		set_written(snapshot, offset / snapshot->unit, bytes / snapshot->unit);
+	return rc;
 }
 
-static bool snapshot_wait(struct block_node *node)
+static int snapshot_write_zeroes(struct block_node *node, uint64_t offset, uint64_t bytes,
+				 unsigned flags)
 {
-	block_drain(node->next);
-	block_drain(snapshot_of(node)->overlay);
-	return true;
+	struct snapshot *snapshot = snapshot_of(node);
+	int rc = block_write_zeroes(snapshot->overlay, offset, bytes, flags);
+
+	if (!rc)
+		set_written(snapshot, offset / snapshot->unit, bytes / snapshot->unit);
+	return rc;
+}
+
+/* Trimmed units become zeroes of the overlay: nothing of the base shows through again. */
+static int snapshot_discard(struct block_node *node, uint64_t offset, uint64_t bytes)
+{
+	return snapshot_write_zeroes(node, offset, bytes, BLOCK_MAY_UNMAP);
+}
+
+/* Nothing here outlives the process, so there is nothing to make durable. */
+static int snapshot_flush(struct block_node *node)
+{
+	(void)node;
+	return 0;
+}
+
+static int snapshot_extent(struct block_node *node, struct block_extent *extent)
+{
+	struct snapshot *snapshot = snapshot_of(node);
+	struct block_node *place = place_of(snapshot, extent->offset, &extent->bytes);
+
+	return block_extent(place, extent->offset, extent->bytes, extent);
+}
+
+/* The first write of a unit must set its bit afterwards, which only the blocking method does. */
+static bool snapshot_map(struct block_node *node, enum block_op op, uint64_t offset, uint64_t bytes,
+			 struct block_place *ret_place)
+{
+	struct snapshot *snapshot = snapshot_of(node);
+	uint64_t part = bytes;
+
+	ret_place->offset = offset;
+	if (op == BLOCK_FLUSH) {
+		ret_place->node = snapshot->overlay;
+		return true;
+	}
+	ret_place->node = place_of(snapshot, offset, &part);
+	return part == bytes && (op == BLOCK_READ || ret_place->node == snapshot->overlay);
 }
 
 static void snapshot_close(struct block_node *node)
 {
 	struct snapshot *snapshot = snapshot_of(node);
-	struct part *part, *next;
 
-	list_for_each_safe (part, next, &snapshot->spare, node)
-		free(part);
-	block_close(snapshot->overlay);
-	pthread_mutex_destroy(&snapshot->lock);
 	block_node_fini(node);
 	free(snapshot->written);
 	free(snapshot);
@@ -230,15 +192,20 @@ static json_t *snapshot_describe(struct block_node *node)
 
 static const struct block_ops snapshot_ops = {
 	.name = "snapshot",
-	.queue = snapshot_queue,
-	.kick = snapshot_kick,
-	.wait = snapshot_wait,
-	.close = snapshot_close,
+	.read = snapshot_read,
+	.write = snapshot_write,
+	.flush = snapshot_flush,
+	.discard = snapshot_discard,
+	.write_zeroes = snapshot_write_zeroes,
+	.extent = snapshot_extent,
+	.map = snapshot_map,
 	.size = snapshot_size,
 	.can_write = snapshot_writable,
 	.can_discard = snapshot_writable,
 	.can_write_zeroes = snapshot_writable,
+	.can_fua = snapshot_writable,
 	.describe = snapshot_describe,
+	.close = snapshot_close,
 };
 
 static int open_temporary(uint64_t bytes, int *ret_fd, struct err *err)
@@ -260,27 +227,38 @@ static int open_temporary(uint64_t bytes, int *ret_fd, struct err *err)
 	return 0;
 }
 
+static int open_overlay(struct snapshot *snapshot, const struct block_open_options *options,
+			struct loop *loop, struct err *err)
+{
+	int fd = -1;
+	int rc = open_temporary(snapshot->size, &fd, err);
+
+	if (!rc)
+		rc = raw_open_scratch(fd, snapshot->size, options, loop, &snapshot->overlay, err);
+	return rc;
+}
+
 int snapshot_open(struct block_node *base, const struct block_open_options *options,
 		  struct loop *loop, struct block_node **ret_node, struct err *err)
 {
 	struct snapshot *snapshot = calloc(1, sizeof(*snapshot));
-	int fd = -1, rc;
+	int rc;
 
 	if (!snapshot)
 		return err_errno(err, ENOMEM, "cannot create a snapshot");
-	block_node_init(&snapshot->node, &snapshot_ops, base, loop);
-	pthread_mutex_init(&snapshot->lock, NULL);
-	list_init(&snapshot->spare);
+	block_node_init(&snapshot->node, &snapshot_ops, loop);
 	snapshot->size = block_size_bytes(base);
 	snapshot->unit = block_unit_bytes(base);
 	snapshot->written =
 		calloc(snapshot->size / snapshot->unit / WORD_BITS + 1, sizeof(*snapshot->written));
 	rc = snapshot->written ? 0 : err_errno(err, ENOMEM, "cannot create a snapshot");
 	if (!rc)
-		rc = open_temporary(snapshot->size, &fd, err);
-	if (!rc)
-		rc = raw_open_scratch(fd, snapshot->size, options, loop, &snapshot->overlay, err);
+		rc = open_overlay(snapshot, options, loop, err);
+	if (!rc && (block_node_add(&snapshot->node, base) ||
+		    block_node_add(&snapshot->node, snapshot->overlay)))
+		rc = err_errno(err, ENOMEM, "cannot create a snapshot");
 	if (rc) {
+		block_close(snapshot->overlay);
 		snapshot_close(&snapshot->node);
 		return rc;
 	}

@@ -14,7 +14,7 @@
 #include <cmocka.h>
 
 #include "base/macros.h"
-#include "block/block.h"
+#include "block/node.h"
 #include "host/fd.h"
 
 struct image {

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The tables: every format and every protocol that there is. */
+#include <string.h>
+#include <strings.h>
+
+#include "block/format.h"
+#include "block/format/formats.h"
+
+const struct block_format *const block_formats[] = {
+	&raw_format,
+	NULL,
+};
+
+const struct block_protocol *const block_protocols[] = {
+	NULL,
+};
+
+static bool is_among(const char *name, const char *const *names)
+{
+	for (; names && *names; names++) {
+		if (!strcasecmp(name, *names))
+			return true;
+	}
+	return false;
+}
+
+const struct block_format *block_format_find(const char *name)
+{
+	for (const struct block_format *const *format = block_formats; *format; format++) {
+		if (!strcmp((*format)->name, name) || is_among(name, (*format)->other_names))
+			return *format;
+	}
+	return NULL;
+}
+
+const struct block_format *block_format_of_path(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	const char *dot = strrchr(slash ? slash : path, '.');
+
+	if (!dot)
+		return NULL;
+	for (const struct block_format *const *format = block_formats; *format; format++) {
+		if (is_among(dot + 1, (*format)->extensions))
+			return *format;
+	}
+	return NULL;
+}
+
+const struct block_protocol *block_protocol_of_path(const char *path)
+{
+	size_t length = strcspn(path, ":/");
+
+	if (path[length] != ':')
+		return NULL;
+	for (const struct block_protocol *const *protocol = block_protocols; *protocol;
+	     protocol++) {
+		if (strlen((*protocol)->scheme) == length &&
+		    !strncmp((*protocol)->scheme, path, length))
+			return *protocol;
+	}
+	return NULL;
+}

@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The formats and protocols by name: rows of the tables in formats.c. */
+#pragma once
+
+#include "block/format.h"
+
+extern const struct block_format raw_format;

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The format without a format: the disk is the file.
+ *
+ * The node is the file's own, so that nothing stands between the guest and io_uring.
+ */
+#include "base/err.h"
+#include "block/format/formats.h"
+
+static const char *const extensions[] = { "raw", "img", "iso", "bin", NULL };
+
+static const struct block_option create_options[] = {
+	{ .name = "preallocate",
+	  .type = BLOCK_OPTION_BOOLEAN,
+	  .preset = "off",
+	  .help = "reserve all space now" },
+	{ 0 },
+};
+
+/* Anything can be raw, but everything else is more likely. */
+static unsigned probe(const struct block_header *header)
+{
+	(void)header;
+	return 1;
+}
+
+static int open_raw(const struct block_format_open *open, struct block_node **ret_node,
+		    struct err *err)
+{
+	(void)err;
+	open->file->grows = false;
+	*ret_node = open->file;
+	return 0;
+}
+
+static int create(const struct block_format_create *create, struct err *err)
+{
+	int rc = block_resize(create->file, create->bytes, err);
+
+	if (rc || !create->bytes || !block_setting_boolean(create->settings, "preallocate"))
+		return rc;
+	rc = block_write_zeroes(create->file, 0, create->bytes, 0);
+	return rc ? err_errno(err, rc, "cannot reserve space") : 0;
+}
+
+static int measure(const struct block_format_create *create, uint64_t data, uint64_t *ret_required,
+		   uint64_t *ret_full, struct err *err)
+{
+	(void)err;
+	*ret_required =
+		block_setting_boolean(create->settings, "preallocate") ? create->bytes : data;
+	*ret_full = create->bytes;
+	return 0;
+}
+
+const struct block_format raw_format = {
+	.name = "raw",
+	.summary = "plain disk contents, without metadata",
+	.extensions = extensions,
+	.create_options = create_options,
+	.probe = probe,
+	.open = open_raw,
+	.create = create,
+	.measure = measure,
+};

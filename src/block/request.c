@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Requests: down the graph to who can do them without waiting, or to a worker thread; and back to
+ * the loop.
+ *
+ * A request belongs to the node it was queued at (`owner`) from block_queue() until its `done`. On
+ * its way down it moves to other nodes (`node`, `position`) as map() names them, holding its range
+ * of each node that it passed. Ended requests wait in a list for the owner's task, or for
+ * block_drain(), which does the same without the loop.
+ */
+#include <errno.h>
+#include <stdatomic.h>
+
+#include "base/check.h"
+#include "base/iov.h"
+#include "base/macros.h"
+#include "block/node.h"
+#include "host/thread.h"
+
+/* ---- the way back ---- */
+
+static struct block_request *next_completed(struct block_node *node)
+{
+	struct block_request *request;
+
+	LOCK_SCOPE(&node->lock);
+	request = list_first(&node->completed, struct block_request, queue);
+	if (request)
+		list_remove(&request->queue);
+	return request;
+}
+
+static void batch_ended(struct block_node *owner)
+{
+	if (owner && owner->batch_done)
+		owner->batch_done(owner->batch_ctx);
+}
+
+bool block_complete_now(struct block_node *node)
+{
+	struct block_node *last = NULL;
+	struct block_request *request;
+
+	while ((request = next_completed(node))) {
+		struct block_node *owner = request->owner;
+
+		if (owner != last)
+			batch_ended(last);
+		last = owner;
+		atomic_fetch_sub(&owner->in_flight, 1);
+		request->done(request, request->result);
+	}
+	batch_ended(last);
+	return last;
+}
+
+static void release_holds(struct block_request *request)
+{
+	while (request->hold_count)
+		range_unlock(&request->holds[--request->hold_count]);
+}
+
+void block_complete_batched(struct block_request *request, int rc)
+{
+	struct block_node *node = request->node;
+
+	release_holds(request);
+	request->result = rc;
+	LOCK_SCOPE(&node->lock);
+	list_append(&node->completed, &request->queue);
+}
+
+void block_complete(struct block_request *request, int rc)
+{
+	struct block_node *owner = request->owner;
+
+	release_holds(request);
+	request->result = rc;
+	LOCK_SCOPE(&owner->lock);
+	list_append(&owner->completed, &request->queue);
+	pthread_cond_signal(&owner->changed);
+	/* Under the lock: once it is free, drain and close may have ended the node. */
+	loop_post(owner->loop, &owner->task);
+}
+
+/* ---- workers ---- */
+
+static int perform(struct block_request *request)
+{
+	uint64_t offset = request->position + request->progress;
+	uint64_t bytes = request->bytes - request->progress;
+	struct block_buffer buffer = {
+		.iov = request->iov,
+		.iov_count = request->iov_count,
+		.skip = request->progress,
+	};
+
+	switch (request->op) {
+	case BLOCK_READ:
+		return block_readv(request->node, offset, bytes, buffer);
+	case BLOCK_WRITE:
+		return block_writev(request->node, offset, bytes, buffer, request->flags);
+	case BLOCK_FLUSH:
+		return block_flush(request->node);
+	case BLOCK_DISCARD:
+		return block_discard(request->node, offset, bytes);
+	case BLOCK_WRITE_ZEROES:
+		return block_write_zeroes(request->node, offset, bytes, request->flags);
+	}
+	return -ENOTSUP;
+}
+
+static void perform_work(struct work *work)
+{
+	struct block_request *request = container_of(work, struct block_request, work);
+
+	block_complete(request, perform(request));
+}
+
+void block_hand_to_worker(struct block_request *request)
+{
+	/* The blocking method takes what ranges it needs; a held one could be what it waits for. */
+	release_holds(request);
+	request->work.run = perform_work;
+	workers_submit(request->node->workers, &request->work);
+}
+
+/* ---- the way down ---- */
+
+bool block_request_hold(struct block_request *request, struct range_lock *lock, uint64_t from,
+			uint64_t bytes)
+{
+	if (request->hold_count == BLOCK_HOLDS ||
+	    !range_try_shared(lock, &request->holds[request->hold_count], from, bytes))
+		return false;
+	request->hold_count++;
+	return true;
+}
+
+static bool may_be_mapped(const struct block_request *request)
+{
+	return request->op == BLOCK_READ || request->op == BLOCK_WRITE ||
+	       request->op == BLOCK_FLUSH;
+}
+
+/* Whether the node that a request is mapped to may have it as it is. */
+static bool fits(struct block_node *node, const struct block_request *request, uint64_t offset)
+{
+	uint64_t size = block_size_bytes(node);
+
+	if (request->op == BLOCK_FLUSH)
+		return true;
+	return offset <= size && request->bytes <= size - offset &&
+	       !((offset | request->bytes) & (block_unit_bytes(node) - 1));
+}
+
+/* A write that must be durable when it ends goes down only if no metadata has to follow it. */
+static bool durable_at(struct block_node *node, const struct block_request *request,
+		       struct block_node *place_node)
+{
+	struct block_place place = { 0 };
+
+	if (request->op != BLOCK_WRITE || !(request->flags & BLOCK_FUA))
+		return true;
+	return node->ops->map(node, BLOCK_FLUSH, 0, 0, &place) && place.node == place_node;
+}
+
+enum step { MOVED, ENDED, STUCK };
+
+/* One node further down, if that node's map() knows where to. */
+static enum step step_down(struct block_request *request)
+{
+	struct block_node *node = request->node;
+	struct block_place place = { 0 };
+	bool moves = node->ops->read || node->ops->write;
+
+	/* A node that only watches: nothing of it is in the way. */
+	if (!moves && !node->ops->map && node->next) {
+		request->node = node->next;
+		return MOVED;
+	}
+	if (!node->ops->map || !may_be_mapped(request))
+		return STUCK;
+	if (request->op != BLOCK_FLUSH && block_can_write(node) &&
+	    !block_request_hold(request, &node->ranges, request->position, request->bytes))
+		return STUCK;
+	if (!node->ops->map(node, request->op, request->position, request->bytes, &place))
+		return STUCK;
+	if (!place.node) {
+		check(request->op == BLOCK_READ);
+		iov_fill(request->iov, request->iov_count, 0, 0, request->bytes);
+		return ENDED;
+	}
+	if (!fits(place.node, request, place.offset) || !durable_at(node, request, place.node))
+		return STUCK;
+	request->node = place.node;
+	request->position = place.offset;
+	return MOVED;
+}
+
+static void dispatch(struct block_request *request)
+{
+	struct block_node *owner = request->owner;
+	struct block_node *node, *before;
+
+	while (!request->node->ops->queue) {
+		enum step step = step_down(request);
+
+		if (step == ENDED) {
+			block_complete(request, 0);
+			return;
+		}
+		if (step == STUCK) {
+			request->node = owner;
+			request->position = request->offset;
+			block_hand_to_worker(request);
+			return;
+		}
+	}
+	if (request->node == owner) {
+		owner->ops->queue(owner, request);
+		return;
+	}
+	node = request->node;
+	node->ops->queue(node, request);
+	/* Only the last place is remembered for the kick, so another one is kicked now. */
+	before = atomic_exchange(&owner->to_kick, node);
+	if (before && before != node)
+		block_kick(before);
+}
+
+static int request_problem(struct block_node *node, const struct block_request *request)
+{
+	uint64_t size = block_size_bytes(node);
+	uint64_t unit = block_unit_bytes(node);
+
+	if (request->op == BLOCK_FLUSH)
+		return 0;
+	if (request->offset > size || request->bytes > size - request->offset)
+		return -EINVAL;
+	if ((request->offset | request->bytes) & (unit - 1))
+		return -EINVAL;
+	if (request->op != BLOCK_READ && !block_can_write(node))
+		return -EROFS;
+	if (request->op == BLOCK_DISCARD && !block_can_discard(node))
+		return -ENOTSUP;
+	if (request->op == BLOCK_WRITE_ZEROES && !block_can_write_zeroes(node))
+		return -ENOTSUP;
+	if (request->op == BLOCK_DISCARD || request->op == BLOCK_WRITE_ZEROES)
+		return 0;
+	if (request->iov_count > BLOCK_IOV_MAX ||
+	    iov_bytes(request->iov, request->iov_count) != request->bytes)
+		return -EINVAL;
+	return 0;
+}
+
+void block_queue(struct block_node *node, struct block_request *request)
+{
+	int rc = request_problem(node, request);
+
+	check(node->loop && (node->ops->queue || node->workers));
+	request->owner = request->node = node;
+	request->position = request->offset;
+	request->progress = 0;
+	request->hold_count = 0;
+	atomic_fetch_add(&node->in_flight, 1);
+	if (rc || (request->op != BLOCK_FLUSH && !request->bytes))
+		block_complete(request, rc);
+	else
+		dispatch(request);
+}
+
+void block_kick(struct block_node *node)
+{
+	struct block_node *place = atomic_exchange(&node->to_kick, NULL);
+
+	if (place)
+		block_kick(place);
+	if (node->ops->kick)
+		node->ops->kick(node);
+}
+
+void block_submit(struct block_node *node, struct block_request *request)
+{
+	block_queue(node, request);
+	block_kick(node);
+}
+
+void block_set_batch_done(struct block_node *node, void (*batch_done)(void *ctx), void *ctx)
+{
+	node->batch_done = batch_done;
+	node->batch_ctx = ctx;
+}
+
+static void wait_completed(struct block_node *node)
+{
+	LOCK_SCOPE(&node->lock);
+	while (list_empty(&node->completed))
+		pthread_cond_wait(&node->changed, &node->lock);
+}
+
+/* Waits for what does not complete by itself, of the first node below that has such. */
+static bool wait_graph(struct block_node *node)
+{
+	if (node->ops->wait && node->ops->wait(node))
+		return true;
+	for (unsigned i = 0; i < node->child_count; i++) {
+		if (wait_graph(node->children[i]))
+			return true;
+	}
+	return false;
+}
+
+void block_drain(struct block_node *node)
+{
+	if (!node)
+		return;
+	block_kick(node);
+	while (atomic_load(&node->in_flight)) {
+		if (!block_complete_now(node) && !wait_graph(node))
+			wait_completed(node);
+	}
+}
