@@ -2,6 +2,7 @@
 """Starting machines with the built program, for the system tests."""
 import os
 import pathlib
+import select
 import shlex
 import subprocess
 import sys
@@ -89,6 +90,14 @@ class Machine:
         # Its offset is the machine's too, which may be writing.
         log = os.pread(self.log.fileno(), os.fstat(self.log.fileno()).st_size, 0)
         return self.output.decode(errors="replace") + "\n--- log ---\n" + log.decode(errors="replace")
+
+
+def read_terminal_until(terminal, text):
+    """Reads from a pseudo terminal's leader until `text` is in it."""
+    seen = b""
+    while text not in seen:
+        assert select.select([terminal], [], [], TIMEOUT)[0], seen
+        seen += os.read(terminal, 4096)
 
 
 def soft(arguments):

@@ -8,7 +8,6 @@ import http.server
 import os
 import pty
 import random
-import select
 import signal
 import socket
 import struct
@@ -18,7 +17,7 @@ import threading
 
 import pytest
 
-from machine import CELLA, ENGINES, TIMEOUT, Machine, run_command, soft
+from machine import CELLA, ENGINES, TIMEOUT, Machine, read_terminal_until, run_command, soft
 
 PATTERN_BYTES = 8 << 20
 
@@ -46,10 +45,12 @@ def web_server(body):
         thread.join()
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def free_ports(count):
+    with contextlib.ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
 
 
 def test_disk_written_and_synced_reads_back_by_hash(tmp_path):
@@ -111,18 +112,22 @@ def test_network_out_through_nat_to_loopback():
 
 
 def test_network_in_by_hostfwd():
-    port = free_port()
+    web, talk = free_ports(2)
+    # A connection that comes too early is refused. 0A is LISTEN, 50 and 51 are the ports.
     command = ("ip addr add 10.0.2.15/24 dev eth0; ip link set eth0 up; ip route add default via 10.0.2.2;"
-               " mkdir /www; cp /bin/busybox /www/b; httpd -p 80 -h /www; echo listening; nc -l -p 81")
-    arguments = run_command(command, "--net", f"user,hostfwd=tcp:127.0.0.1:{port}-:80,hostfwd=tcp:127.0.0.1:{port + 1}-:81")
+               " mkdir /www; cp /bin/busybox /www/b; httpd -p 80 -h /www; nc -l -p 81 < /dev/console &"
+               " until [ $(cat /proc/net/tcp* | grep -c ':005[01] 0.* 0A ') = 2 ]; do usleep 10000; done;"
+               " echo listening; wait")
+    forward = f"user,hostfwd=tcp:127.0.0.1:{web}-:80,hostfwd=tcp:127.0.0.1:{talk}-:81"
+    arguments = run_command(command, "--net", forward)
     with Machine([arguments[0], "--engine", "soft", *arguments[1:]]) as machine:
         machine.read_until("listening")
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)
+        connection = http.client.HTTPConnection("127.0.0.1", web, timeout=TIMEOUT)
         connection.request("GET", "/b")
         response = connection.getresponse()
         body = response.read()
         assert response.status == 200 and body[:4] == b"\x7fELF" and len(body) > 500_000
-        with socket.create_connection(("127.0.0.1", port + 1), timeout=TIMEOUT) as end:
+        with socket.create_connection(("127.0.0.1", talk), timeout=TIMEOUT) as end:
             end.sendall(b"goodbye\n")
         assert machine.wait() == 0, machine.text()
         assert "goodbye" in machine.text()
@@ -164,10 +169,3 @@ def test_console_follows_the_terminals_size():
 
 def set_size(terminal, rows, columns):
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("4H", rows, columns, 0, 0))
-
-
-def read_terminal_until(terminal, text):
-    seen = b""
-    while text not in seen:
-        assert select.select([terminal], [], [], TIMEOUT)[0], seen
-        seen += os.read(terminal, 4096)

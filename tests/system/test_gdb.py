@@ -22,19 +22,22 @@ SYMBOLS = ("start_kernel", "__x64_sys_getpid", "jiffies_64", "linux_banner", "do
 
 
 def gdb_words(target, commands):
-    words = ["gdb", "-nx", "-batch", "-ex", "set pagination off", "-ex", "set architecture i386:x86-64",
-             "-ex", f"target remote {target}"]
-    for command in commands:
+    words = ["gdb", "-nx", "-batch"]
+    for command in ("set pagination off", "set remotetimeout 60", "set architecture i386:x86-64",
+                    f"target remote {target}", *commands):
         words += ["-ex", command]
     return words
 
 
+def pause_when_running(cella, control):
+    """A command of GDB, before "continue": pauses the machine by the control socket, in the background."""
+    running = f"{cella} control {control} status | grep -q running"
+    return f"shell (until {running}; do sleep 1; done; {cella} control {control} pause) &"
+
+
 def gdb(machine, path, *commands):
     """What GDB says to these commands, connected to the socket."""
-    deadline = time.monotonic() + TIMEOUT
-    while not path.exists():
-        assert machine.process.poll() is None and time.monotonic() < deadline, machine.text()
-        time.sleep(0.02)
+    machine.wait_for_log("gdb: listening on")
     done = subprocess.run(gdb_words(path, commands), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True, check=False, timeout=TIMEOUT)
     return done.stdout
@@ -97,7 +100,7 @@ def test_debugger_that_stopped_the_machine_holds_it(tmp_path):
 def test_interrupt_reset_and_kill(tmp_path):
     with counting(tmp_path) as machine:
         # A pause by the socket stops the machine for the debugger, too.
-        text = gdb(machine, tmp_path / "gdb", f"shell (sleep 1; {CELLA} control {tmp_path}/control pause) &", "continue",
+        text = gdb(machine, tmp_path / "gdb", pause_when_running(CELLA, tmp_path / "control"), "continue",
                    "monitor reset", "flushregs", "info registers rip", "kill")
         in_order(text, "received signal SIGINT", f"rip +{START:#x}", "killed")
         assert machine.wait() == 0, machine.text()
@@ -170,10 +173,10 @@ def test_kvm_registers_step_interrupt_and_detach(tmp_path):
     run = ("cella run --engine kvm --cpus 2 --serial none --memory 64M --kernel /kernel --control /control "
            "--gdb unix=/gdb,wait=on")
     commands = ["info threads", "stepi", "stepi", "print $rax", "print $efer", "set $rax = 100", "stepi", "stepi",
-                "print {int}0x200000", "shell (sleep 1; cella control /control pause) &", "continue",
+                "print {int}0x200000", pause_when_running("cella", "/control"), "continue",
                 "print {int}0x200000 > 1000", "detach"]
     words = " ".join(f"'{word}'" for word in gdb_words("/gdb", commands))
-    script.write_text(f"{run} 2>/log &\nuntil [ -S /gdb ]; do usleep 50000; done\ntimeout 40 {words} 2>&1\n"
+    script.write_text(f"{run} 2>/log &\nuntil grep -q 'gdb: listening' /log; do usleep 50000; done\ntimeout 40 {words} 2>&1\n"
                       "cella control /control status\ncella control /control quit\nwait $!\necho status $?\ncat /log\n")
     debugger = next(package("gdb-minimal").glob("**/bin/gdb"))
     for _ in range(3):

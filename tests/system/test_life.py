@@ -7,8 +7,11 @@ import pty
 import re
 import signal
 import subprocess
+import time
 
-from machine import CELLA, TIMEOUT, Machine, run_command, soft
+import pytest
+
+from machine import CELLA, TIMEOUT, Machine, read_terminal_until, run_command, soft
 
 PTRACE_SEIZE, PTRACE_INTERRUPT = 0x4206, 0x4207
 WAIT_FOR_THREADS = 0x40000000  # __WALL
@@ -79,20 +82,37 @@ def freeze_thread(process, name):
     raise AssertionError(f"there is no thread '{name}'")
 
 
-def test_vcpu_that_never_answers_does_not_keep_the_process(tmp_path):
+def wait_for_thread(thread, machine):
+    """Until a thread that is traced here has ended: its tracer sees that before the process's parent does."""
+    deadline = time.monotonic() + TIMEOUT
+    while os.waitpid(thread, WAIT_FOR_THREADS | os.WNOHANG)[0] != thread:
+        if time.monotonic() > deadline:
+            machine.process.kill()
+            os.waitpid(thread, WAIT_FOR_THREADS)
+            raise AssertionError(f"thread {thread} is still there after {TIMEOUT} s:\n{machine.text()}")
+        time.sleep(0.02)
+
+
+# New code all the time: who translates it for the first time waits for the other vCPU's answer.
+NEW_CODE = "while :; do cp /bin/busybox /tmp/new; /tmp/new true; done &"
+
+
+@pytest.mark.parametrize("others_do", ["", NEW_CODE], ids=["idle", "new-code"])
+def test_vcpu_that_never_answers_does_not_keep_the_process(tmp_path, others_do):
     disk, control = tmp_path / "disk", tmp_path / "control"
     disk.write_bytes(bytes(1 << 20))
     # Nothing that the disk has acknowledged may be lost, flushed or not.
-    command = "yes cella | dd of=/dev/vda bs=1M count=1 iflag=fullblock oflag=direct 2> /dev/null; echo waiting; sleep 1000"
+    write = "yes cella | dd of=/dev/vda bs=1M count=1 iflag=fullblock oflag=direct 2> /dev/null"
+    command = f"{others_do} {write}; echo waiting; sleep 1000"
     options = ["--cpus", "2", "--disk", str(disk), "--control", str(control)]
     with Machine(["run", "--engine", "soft", *run_command(command, *options)[1:]]) as machine:
         machine.read_until("waiting")
         assert control.exists()
         thread = freeze_thread(machine.process.pid, "vcpu1")
         insist(machine)
-        os.waitpid(thread, WAIT_FOR_THREADS)  # its tracer sees it first
+        wait_for_thread(thread, machine)
         assert machine.wait() == 128 + signal.SIGTERM, machine.text()
-        # Alone, or with vCPU 0: that may have wanted an answer from it.
+        # Alone, or with vCPU 0 that waits for it.
         assert re.search(r"vCPUs? (0 and )?1 do(es)? not answer", machine.text()), machine.text()
     assert not control.exists()
     assert disk.read_bytes() == (b"cella\n" * (1 << 18))[:1 << 20]
@@ -104,9 +124,7 @@ def test_three_escapes_leave_and_restore_the_terminal():
     process = subprocess.Popen([str(CELLA), "run", "--engine", "soft", *run_command("echo waiting; sleep 1000")[1:]],
                                stdin=follower, stdout=follower, stderr=subprocess.DEVNULL)
     try:
-        seen = b""
-        while b"waiting" not in seen:
-            seen += os.read(leader, 4096)
+        read_terminal_until(leader, b"waiting")
         assert subprocess.run(["stty", "-g"], stdin=follower, capture_output=True, check=True).stdout != before
         os.write(leader, b"\x1d\x1d\x1d")
         process.wait(TIMEOUT)
