@@ -57,7 +57,7 @@ struct jump_entry {
 	const void *code; /* its host code, entered with the byte offset of this entry in T1 */
 };
 
-#define JUMP_ENTRIES     16384
+#define JUMP_ENTRIES     65536
 #define JIT_DELTAS       16
 #define TLB_ENTRIES      4096
 #define TLB2_SETS        1024 /* of what tlb_fill() finds again without a walk */

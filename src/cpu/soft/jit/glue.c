@@ -67,6 +67,7 @@ static const struct insn *leave_rest(struct soft_cpu *cpu, const struct call *ca
 	const struct insn *insn = &block->insns[call->insn];
 
 	cpu->jit->stats.leaves++;
+	cpu->jit->stats.jumps += call->jump && !call->fill;
 	if (call->fill && call->insn + 1 < block->count)
 		count_refusal(cpu, block);
 	return handler_of(block, insn)(cpu, insn);

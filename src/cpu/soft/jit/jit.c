@@ -172,6 +172,8 @@ json_t *jit_stats(const struct soft_cpu *cpu)
 		{ "resets", &jit->stats.resets },
 		{ "drops", &jit->stats.drops },
 		{ "links", &jit->stats.links },
+		{ "link_epochs", &cpu->link_epoch },
+		{ "jumps", &jit->stats.jumps },
 		{ "entries", &cpu->translated_runs },
 		{ "leaves", &jit->stats.leaves },
 		{ "vector_loads", &cpu->vector_loads },

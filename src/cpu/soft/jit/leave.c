@@ -88,6 +88,7 @@ static void emit_jump_entry(struct translator *t, struct stub *stub)
 {
 	struct code *c = &t->code;
 
+	stub->jump = true;
 	emit_rr(c, MOV_LOAD, SCRATCH_1, SCRATCH_0);
 	emit_shift(c, true, SCRATCH_1, 12);
 	emit_rr(c, 0x33 | WIDE, SCRATCH_1, SCRATCH_0);

@@ -245,9 +245,9 @@ static struct place shared_place(struct translator *t, const struct unit *u, enu
 
 		flags_out_of_host(t, u->live);
 		set_access(stub, kind, span, g->write, t->code.used);
-		stub->before = (unsigned)(u->distance - g->low);
+		stub->before = u->distance - g->low;
 		stub->rest = true;
-		low.disp -= (int32_t)stub->before;
+		low.disp -= stub->before;
 		stub->miss = emit_lookup(t, low, span - 1, g->write, a, b);
 		emit_rm(&t->code, MOV_STORE, b, in_deltas(u->group));
 	} else if (t->holds != u->group) {

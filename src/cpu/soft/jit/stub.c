@@ -92,9 +92,36 @@ static struct call call_of(const struct translator *t, const struct stub *stub)
 	return (struct call){
 		.type = stub->rest ? CALL_REST : CALL_HANDLER,
 		.insn = (uint8_t)(stub->unit->insn - t->block->insns),
-		.back = (uint16_t)(stub->rest ? stub->before : stub->back),
+		.back = (uint16_t)stub->back,
 		.cause = stub->cause,
 	};
+}
+
+/* Where an access begins. */
+static void call_address(const struct translator *t, const struct stub *stub, struct call *call)
+{
+	static const uint8_t registers[] = {
+		[ACCESS_PUSH] = HOST_RSP,        [ACCESS_POP] = HOST_RSP,
+		[ACCESS_FRAME] = HOST_RBP,       [ACCESS_SOURCE] = HOST_RSI,
+		[ACCESS_DESTINATION] = HOST_RDI,
+	};
+	const struct insn *insn = stub->unit->insn;
+
+	call->cut = t->code32;
+	call->disp = -stub->before;
+	if (stub->access == ACCESS_OPERAND) {
+		call->base = insn->base;
+		call->index = insn->index;
+		call->scale = insn->scale & 3;
+		call->seg = insn->seg & 15;
+		call->based = insn->ea == EA_BASED || (t->code32 && insn->seg >= SEG_FS);
+		call->disp += insn->disp;
+		return;
+	}
+	call->base = REG_OFFSET(registers[stub->access]);
+	call->index = REG_OFFSET_ZERO;
+	if (stub->access == ACCESS_PUSH)
+		call->disp -= (int)word_size(t);
 }
 
 static void emit_miss(struct translator *t, const struct stub *stub)
@@ -104,8 +131,8 @@ static void emit_miss(struct translator *t, const struct stub *stub)
 	call.fill = true;
 	call.retry = (uint16_t)stub->retry;
 	call.last = (uint8_t)stub->last;
-	call.access = stub->access;
 	call.write = stub->write;
+	call_address(t, stub, &call);
 	keep_reach(t, stub);
 	jump_fill(&t->code, stub->miss, t->code.used);
 	emit_x87_last(t, stub->x87_last);
@@ -115,6 +142,7 @@ static void emit_miss(struct translator *t, const struct stub *stub)
 static void emit_insn_stub(struct translator *t, const struct stub *stub)
 {
 	struct code *c = &t->code;
+	struct call call;
 
 	if (stub->miss)
 		emit_miss(t, stub);
@@ -129,7 +157,9 @@ static void emit_insn_stub(struct translator *t, const struct stub *stub)
 	if (stub->mark || stub->count) {
 		fill_from(t, stub);
 		emit_x87_last(t, stub->x87_last);
-		emit_call(t, call_of(t, stub));
+		call = call_of(t, stub);
+		call.jump = stub->jump;
+		emit_call(t, call);
 	}
 }
 

@@ -606,7 +606,8 @@ static void emit_block(struct translator *t)
 	struct call_block *of = (void *)&t->jit->calls[t->jit->calls_used];
 
 	t->calls = t->jit->calls_used;
-	*of = (struct call_block){ t->block, (uint32_t)t->jit->used, t->jit->exits_used };
+	*of = (struct call_block){ t->block, (uint32_t)t->jit->used, t->jit->exits_used,
+				   t->offset };
 	emit_start(t);
 	emit_units(t);
 	emit_stubs(t);

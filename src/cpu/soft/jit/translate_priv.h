@@ -43,25 +43,30 @@ struct call {
 	uint16_t retry, back; /* where code goes on, counted from the block's code */
 	uint8_t insn;         /* which one; CALL_LINK: which way out */
 	uint8_t type;         /* enum call_type */
-	uint8_t last;         /* `fill`: of the bytes accessed, counted from the first one */
-	uint8_t access : 3;   /* enum access_kind */
+	uint8_t last;         /* `fill`: of the bytes accessed, counted from the first one, at */
+	uint8_t base, index;  /* these registers, named as in struct insn, */
+	uint8_t scale : 2;
+	uint8_t cut : 1;   /* to 32 bits, */
+	uint8_t based : 1; /* counted from the start of `seg` */
+	uint8_t seg : 4;
 	uint8_t write : 1;
 	uint8_t fill : 1;
 	uint8_t cause : 1; /* enum slow_cause */
+	uint8_t jump : 1;  /* the target was not in the table of jump entries */
+	int32_t disp;
 };
-
-/* Groups of accesses: `back` is how far the first byte lies in front of the instruction's access. */
 
 /* In front of the calls of a block, in the place of two. */
 struct call_block {
 	struct block *block;
-	uint32_t code;  /* from the start of the cache */
-	uint32_t exits; /* the first of its ways out */
+	uint32_t code;   /* from the start of the cache */
+	uint32_t exits;  /* the first of its ways out */
+	uint32_t offset; /* of the block in its page */
 };
 
-static_assert(sizeof(struct call) == 8 && sizeof(struct call_block) == 16, "see there");
-
 #define CALL_BLOCK_SLOTS 2
+
+static_assert(sizeof(struct call_block) <= CALL_BLOCK_SLOTS * sizeof(struct call), "see there");
 
 /* What has happened so far. Written by the vCPU's thread. */
 struct jit_stats {
@@ -69,7 +74,8 @@ struct jit_stats {
 	uint64_t resets;            /* of the whole cache */
 	uint64_t drops;             /* blocks whose code became invalid */
 	uint64_t links;             /* ways out joined to their target's code */
-	uint64_t leaves;            /* ends of blocks done by a handler */
+	uint64_t leaves;            /* ends of blocks done by a handler; and of them */
+	uint64_t jumps;             /* those whose target was not in the table */
 	uint64_t slow[SLOW_CAUSES]; /* calls of handlers in the middle of blocks */
 };
 
@@ -176,13 +182,14 @@ struct stub {
 	/* STUB_INSN: */
 	const struct unit *unit;
 	enum slow_cause cause;
-	bool rest;       /* CALL_REST */
-	unsigned miss;   /* the jump of an access that missed the TLB; 0: none */
-	unsigned retry;  /* where to try again */
-	unsigned before; /* see struct call */
-	unsigned last;
+	bool rest;      /* CALL_REST */
+	unsigned miss;  /* the jump of an access that missed the TLB; 0: none */
+	unsigned retry; /* where to try again */
+	int before;     /* how far the bytes accessed begin in front of the instruction's operand */
+	unsigned last;  /* of them */
 	uint8_t access; /* enum access_kind */
 	bool write;
+	bool jump;       /* of those in `from`: the target is not known */
 	unsigned mark;   /* behind the mark for traps; 0: none */
 	bool save_flags; /* a trap comes with the flags in the host */
 	/* The last one that set x87 pointers, if they are not in soft_cpu yet. */
