@@ -6,7 +6,7 @@
  * thunk; so the host never sees a pending exception of the guest. What a thunk leaves in FIP and
  * FDP are addresses of the host: the guest's are put in their place. FOP, FIP and FDP are those of
  * the last instruction that is no control instruction, as on processors that do not limit them to
- * unmasked exceptions.
+ * unmasked exceptions; FNINIT and FNSAVE clear them.
  *
  * In 64-bit code FIP and FDP are kept as 64-bit offsets, else as 32-bit offset and selector, in the
  * form of FXSAVE with and without REX.W.
@@ -331,10 +331,26 @@ static const struct insn *fldenv(struct soft_cpu *cpu, const struct insn *insn)
 	return insn + 1;
 }
 
+/* The registers keep their contents and become empty; control word and pointers begin anew. */
+static void x87_reset(struct soft_cpu *cpu)
+{
+	unsigned old_top = top(cpu);
+
+	memset(cpu->xsave, 0, XSAVE_MXCSR);
+	*field(cpu, X87_FCW) = 0x37f;
+	registers_turn(cpu, old_top);
+}
+
+static const struct insn *fninit(struct soft_cpu *cpu, const struct insn *insn)
+{
+	x87_ready(cpu, insn);
+	x87_reset(cpu);
+	return insn + 1;
+}
+
 static const struct insn *fnsave(struct soft_cpu *cpu, const struct insn *insn)
 {
 	uint8_t bytes[4 * ENVIRONMENT_WORDS + 80];
-	unsigned old_top = top(cpu);
 	unsigned size;
 
 	x87_ready(cpu, insn);
@@ -343,10 +359,7 @@ static const struct insn *fnsave(struct soft_cpu *cpu, const struct insn *insn)
 		memcpy(bytes + size + 10 * i, st(cpu, i), 10);
 	size += 80;
 	store_bytes(cpu, insn, ea_linear(cpu, insn, size, true), bytes, size);
-	/* As FNINIT: the registers keep their contents and become empty. */
-	memset(cpu->xsave, 0, XSAVE_MXCSR);
-	*field(cpu, X87_FCW) = 0x37f;
-	registers_turn(cpu, old_top);
+	x87_reset(cpu);
 	return insn + 1;
 }
 
@@ -394,9 +407,9 @@ struct x87_row {
 	insn_exec *exec; /* NULL: a thunk */
 };
 
-/* Control instructions: they leave the pointers alone. */
+/* Control instructions: the thunks leave the pointers alone. */
 static const struct x87_row control_rows[] = {
-	{ ZYDIS_MNEMONIC_FNINIT, false, NULL },
+	{ ZYDIS_MNEMONIC_FNINIT, false, fninit },
 	{ ZYDIS_MNEMONIC_FNCLEX, false, NULL },
 	{ ZYDIS_MNEMONIC_FNSTCW, false, NULL },
 	{ ZYDIS_MNEMONIC_FNSTSW, false, NULL },

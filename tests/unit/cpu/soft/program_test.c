@@ -412,11 +412,50 @@ static void program_locked_access_across_pages_is_whole(void **state)
 	assert_int_equal(board_peek(b, edge - 2, 2), 0);
 }
 
+static void program_x87_pointers_are_set_kept_or_cleared(void **state)
+{
+	/* Behind fldl (%rax): what becomes of FOP, FIP and FDP. */
+	static const struct {
+		uint8_t code[6], bytes;
+		bool cleared;
+	} rows[] = {
+		{ { STOP }, 2, false },
+		{ { 0xdb, 0xe2, STOP }, 4, false }, /* fnclex */
+		{ { 0xd9, 0x33, STOP }, 4, false }, /* fnstenv (%rbx) */
+		{ { 0xdb, 0xe3, STOP }, 4, true },  /* fninit */
+		{ { 0xdd, 0x33, STOP }, 4, true },  /* fnsave (%rbx) */
+	};
+	struct board *b = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		uint8_t code[2 + sizeof(rows[i].code)] = { 0xdd, 0x00 };
+		struct vcpu_state *s;
+		uint64_t fip, fdp;
+		uint16_t fop;
+
+		memcpy(code + 2, rows[i].code, rows[i].bytes);
+		board_reset(b, BOARD_LONG);
+		s = board_state(b);
+		s->gpr[GPR_RAX] = BOARD_DATA;
+		s->gpr[GPR_RBX] = BOARD_DATA + 0x100;
+		board_set(b, s);
+		assert_int_equal(board_run(b, code, 2u + rows[i].bytes), VCPU_EXIT_KICKED);
+		s = board_state(b);
+		memcpy(&fop, s->xsave + 6, sizeof(fop));
+		memcpy(&fip, s->xsave + 8, sizeof(fip));
+		memcpy(&fdp, s->xsave + 16, sizeof(fdp));
+		assert_int_equal(fop, rows[i].cleared ? 0 : 0x500);
+		assert_int_equal(fip, rows[i].cleared ? 0 : BOARD_CODE);
+		assert_int_equal(fdp, rows[i].cleared ? 0 : BOARD_DATA);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(program_arithmetic_gives_result_and_flags),
 		cmocka_unit_test(program_fault_names_vector_error_and_address),
+		cmocka_unit_test(program_x87_pointers_are_set_kept_or_cleared),
 		cmocka_unit_test(program_single_step_traps_after_each_instruction),
 		cmocka_unit_test(program_breakpoints_hit_where_set),
 		cmocka_unit_test(program_crossing_pages_follows_the_second_page),
