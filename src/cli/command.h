@@ -16,6 +16,7 @@ struct command {
 
 int run_command(int argc, char **argv, struct err *err);
 int control_command(int argc, char **argv, struct err *err);
+int image_command(int argc, char **argv, struct err *err);
 
 /* Becomes the program `name` that belongs to this one: beside it, or in libexec. Returns only on
  * failure. */

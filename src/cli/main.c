@@ -19,6 +19,7 @@ static int version_command(int argc, char **argv, struct err *err)
 static const struct command commands[] = {
 	{ "run", "run a virtual machine in the foreground", run_command },
 	{ "control", "call a method of a running machine", control_command },
+	{ "image", "make, convert, check and inspect disk images", image_command },
 	{ "help", "show this help, or a command's: help COMMAND", help_command },
 	{ "version", "show the version", version_command },
 };

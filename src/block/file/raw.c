@@ -148,7 +148,9 @@ static json_t *raw_describe(struct block_node *node)
 	return json_pack("{s:s, s:s, s:I, s:s, s:b, s:s}", "format", raw_ops.name, "file",
 			 raw->path, "size", (json_int_t)atomic_load(&raw->size), "cache",
 			 block_cache_name(raw->cache), "read-only", raw->read_only, "io",
-			 raw->ring ? "io_uring" : "threads");
+			 raw->ring        ? "io_uring"
+			 : raw->node.loop ? "threads"
+					  : "calls");
 }
 
 static const struct block_ops raw_ops = {

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Opening images as the arguments say, and printing. */
+#include <errno.h>
+#include <string.h>
+
+#include "base/macros.h"
+#include "img/command.h"
+
+int img_settings(const struct img *img, const char *argument, json_t **ret_settings,
+		 struct err *err)
+{
+	const json_t *list = img_list(img, argument);
+	json_t *settings = json_object();
+	int rc = settings ? 0 : err_errno(err, ENOMEM, "cannot read arguments");
+
+	for (size_t i = 0; i < json_array_size(list) && !rc; i++)
+		rc = block_settings_parse(settings, json_string_value(json_array_get(list, i)),
+					  err);
+	if (rc) {
+		json_decref(settings);
+		return rc;
+	}
+	*ret_settings = settings;
+	return 0;
+}
+
+int img_open_options(const struct img *img, const char *path, struct block_open_options *options,
+		     json_t **ret_settings, struct err *err)
+{
+	int rc = img_settings(img, "image-options", ret_settings, err);
+
+	if (rc)
+		return rc;
+	*options = (struct block_open_options){
+		.path = path,
+		.format = img_value(img, "format"),
+		.probe = BLOCK_PROBE_CONTENT,
+		.read_only = true,
+		.no_lock = img_flag(img, "shared"),
+		.settings = *ret_settings,
+		.folders = img->folders,
+		.anywhere = img_flag(img, "allow-all"),
+	};
+	return 0;
+}
+
+int img_open(const struct img *img, const char *path, bool writable, struct block_node **ret_node,
+	     struct err *err)
+{
+	struct block_open_options options;
+	json_t *settings;
+	int rc = img_open_options(img, path, &options, &settings, err);
+
+	if (rc)
+		return rc;
+	options.read_only = !writable;
+	rc = block_open(&options, NULL, ret_node, err);
+	json_decref(settings);
+	return rc;
+}
+
+const char *img_size_text(uint64_t bytes, char buffer[IMG_SIZE_TEXT])
+{
+	static const char *const units[] = { "bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB" };
+	double value = (double)bytes;
+	unsigned unit = 0;
+
+	while (value >= 1024 && unit + 1 < ARRAY_SIZE(units)) {
+		value /= 1024;
+		unit++;
+	}
+	snprintf(buffer, IMG_SIZE_TEXT, unit && value < 100 ? "%.3g %s" : "%.0f %s", value,
+		 units[unit]);
+	return buffer;
+}
+
+void img_print(const struct img *img, json_t *result, void (*text)(const json_t *result))
+{
+	if (img_flag(img, "json")) {
+		json_dumpf(result, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY);
+		putchar('\n');
+	} else {
+		text(result);
+	}
+	json_decref(result);
+}
