@@ -382,6 +382,14 @@ const struct insn *block_find(struct soft_cpu *cpu)
 	return b->insns;
 }
 
+struct block *block_here(struct soft_cpu *cpu)
+{
+	const uint8_t *host = fetch_host(cpu, fetch_linear(cpu));
+	struct block *b = host ? lookup(cpu->blocks, host, cpu->mode) : NULL;
+
+	return b && within_limit(cpu, b) ? b : NULL;
+}
+
 const struct insn *link_resolve(struct soft_cpu *cpu, struct link *link)
 {
 	uint64_t flushes = cpu->blocks->flushes;

@@ -71,6 +71,9 @@ void block_cache_free(struct block_cache *cache);
  */
 const struct insn *block_find(struct soft_cpu *cpu);
 
+/* The same block if it has been decoded; else NULL. */
+struct block *block_here(struct soft_cpu *cpu);
+
 /* Drops the blocks that touch the page at this host address; the running one ends after its
  * instruction. */
 void block_drop_page(struct soft_cpu *cpu, const uint8_t *page);

@@ -285,7 +285,6 @@ void common_emit(struct jit *jit, struct soft_cpu *cpu)
 	emit_spill(&code, native_host(cpu->native)->avx);
 	jit->common.enter_block = run + code.used;
 	emit_enter_block(&code);
-	jit->common.enter = run + code.used;
 	emit_enter(&code);
 	jit->common.vector_load = run + code.used;
 	vector_load = emit_load(&code, false);

@@ -90,6 +90,7 @@ void emit_u64(struct code *code, uint64_t value);
 #define ALWAYS 16u
 #define IF_E   4u
 #define IF_NE  5u
+#define IF_S   8u
 unsigned emit_jump(struct code *code, unsigned condition);
 
 /* LEA of a place in `code`, to be filled in the same way. */

@@ -194,6 +194,8 @@ static const struct insn *op_heat(struct soft_cpu *cpu, const struct insn *insn)
 {
 	struct block *block = block_of(insn);
 
+	if (unlikely(cpu->verify) && verify_runs(cpu))
+		return NULL;
 	if (++block->heat < cpu->engine->options.heat)
 		return block->first(cpu, insn);
 	block->heat = 0;
@@ -205,7 +207,7 @@ static const struct insn *op_heat(struct soft_cpu *cpu, const struct insn *insn)
 
 void jit_watch(struct soft_cpu *cpu, struct block *block)
 {
-	if (!cpu->jit || !mode_is_translated(block->mode) || (block->second && cpu->verify))
+	if (!cpu->jit || !mode_is_translated(block->mode))
 		return;
 	block->first = block->insns[0].exec;
 	block->insns[0].exec = op_heat;

@@ -576,18 +576,10 @@ static void emit_start(struct translator *t)
 	t->inner = (uint16_t)t->code.used;
 	if (t->block->second)
 		emit_check_second(t);
+	if (unlikely(t->cpu->verify))
+		verify_emit_start(t, stub);
 	emit_start_unit(t, t->vector_unit);
 	emit_start_unit(t, t->x87_unit);
-}
-
-/* With `jit=verify`, a C function that runs the block. */
-static unsigned emit_entry(struct translator *t)
-{
-	unsigned entry = t->code.used;
-
-	jump_fill(&t->code, emit_lea_code(&t->code, HOST_RDX), t->inner);
-	emit_jump_out(&t->code, t->base, t->jit->common.enter);
-	return entry;
 }
 
 static void emit_units(struct translator *t)
@@ -656,12 +648,10 @@ bool jit_translate(struct soft_cpu *cpu, struct jit *jit, struct block *block)
 	block->units = t->vector_unit | t->x87_unit;
 	block->inner = t->inner;
 	block->start_stub = t->start_stub;
-	if (unlikely(cpu->verify)) {
-		verify_install(t, emit_entry(t));
-	} else {
-		block->body = (const uint8_t *)t->base;
-		block->insns[0].exec = (insn_exec *)jit->common.enter_block;
-	}
+	block->body = (const uint8_t *)t->base;
+	block->insns[0].exec = (insn_exec *)jit->common.enter_block;
+	if (unlikely(cpu->verify))
+		verify_install(t);
 	jit->used += (t->code.used + 15) & ~15u;
 	return true;
 }

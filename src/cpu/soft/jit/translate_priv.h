@@ -81,7 +81,7 @@ struct jit_stats {
 
 /* Common code, in the running mapping. */
 struct jit_common {
-	uint64_t enter, enter_block, call, no_body, vector_load, x87_load, end;
+	uint64_t enter_block, call, no_body, vector_load, x87_load, end;
 };
 
 struct jit {

@@ -1,73 +1,33 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* See verify_priv.h. */
-#include "cpu/soft/jit/verify_priv.h"
-
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/log.h"
 #include "cpu/soft/access_priv.h"
 #include "cpu/soft/code_priv.h"
 #include "cpu/soft/engine_priv.h"
-#include "cpu/soft/flags_priv.h"
 #include "cpu/soft/jit/verify_access_priv.h"
+#include "cpu/soft/jit/verify_run_priv.h"
 #include "cpu/soft/mmu_priv.h"
 #include "cpu/soft/native_exec_priv.h"
-#include "cpu/soft/run_priv.h"
 
-#define WRITES_MAX  256u
-#define WRITE_BYTES 64u
-#define TRIES       4
-#define SHOWN_BYTES 256u
-
-/* Bytes that the interpreter's run has written, or was about to write. */
-struct write {
-	uint8_t *host;
-	uint64_t linear;
-	unsigned size;
-	uint8_t before[WRITE_BYTES], wanted[WRITE_BYTES];
-};
-
-/* What instructions that may run twice can change, memory aside. */
-struct snapshot {
-	uint64_t gpr[GPR_COUNT];
-	uint64_t rip, instructions;
-	const struct insn *next; /* what the run returned */
-	uint32_t flags;
-	uint16_t status;
-	bool faulted;
-	uint8_t upper_in_use[16];
-	uint8_t xsave[VCPU_XSAVE_MAX];
-};
+#define TRIES 4
 
 /* Behind the code of a block; block->heat says where, counted from the cache's start. */
 struct verified {
-	uint32_t entry;   /* of its code, counted in the same way */
 	uint32_t stop;    /* the first instruction that is not compared */
+	uint16_t writes;  /* flags, up to there */
 	uint16_t live[2]; /* flags that matter where the block is followed, and elsewhere */
-	bool vectors;     /* the x87 or vector registers may change */
-};
-
-struct verify {
-	struct snapshot before, wanted, got;
-	struct verified block;
-	jmp_buf outer;
-	insn_exec *handler; /* of the instruction at which both runs stop */
-	uint64_t tlb_key;
-	struct write writes[WRITES_MAX];
-	unsigned count;    /* of writes */
-	bool done;         /* the interpreter's run came to its end */
-	bool interpreting; /* accesses are to be kept */
-	uint64_t compared, interpreted, retried;
 };
 
 int verify_new(struct verify **ret_verify)
 {
-	struct verify *v = calloc(1, sizeof(*v));
+	struct verify *v = aligned_alloc(alignof(struct verify), sizeof(*v));
 
 	if (!v)
 		return -ENOMEM;
+	memset(v, 0, sizeof(*v));
 	*ret_verify = v;
 	return 0;
 }
@@ -150,49 +110,78 @@ unsigned verify_count(const struct translator *t)
 	return i;
 }
 
-static bool may_change_vectors(const struct translator *t)
+static uint16_t writes_flags(const struct translator *t)
 {
-	for (unsigned i = 0; i < t->block->count; i++)
-		if (t->units[i].native_unit || t->units[i].kind == KIND_CALL)
-			return true;
-	return false;
+	uint16_t flags = 0;
+
+	for (unsigned i = 0; i < t->stop; i++)
+		flags |= t->units[i].writes;
+	return flags;
 }
 
-static uint32_t in_cache(const struct jit *jit, const uint8_t *at)
-{
-	return (uint32_t)(at - jit->write);
-}
-
-static void snapshot_take(const struct soft_cpu *cpu, bool vectors, struct snapshot *s)
+static void snapshot_take(const struct soft_cpu *cpu, struct snapshot *s)
 {
 	memcpy(s->gpr, cpu->gpr, sizeof(s->gpr));
 	s->rip = cpu->rip;
 	s->instructions = cpu->instructions;
 	s->flags = cpu->flags;
 	s->status = cpu->status;
-	if (vectors) {
-		memcpy(s->upper_in_use, cpu->upper_in_use, sizeof(s->upper_in_use));
-		memcpy(s->xsave, cpu->xsave, cpu->engine->xsave_size);
-	}
+	memcpy(s->upper_in_use, cpu->upper_in_use, sizeof(s->upper_in_use));
+	memcpy(s->xsave, cpu->xsave, cpu->engine->xsave_size);
 }
 
-static void snapshot_restore(struct soft_cpu *cpu, bool vectors, const struct snapshot *s)
+static void snapshot_restore(struct soft_cpu *cpu, const struct snapshot *s)
 {
 	memcpy(cpu->gpr, s->gpr, sizeof(s->gpr));
 	cpu->rip = s->rip;
 	cpu->instructions = s->instructions;
 	cpu->flags = s->flags;
 	cpu->status = s->status;
-	if (vectors) {
-		memcpy(cpu->upper_in_use, s->upper_in_use, sizeof(s->upper_in_use));
-		memcpy(cpu->xsave, s->xsave, cpu->engine->xsave_size);
-	}
+	memcpy(cpu->upper_in_use, s->upper_in_use, sizeof(s->upper_in_use));
+	memcpy(cpu->xsave, s->xsave, cpu->engine->xsave_size);
 }
+
+static insn_exec verify_block;
 
 /* The run that goes on is not to be compared: back to interpret(). */
 static _Noreturn void give_up(struct soft_cpu *cpu)
 {
 	longjmp(cpu->unwind, 1);
+}
+
+/* NULL: there is none. */
+static struct copy *copy_find(struct verify *v, const uint8_t *page)
+{
+	for (unsigned i = 0; i < v->copy_count; i++)
+		if (v->copies[i].host == page)
+			return &v->copies[i];
+	return NULL;
+}
+
+static struct copy *copy_make(struct soft_cpu *cpu, uint8_t *page)
+{
+	struct verify *v = cpu->verify;
+	struct copy *copy = copy_find(v, page);
+
+	if (copy)
+		return copy;
+	if (v->copy_count == COPIES_MAX)
+		give_up(cpu);
+	copy = &v->copies[v->copy_count++];
+	copy->host = page;
+	memcpy(copy->bytes, page, PAGE_SIZE);
+	return copy;
+}
+
+uint8_t *verify_page(struct soft_cpu *cpu, uint8_t *page, unsigned kind)
+{
+	struct verify *v = cpu->verify;
+	struct copy *copy;
+
+	if (!v->interpreting || kind & MMU_FETCH)
+		return page;
+	copy = kind & MMU_WRITE ? copy_make(cpu, page) : copy_find(v, page);
+	return copy ? copy->bytes : page;
 }
 
 /* One page's part of an access. */
@@ -214,6 +203,7 @@ static void keep_part(struct soft_cpu *cpu, uint64_t linear, unsigned size, unsi
 	if (code_in_page(cpu, host) || v->count == WRITES_MAX)
 		give_up(cpu);
 	w = &v->writes[v->count++];
+	w->wanted = copy_make(cpu, host)->bytes + (linear & PAGE_MASK);
 	w->host = host + (linear & PAGE_MASK);
 	w->linear = linear;
 	w->size = size;
@@ -234,251 +224,186 @@ void verify_access(struct soft_cpu *cpu, uint64_t linear, unsigned size, unsigne
 	}
 }
 
-static void writes_undo(struct verify *v)
+static struct verified verified_read(const struct soft_cpu *cpu, const struct block *block)
 {
-	for (unsigned i = v->count; i-- > 0;)
-		memcpy(v->writes[i].host, v->writes[i].before, v->writes[i].size);
+	struct verified b;
+
+	memcpy(&b, cpu->jit->write + block->heat, sizeof(b));
+	return b;
 }
 
-static void verified_read(const struct soft_cpu *cpu, const struct block *block)
+/* Runs end at this instruction, until stop_clear(). */
+static void stop_set(struct verify *v, struct insn *insn)
 {
-	memcpy(&cpu->verify->block, cpu->jit->write + block->heat, sizeof(cpu->verify->block));
+	v->stop = insn;
+	v->stop_handler = insn->exec;
+	insn->exec = jit_stop;
+}
+
+static void stop_clear(struct verify *v)
+{
+	/* It may have been dropped. */
+	if (v->stop && v->stop->exec == jit_stop)
+		v->stop->exec = v->stop_handler;
+	v->stop = NULL;
 }
 
 static void run_begin(struct soft_cpu *cpu)
 {
 	memcpy(&cpu->verify->outer, &cpu->unwind, sizeof(cpu->unwind));
-	/* Blocks end in C code, which goes no further. */
-	atomic_fetch_or(&cpu->attention, ATTENTION_VERIFY);
+	cpu->verify->attention = 0;
 }
 
 static void run_end(struct soft_cpu *cpu)
 {
 	memcpy(&cpu->unwind, &cpu->verify->outer, sizeof(cpu->unwind));
 	atomic_fetch_and(&cpu->attention, ~(unsigned)ATTENTION_VERIFY);
-}
-
-/* The interpreter's run. False: it is not to be compared, and what is changed must be undone. */
-static bool interpret(struct soft_cpu *cpu, struct block *block)
-{
-	struct verify *v = cpu->verify;
-	struct insn *stop = &block->insns[v->block.stop];
-	bool stops = v->block.stop < block->count;
-
-	v->count = 0;
-	v->done = false;
-	v->tlb_key = cpu->tlb_key;
-	if (stops)
-		v->handler = stop->exec;
-	run_begin(cpu);
-	if (!setjmp(cpu->unwind)) {
-		const struct insn *next;
-
-		cpu->tlb_key |= RIGHTS_SLOW;
-		v->interpreting = true;
-		if (stops)
-			stop->exec = jit_stop;
-		next = block->first(cpu, block->insns);
-		while (next && next != stop)
-			next = next->exec(cpu, next);
-		v->wanted.next = next;
-		v->done = !block->dead;
-	}
-	v->interpreting = false;
+	atomic_fetch_or(&cpu->attention, cpu->verify->attention);
 	scratch_unlock(cpu);
 	cpu->events.fault = false;
-	if (stops && !block->dead)
-		stop->exec = v->handler;
+	stop_clear(cpu->verify);
+}
+
+/* Until where runs end, or NULL: at rip. */
+static const struct insn *run_on(struct soft_cpu *cpu, const struct insn *insn)
+{
+	while (insn && insn->exec != jit_stop)
+		insn = insn->exec(cpu, insn);
+	return insn;
+}
+
+static const struct insn *interpret_block(struct soft_cpu *cpu, struct block *block)
+{
+	const struct verified b = verified_read(cpu, block);
+	struct verify *v = cpu->verify;
+	uint64_t rip = cpu->rip;
+	const struct insn *next;
+
+	/* Its handler would drop it. */
+	if (block->second && !block_has_second(cpu, block))
+		give_up(cpu);
+	if (b.stop < block->count)
+		stop_set(v, &block->insns[b.stop]);
+	cpu->tlb_key |= RIGHTS_SLOW;
+	v->interpreting = true;
+	next = run_on(cpu, block->first(cpu, block->insns));
+	v->interpreting = false;
+	cpu->tlb_key = v->tlb_key;
+	stop_clear(v);
+	if (block->dead)
+		give_up(cpu);
+	v->steps[v->length++] = (struct step){ block, rip };
+	v->dead &= (uint16_t)~b.writes;
+	if (!next)
+		v->dead |= FLAGS_ALL & ~b.live[cpu->rip != rip + block->bytes];
+	return next;
+}
+
+/* The block at rip, if both may go on with it. */
+static struct block *next_block(struct soft_cpu *cpu)
+{
+	struct block *block = block_here(cpu);
+
+	return block && block->insns[0].exec == verify_block ? block : NULL;
+}
+
+static void interpret_chain(struct soft_cpu *cpu, struct block *block, unsigned limit)
+{
+	struct verify *v = cpu->verify;
+
+	do
+		v->wanted.next = interpret_block(cpu, block);
+	while (!v->wanted.next && v->length < limit && (block = next_block(cpu)));
+}
+
+/*
+ * The interpreter's run of up to `limit` blocks, which leaves memory as it is. False: what comes
+ * behind the first `length` is not to be compared.
+ */
+static bool interpret(struct soft_cpu *cpu, struct block *block, unsigned limit)
+{
+	struct verify *v = cpu->verify;
+
+	v->count = v->copy_count = v->length = v->dead = 0;
+	v->done = false;
+	v->tlb_key = cpu->tlb_key;
+	run_begin(cpu);
+	/* So that blocks return where they end. */
+	atomic_fetch_or(&cpu->attention, ATTENTION_VERIFY);
+	if (!setjmp(cpu->unwind)) {
+		interpret_chain(cpu, block, limit);
+		v->done = true;
+	}
+	v->interpreting = false;
 	cpu->tlb_key = v->tlb_key;
 	run_end(cpu);
 	return v->done;
 }
 
-static void run_translated(struct soft_cpu *cpu, struct block *block)
+static const struct insn *enter_code(struct soft_cpu *cpu, const struct insn *first)
+{
+	insn_exec *enter = (insn_exec *)cpu->jit->common.enter_block;
+
+	return enter(cpu, first);
+}
+
+/*
+ * Its own way from block to block; where it leaves for the run loop, that would find the next. What
+ * others write to memory when they see what it writes must not be undone, so it comes to its end
+ * even if there is something else to do.
+ */
+static void run_chain(struct soft_cpu *cpu)
 {
 	struct verify *v = cpu->verify;
-	insn_exec *entry = (insn_exec *)(cpu->jit->run + v->block.entry);
-	struct insn *stop = &block->insns[v->block.stop];
-	bool stops = v->block.stop < block->count;
+	struct block *block = v->steps[0].block;
 
-	if (stops) {
-		v->handler = stop->exec;
-		stop->exec = jit_stop;
-	}
+	do {
+		v->attention |= atomic_exchange(&cpu->attention, 0);
+		v->got.next = run_on(cpu, enter_code(cpu, block->insns));
+	} while (!v->got.next && v->trace.left > 0 && (block = next_block(cpu)));
+}
+
+static void run_translated(struct soft_cpu *cpu)
+{
+	struct verify *v = cpu->verify;
+	struct block *last = v->steps[v->length - 1].block;
+
+	memset(&v->trace, 0, sizeof(v->trace));
+	v->trace.left = (int32_t)v->length;
+	for (unsigned i = 0; i < v->length; i++)
+		v->trace.wanted[v->length - 1 - i] = v->steps[i].block;
 	v->got.faulted = true;
 	run_begin(cpu);
+	if (v->wanted.next)
+		stop_set(v, &last->insns[v->wanted.next - last->insns]);
+	v->translated = true;
 	if (!setjmp(cpu->unwind)) {
-		const struct insn *next = entry(cpu, block->insns);
-
-		while (next && next != stop)
-			next = next->exec(cpu, next);
-		v->got.next = next;
+		run_chain(cpu);
 		v->got.faulted = false;
 	}
+	v->translated = false;
 	run_end(cpu);
-	scratch_unlock(cpu);
-	cpu->events.fault = false;
-	if (stops && !block->dead)
-		stop->exec = v->handler;
 }
 
-/* The bytes of an XSAVE image that must be equal: not the header. */
-static const struct {
-	const char *name;
-	unsigned offset, size;
-} xsave_parts[] = {
-	{ "fcw, fsw, ftw, fop, fip, fdp", 0, XSAVE_MXCSR },
-	{ "mxcsr", XSAVE_MXCSR, 4 },
-	{ "st", 32, 128 },
-	{ "xmm", XSAVE_XMM, 256 },
-	{ "upper", XSAVE_YMM_HIGH, VCPU_XSAVE_MAX - XSAVE_YMM_HIGH },
-};
-
-static unsigned part_bytes(const struct soft_cpu *cpu, unsigned part)
-{
-	unsigned size = cpu->engine->xsave_size;
-
-	if (xsave_parts[part].offset >= size)
-		return 0;
-	return MIN(xsave_parts[part].size, size - xsave_parts[part].offset);
-}
-
-static bool vectors_differ(const struct soft_cpu *cpu, unsigned part)
-{
-	const struct verify *v = cpu->verify;
-	unsigned at = xsave_parts[part].offset;
-
-	return v->block.vectors &&
-	       memcmp(v->wanted.xsave + at, v->got.xsave + at, part_bytes(cpu, part));
-}
-
-static uint64_t live_flags(const struct verify *v, const struct block *block)
-{
-	bool follows = v->wanted.rip == v->before.rip + block->bytes;
-
-	return v->wanted.next ? FLAGS_ALL : v->block.live[!follows];
-}
-
-static bool flags_differ(const struct verify *v, const struct block *block)
-{
-	uint64_t flags = rflags_of_status(v->wanted.status) ^ rflags_of_status(v->got.status);
-
-	return v->wanted.flags != v->got.flags || flags & live_flags(v, block);
-}
-
-static bool write_differs(const struct write *w)
-{
-	return memcmp(w->host, w->wanted, w->size);
-}
-
-static bool differs(const struct soft_cpu *cpu, const struct block *block)
-{
-	const struct verify *v = cpu->verify;
-
-	if (v->got.faulted || v->wanted.next != v->got.next || v->wanted.rip != v->got.rip ||
-	    memcmp(v->wanted.gpr, v->got.gpr, sizeof(v->got.gpr)) || flags_differ(v, block))
-		return true;
-	for (unsigned i = 0; i < ARRAY_SIZE(xsave_parts); i++)
-		if (vectors_differ(cpu, i))
-			return true;
-	for (unsigned i = 0; i < v->count; i++)
-		if (write_differs(&v->writes[i]))
-			return true;
-	return false;
-}
-
-static void hex(char *text, const uint8_t *bytes, unsigned count)
-{
-	static const char digits[] = "0123456789abcdef";
-
-	for (unsigned i = 0; i < count; i++) {
-		*text++ = digits[bytes[i] >> 4];
-		*text++ = digits[bytes[i] & 15];
-	}
-	*text = '\0';
-}
-
-static void show_bytes(const char *name, uint64_t at, const uint8_t *wanted, const uint8_t *got,
-		       unsigned count)
-{
-	char one[2 * WRITE_BYTES + 1], two[2 * WRITE_BYTES + 1];
-
-	for (unsigned i = 0; i < count; i += WRITE_BYTES) {
-		unsigned part = MIN(count - i, WRITE_BYTES);
-
-		if (!memcmp(wanted + i, got + i, part))
-			continue;
-		hex(one, wanted + i, part);
-		hex(two, got + i, part);
-		log_error("  %s at 0x%llx: %s, translated %s", name, (unsigned long long)(at + i),
-			  one, two);
-	}
-}
-
-static void show_state(const struct verify *v, const struct block *block)
-{
-	if (v->got.faulted)
-		log_error("  translated code faults");
-	if (v->wanted.next != v->got.next)
-		log_error("  ends at instruction %d, translated %d",
-			  v->wanted.next ? (int)(v->wanted.next - block->insns) : -1,
-			  v->got.next ? (int)(v->got.next - block->insns) : -1);
-	if (v->wanted.rip != v->got.rip)
-		log_error("  rip: 0x%llx, translated 0x%llx", (unsigned long long)v->wanted.rip,
-			  (unsigned long long)v->got.rip);
-	for (unsigned i = 0; i < GPR_COUNT; i++)
-		if (v->wanted.gpr[i] != v->got.gpr[i])
-			log_error("  register %u: was 0x%llx, now 0x%llx, translated 0x%llx", i,
-				  (unsigned long long)v->before.gpr[i],
-				  (unsigned long long)v->wanted.gpr[i],
-				  (unsigned long long)v->got.gpr[i]);
-	if (flags_differ(v, block))
-		log_error(
-			"  flags: 0x%llx, translated 0x%llx, live 0x%llx",
-			(unsigned long long)(v->wanted.flags | rflags_of_status(v->wanted.status)),
-			(unsigned long long)(v->got.flags | rflags_of_status(v->got.status)),
-			(unsigned long long)live_flags(v, block));
-}
-
-static void report(const struct soft_cpu *cpu, const struct block *block)
-{
-	const struct verify *v = cpu->verify;
-	char bytes[2 * SHOWN_BYTES + 1];
-
-	hex(bytes, block->host, MIN(block->bytes, SHOWN_BYTES));
-	log_error("vCPU %u: translated block differs at rip 0x%llx, %u instructions: %s",
-		  cpu->vcpu.index, (unsigned long long)v->before.rip, v->block.stop, bytes);
-	show_state(v, block);
-	for (unsigned i = 0; i < ARRAY_SIZE(xsave_parts); i++)
-		if (vectors_differ(cpu, i))
-			show_bytes(xsave_parts[i].name, xsave_parts[i].offset,
-				   v->wanted.xsave + xsave_parts[i].offset,
-				   v->got.xsave + xsave_parts[i].offset, part_bytes(cpu, i));
-	for (unsigned i = 0; i < v->count; i++) {
-		const struct write *w = &v->writes[i];
-
-		show_bytes("memory", w->linear, w->wanted, w->host, w->size);
-	}
-}
-
-/* Both runs. False: the block is for the interpreter alone, and nothing has changed. */
-static bool run_both(struct soft_cpu *cpu, struct block *block)
+/*
+ * Both runs, of up to `limit` blocks. False: the first block is for the interpreter alone, and
+ * nothing has changed.
+ */
+static bool run_both(struct soft_cpu *cpu, struct block *block, unsigned limit)
 {
 	struct verify *v = cpu->verify;
 
-	snapshot_take(cpu, v->block.vectors, &v->before);
-	if (!interpret(cpu, block)) {
-		writes_undo(v);
-		snapshot_restore(cpu, v->block.vectors, &v->before);
-		return false;
+	snapshot_take(cpu, &v->before);
+	while (!interpret(cpu, block, limit)) {
+		snapshot_restore(cpu, &v->before);
+		limit = v->length;
+		if (!limit)
+			return false;
 	}
-	snapshot_take(cpu, v->block.vectors, &v->wanted);
-	for (unsigned i = 0; i < v->count; i++)
-		memcpy(v->writes[i].wanted, v->writes[i].host, v->writes[i].size);
-	writes_undo(v);
-	snapshot_restore(cpu, v->block.vectors, &v->before);
-	run_translated(cpu, block);
-	snapshot_take(cpu, v->block.vectors, &v->got);
+	snapshot_take(cpu, &v->wanted);
+	snapshot_restore(cpu, &v->before);
+	run_translated(cpu);
+	snapshot_take(cpu, &v->got);
 	return true;
 }
 
@@ -488,52 +413,127 @@ static bool is_watched(const struct soft_cpu *cpu)
 	return cpu->debugger || (cpu->tlb_key & 3) == RIGHTS_SLOW;
 }
 
+/* Back to where both runs begin. */
+static void undo(struct soft_cpu *cpu)
+{
+	struct verify *v = cpu->verify;
+
+	for (unsigned i = 0; i < v->count; i++)
+		memcpy(v->writes[i].host, v->writes[i].before, v->writes[i].size);
+	snapshot_restore(cpu, &v->before);
+}
+
+/* Whether blocks are not what they were. */
+static bool blocks_changed(const struct soft_cpu *cpu, uint64_t generation)
+{
+	const struct verify *v = cpu->verify;
+
+	if (generation != cpu->jit->generation)
+		return true;
+	for (unsigned i = 0; i < v->length; i++)
+		if (v->steps[i].block->dead)
+			return true;
+	return false;
+}
+
+/* Says where the runs begin to differ. */
+static void blame(struct soft_cpu *cpu, struct block *block)
+{
+	struct verify *v = cpu->verify;
+	unsigned length = v->length;
+
+	for (unsigned limit = 1; limit <= length; limit++) {
+		undo(cpu);
+		if (!run_both(cpu, block, limit) || runs_differ(cpu))
+			break;
+	}
+	difference_log(cpu);
+	undo(cpu);
+}
+
 /* In place of a translated block's first handler. */
 static const struct insn *verify_block(struct soft_cpu *cpu, const struct insn *insn)
 {
+	uint64_t generation = cpu->jit->generation;
 	struct block *block = block_of(insn);
 	struct verify *v = cpu->verify;
 
-	verified_read(cpu, block);
+	if (v->translated)
+		return enter_code(cpu, insn);
+	if (attention_needed(cpu))
+		return NULL;
 	for (unsigned i = 0; i < TRIES; i++) {
-		if (is_watched(cpu) || !run_both(cpu, block)) {
+		if (is_watched(cpu) || !run_both(cpu, block, CHAIN_MAX)) {
 			v->interpreted++;
-			return block->first(cpu, insn);
+			return block->dead ? NULL : block->first(cpu, insn);
 		}
-		if (!block->dead && !differs(cpu, block)) {
-			v->compared++;
+		if (blocks_changed(cpu, generation)) {
+			undo(cpu);
+			return NULL;
+		}
+		if (!runs_differ(cpu)) {
+			v->compared += v->length;
+			v->joined += v->length - 1;
 			return v->got.next;
 		}
-		if (i + 1 == TRIES && !block->dead)
-			report(cpu, block);
-		writes_undo(v);
-		snapshot_restore(cpu, v->block.vectors, &v->before);
-		/* The guest has switched off what later instructions of the block need. */
-		if (block->dead)
-			return NULL;
+		if (i + 1 < TRIES)
+			undo(cpu);
 		v->retried++;
 	}
+	blame(cpu, block);
 	longjmp(cpu->unwind, UNWIND_ERROR);
 }
 
-void verify_install(struct translator *t, unsigned entry)
+bool verify_runs(const struct soft_cpu *cpu)
+{
+	return cpu->verify->translated;
+}
+
+/*
+ * Counts the block, and leaves if it is one too many or not the one that is wanted. The last one
+ * calls for attention, so that all ways out of it lead to the run loop.
+ */
+void verify_emit_start(struct translator *t, struct stub *leave)
+{
+	struct trace *trace = &t->cpu->verify->trace;
+	const int begun = (int)offsetof(struct trace, begun);
+	const int wanted = (int)offsetof(struct trace, wanted);
+	struct code *c = &t->code;
+	unsigned more;
+
+	emit_load_imm(c, SCRATCH_0, (uintptr_t)trace);
+	emit_rm(c, 0xff, 1, at(SCRATCH_0, offsetof(struct trace, left))); /* dec */
+	stub_from(leave, emit_jump(c, IF_S));
+	more = emit_jump(c, IF_NE);
+	code_byte(c, 0xf0); /* lock */
+	emit_rm(c, 0x83, ALU_OR, FIELD(attention));
+	code_byte(c, ATTENTION_VERIFY);
+	jump_fill(c, more, c->used);
+	emit_rm(c, 0x8b, SCRATCH_1, at(SCRATCH_0, offsetof(struct trace, left)));
+	emit_rm(c, LEA, SCRATCH_1, (struct place){ SCRATCH_0, SCRATCH_1, 3, false, begun });
+	emit_load_imm(c, SCRATCH_0, (uintptr_t)t->block);
+	emit_rm(c, MOV_STORE, SCRATCH_0, at(SCRATCH_1, 0));
+	emit_rm(c, 0x3b | WIDE, SCRATCH_0, at(SCRATCH_1, wanted - begun)); /* cmp */
+	stub_from(leave, emit_jump(c, IF_NE));
+}
+
+void verify_install(struct translator *t)
 {
 	const struct verified v = {
-		.entry = in_cache(t->jit, t->code.bytes + entry),
 		.stop = t->stop,
+		.writes = writes_flags(t),
 		.live = { t->live_out[0], t->live_out[1] },
-		.vectors = may_change_vectors(t),
 	};
 
-	t->block->heat = in_cache(t->jit, t->code.bytes + t->code.used);
+	t->block->heat = (uint32_t)(t->jit->used + t->code.used);
 	code_bytes(&t->code, &v, sizeof(v));
-	/* Without a body nothing but verify_block() leads to the code. */
 	t->block->insns[0].exec = verify_block;
 }
 
 void verify_stats(const struct verify *verify, json_t *all)
 {
 	json_object_set_new(all, "verified", json_integer((json_int_t)verify->compared));
+	json_object_set_new(all, "verified_joined", json_integer((json_int_t)verify->joined));
 	json_object_set_new(all, "verified_not", json_integer((json_int_t)verify->interpreted));
 	json_object_set_new(all, "verified_again", json_integer((json_int_t)verify->retried));
 }

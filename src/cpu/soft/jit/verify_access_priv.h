@@ -11,3 +11,6 @@ struct soft_cpu;
  * there. Does not return if it must not be done twice.
  */
 void verify_access(struct soft_cpu *cpu, uint64_t linear, unsigned size, unsigned kind);
+
+/* Where the access really goes for a page that lies at `page` on the host. */
+uint8_t *verify_page(struct soft_cpu *cpu, uint8_t *page, unsigned kind);

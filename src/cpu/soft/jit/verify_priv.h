@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * `jit=verify`: each run of a translated block is compared with the interpreter's.
+ * `jit=verify`: each run of translated code is compared with the interpreter's.
  *
- * The interpreter runs the block first, with every memory access taking the slow path, where the
- * bytes to be written are kept. What it did is undone, the translated code runs the same, and
- * registers, live flags, vector state and the bytes written must be equal; those of the translated
- * code stay. A block is compared up to the first instruction that must not run twice (ports,
- * devices, system registers, time, interrupt flag, repeated strings, …): that one and what follows
- * is done once, by the interpreter. So is a block that faults, meets a device, or writes to pages
- * with code.
+ * The interpreter goes first, from block to block as far as those are translated, each next one
+ * looked up by where rip leads. Every memory access takes the slow path: writes are noted, and go to
+ * a copy of the page, because devices would see what is undone afterwards. Then the translated code
+ * runs as many blocks by its own ways from one to the next (joined jumps, link keys, jump entries,
+ * the run loop), and must come to the same ones; registers, live flags, vector state and the bytes
+ * written must be equal.
  *
- * Devices write memory meanwhile, so what differs is tried again before it is believed. A
- * difference ends the machine: the log says which block, where, and what.
+ * A run ends at the first instruction that must not be done twice (ports, devices, system registers,
+ * time, interrupt flag, repeated strings, …): that one and what follows in its block is done once, by
+ * the interpreter. It also ends in front of a block that faults, meets a device, or writes to pages
+ * with code; if that is the first, the interpreter does it alone.
+ *
+ * Devices write memory meanwhile, so what differs is undone and tried again before it is believed. A
+ * difference ends the machine: the log says which blocks, where, and what.
  *
  * One vCPU only. Nothing of this costs anything in other modes.
  */
@@ -28,10 +32,17 @@ void verify_free(struct verify *verify);
 unsigned verify_count(const struct translator *t);
 
 /*
- * Puts what verify_block() needs behind the code of a block whose entry is at `entry` in it, and
- * makes the block's first instruction lead there.
+ * Puts what verify_block() needs behind the code of a block, and makes the block's first instruction
+ * lead there.
  */
-void verify_install(struct translator *t, unsigned entry);
+void verify_install(struct translator *t);
+
+/* At a block's start, behind the look for attention. `leave`: the stub that leaves for the run loop.
+ * Destroys flags and both scratch registers. */
+void verify_emit_start(struct translator *t, struct stub *leave);
+
+/* Whether translated code is running to be compared: what is not translated must not run. */
+bool verify_runs(const struct soft_cpu *cpu);
 
 /* Figures for the statistics. */
 void verify_stats(const struct verify *verify, json_t *all);

@@ -21,6 +21,8 @@
 #define STUBS     0x6000u
 #define STUB_SIZE 8u
 
+#define TABLE_FLAGS (PTE_P | PTE_W | PTE_U)
+
 static void stop_write(void *device, uint64_t offset, uint64_t value, unsigned size)
 {
 	struct board *b = device;
@@ -147,15 +149,18 @@ int board_teardown(void **state)
 	return 0;
 }
 
+void board_map(struct board *b, uint64_t linear, uint64_t gpa)
+{
+	board_poke(b, TABLES + 0x2000 + (linear >> 21 << 3), gpa | TABLE_FLAGS | PTE_PS, 8);
+}
+
 /* The first 1 GiB one to one, in pages of 2 MiB, for user and supervisor. */
 static void write_page_tables(struct board *b)
 {
-	const uint64_t flags = PTE_P | PTE_W | PTE_U;
-
-	board_poke(b, TABLES, (TABLES + 0x1000) | flags, 8);
-	board_poke(b, TABLES + 0x1000, (TABLES + 0x2000) | flags, 8);
-	for (unsigned i = 0; i < 512; i++)
-		board_poke(b, TABLES + 0x2000 + 8 * i, (uint64_t)i << 21 | flags | PTE_PS, 8);
+	board_poke(b, TABLES, (TABLES + 0x1000) | TABLE_FLAGS, 8);
+	board_poke(b, TABLES + 0x1000, (TABLES + 0x2000) | TABLE_FLAGS, 8);
+	for (uint64_t linear = 0; linear < UINT64_C(1) << 30; linear += UINT64_C(1) << 21)
+		board_map(b, linear, linear);
 }
 
 /* 0x08 code, 0x10 data, 0x18 user data, 0x20 user code, 0x28 TSS. */

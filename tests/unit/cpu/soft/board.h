@@ -54,5 +54,8 @@ enum vcpu_exit board_run(struct board *board, const void *code, unsigned bytes);
 struct vcpu_state *board_state(struct board *board);
 void board_set(struct board *board, const struct vcpu_state *state);
 
+/* BOARD_LONG: the page of 2 MiB at `linear`, below 1 GiB, is that at `gpa`, from board_set() on. */
+void board_map(struct board *board, uint64_t linear, uint64_t gpa);
+
 uint64_t board_peek(struct board *board, uint64_t gpa, unsigned bytes);
 void board_poke(struct board *board, uint64_t gpa, uint64_t value, unsigned bytes);

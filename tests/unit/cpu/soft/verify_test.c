@@ -37,9 +37,9 @@ static int teardown(void **state)
 	return 0;
 }
 
-static struct jit *translator(struct board *b)
+static struct soft_cpu *cpu_of(struct board *b)
 {
-	return container_of(b->vcpus[0], struct soft_cpu, vcpu)->jit;
+	return container_of(b->vcpus[0], struct soft_cpu, vcpu);
 }
 
 static void prepare(struct board *b)
@@ -53,9 +53,16 @@ static void prepare(struct board *b)
 	board_set(b, s);
 }
 
-/* Replaces bytes in the translated code; how often they were there. */
-static unsigned spoil(struct jit *jit, const uint8_t *old, const uint8_t *new, unsigned count)
+static enum vcpu_exit run_again(struct board *b)
 {
+	prepare(b);
+	return soft_engine_ops.vcpu_run(b->vcpus[0]);
+}
+
+/* Replaces bytes in the translated code; how often they were there. */
+static unsigned spoil(struct board *b, const uint8_t *old, const uint8_t *new, unsigned count)
+{
+	struct jit *jit = cpu_of(b)->jit;
 	unsigned found = 0;
 
 	for (uint64_t i = jit->common.end; i + count <= jit->used; i++) {
@@ -112,18 +119,158 @@ static void verify_wrong_code_ends_with_error(void **state)
 		b = *state;
 		prepare(b);
 		assert_int_equal(board_run(b, rows[i].code, rows[i].bytes), VCPU_EXIT_KICKED);
-		/* The same code once more. */
-		prepare(b);
-		assert_int_equal(soft_engine_ops.vcpu_run(b->vcpus[0]), VCPU_EXIT_KICKED);
-		prepare(b);
-		assert_int_equal(spoil(translator(b), rows[i].old, rows[i].new, rows[i].spoiled),
-				 1);
-		assert_int_equal(soft_engine_ops.vcpu_run(b->vcpus[0]), VCPU_EXIT_ERROR);
-		/* Its state is where the block began. */
-		assert_int_equal(board_state(b)->rip, BOARD_CODE + 2);
+		assert_int_equal(run_again(b), VCPU_EXIT_KICKED);
+		assert_int_equal(spoil(b, rows[i].old, rows[i].new, rows[i].spoiled), 1);
+		assert_int_equal(run_again(b), VCPU_EXIT_ERROR);
+		/* Its state is where the run began. */
+		assert_int_equal(board_state(b)->rip, BOARD_CODE);
 		teardown(state);
 	}
 	*state = NULL;
+}
+
+/* The way out of the block at this offset from BOARD_CODE. */
+static struct exit *exit_at(struct board *b, unsigned offset)
+{
+	const uint8_t *host = memory_map(b->memory, GPA(BOARD_CODE + offset), 1);
+	struct jit *jit = cpu_of(b)->jit;
+
+	for (unsigned i = 0; i < jit->exits_used; i++)
+		if (jit->exits[i].from->host == host && !jit->exits[i].from->dead)
+			return &jit->exits[i];
+	return NULL;
+}
+
+static uint64_t figure(struct board *b, const char *name)
+{
+	json_t *all = jit_stats(cpu_of(b));
+	uint64_t value = (uint64_t)json_integer_value(json_object_get(all, name));
+
+	json_decref(all);
+	return value;
+}
+
+static void verify_joined_jump_to_a_wrong_block_ends_with_error(void **state)
+{
+	/* From block to block; none of them changes anything. */
+	static const uint8_t code[] = { 0xeb, 0x00, 0xeb, 0x00, 0xeb, 0x00, STOP };
+	struct board *b = *state;
+	struct exit *first, *last;
+	int32_t distance;
+
+	prepare(b);
+	assert_int_equal(board_run(b, code, sizeof(code)), VCPU_EXIT_KICKED);
+	assert_int_equal(run_again(b), VCPU_EXIT_KICKED);
+	assert_int_equal(run_again(b), VCPU_EXIT_KICKED);
+	assert_true(figure(b, "verified_joined") >= 2);
+	first = exit_at(b, 0);
+	last = exit_at(b, 4);
+	assert_ptr_equal(first->previous, &exit_at(b, 2)->from->incoming);
+	distance = (int32_t)(cpu_of(b)->jit->write + (last->from->body - cpu_of(b)->jit->run) -
+			     (first->site + 4));
+	memcpy(first->site, &distance, sizeof(distance));
+	assert_int_equal(run_again(b), VCPU_EXIT_ERROR);
+}
+
+/* Linear; code there, in one of two pages of 2 MiB, loads ECX with the number of it and goes to RDX. */
+#define FAR   UINT64_C(0x200000)
+#define WHERE UINT64_C(0x10) /* from BOARD_CODE, the rest of the program */
+
+static void far_write(struct board *b, unsigned which)
+{
+	const uint8_t code[] = { 0xb9, (uint8_t)which, 0, 0, 0, 0xff, 0xe2 };
+
+	assert_int_equal(memory_write(b->memory, GPA(FAR + FAR * which), code, sizeof(code)), 0);
+}
+
+static void far_prepare(struct board *b, unsigned which)
+{
+	struct vcpu_state *s;
+
+	prepare(b);
+	board_map(b, FAR, FAR + FAR * which);
+	s = board_state(b);
+	s->gpr[GPR_RBX] = FAR;
+	s->gpr[GPR_RDX] = BOARD_CODE + WHERE;
+	board_set(b, s);
+}
+
+/* More than once, so that all is translated and joined. */
+static void far_run(struct board *b, unsigned which)
+{
+	for (unsigned i = 0; i < 3; i++) {
+		far_prepare(b, which);
+		assert_int_equal(soft_engine_ops.vcpu_run(b->vcpus[0]), VCPU_EXIT_KICKED);
+		assert_int_equal(board_state(b)->gpr[GPR_RCX], which);
+	}
+}
+
+/* What was found before the mappings changed is believed. */
+static void spoil_key(struct board *b)
+{
+	struct exit *exit = exit_at(b, 0);
+
+	assert_non_null(exit->key);
+	memcpy(exit->key, &cpu_of(b)->link_key[LINK_LOCAL], sizeof(uint64_t));
+}
+
+static void spoil_jump_entry(struct board *b)
+{
+	struct jump_entry *entry = jump_slot(cpu_of(b), FAR);
+
+	assert_int_equal(entry->rip, FAR);
+	entry->key = cpu_of(b)->link_key[LINK_LOCAL];
+}
+
+static void verify_stale_way_ends_with_error(void **state)
+{
+	static const struct {
+		uint8_t code[8]; /* at BOARD_CODE: goes to FAR */
+		void (*spoil)(struct board *b);
+	} rows[] = {
+		{ { 0xe9, 0xfb, 0x7f, 0x1f, 0x00 }, spoil_key },
+		{ { 0xff, 0xe3 }, spoil_jump_entry }, /* jmp *%rbx */
+	};
+	static const uint8_t stop[] = { STOP };
+
+	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct board *b;
+
+		assert_int_equal(setup(state), 0);
+		b = *state;
+		far_write(b, 0);
+		far_write(b, 1);
+		memory_write(b->memory, GPA(BOARD_CODE), rows[i].code, sizeof(rows[i].code));
+		memory_write(b->memory, GPA(BOARD_CODE + WHERE), stop, sizeof(stop));
+		far_run(b, 0);
+		far_run(b, 1);
+		far_prepare(b, 0);
+		rows[i].spoil(b);
+		assert_int_equal(soft_engine_ops.vcpu_run(b->vcpus[0]), VCPU_EXIT_ERROR);
+		teardown(state);
+	}
+	*state = NULL;
+}
+
+static void verify_wrong_code_across_pages_ends_with_error(void **state)
+{
+	static const uint8_t old[] = { 0x78, 0x56, 0x34, 0x12 }, new[] = { 0x79, 0x56, 0x34, 0x12 };
+	static const uint8_t there[] = { 0xe9, 0xf8, 0x0f, 0x00, 0x00 };
+	static const uint8_t crossing[] = { 0xb9, 0x78, 0x56, 0x34, 0x12, STOP };
+	uint8_t code[0x1000 + sizeof(crossing)] = { 0 };
+	struct board *b = *state;
+	uint64_t compared;
+
+	memcpy(code, there, sizeof(there));
+	memcpy(code + 0xffd, crossing, sizeof(crossing));
+	prepare(b);
+	assert_int_equal(board_run(b, code, sizeof(code)), VCPU_EXIT_KICKED);
+	assert_int_equal(run_again(b), VCPU_EXIT_KICKED);
+	compared = figure(b, "verified");
+	assert_int_equal(run_again(b), VCPU_EXIT_KICKED);
+	assert_int_equal(figure(b, "verified"), compared + 2);
+	assert_int_equal(spoil(b, old, new, sizeof(old)), 1);
+	assert_int_equal(run_again(b), VCPU_EXIT_ERROR);
 }
 
 static void verify_more_vcpus_refused(void **state)
@@ -139,6 +286,11 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(verify_wrong_code_ends_with_error),
+		cmocka_unit_test_setup_teardown(verify_joined_jump_to_a_wrong_block_ends_with_error,
+						setup, teardown),
+		cmocka_unit_test(verify_stale_way_ends_with_error),
+		cmocka_unit_test_setup_teardown(verify_wrong_code_across_pages_ends_with_error,
+						setup, teardown),
 		cmocka_unit_test(verify_more_vcpus_refused),
 	};
 
