@@ -69,22 +69,37 @@ static int set_engine(struct request *request, const struct option *option, cons
 	return 0;
 }
 
-static int add_hostfwd(json_t *object, const char *text, struct err *err)
+static int add_to_list(json_t *object, const char *key, const char *text, struct err *err)
 {
-	json_t *list = json_object_get(object, "hostfwd");
+	json_t *list = json_object_get(object, key);
 
 	if (!list) {
 		list = json_array();
-		json_object_set_new(object, "hostfwd", list);
+		json_object_set_new(object, key, list);
 	}
 	if (json_array_append_new(list, json_string(text)))
 		return err_errno(err, ENOMEM, "cannot keep the value");
 	return 0;
 }
 
+static int add_hostfwd(json_t *object, const char *text, struct err *err)
+{
+	return add_to_list(object, "hostfwd", text, err);
+}
+
+static int add_allow(json_t *object, const char *text, struct err *err)
+{
+	return add_to_list(object, "allow", text, err);
+}
+
 static const struct option_word net_words[] = {
 	{ .word = "tap", .key = "ifname" },
 	{ .word = "hostfwd", .set = add_hostfwd },
+	{ 0 },
+};
+
+static const struct option_word disk_words[] = {
+	{ .word = "allow", .set = add_allow },
 	{ 0 },
 };
 
@@ -134,11 +149,15 @@ const struct option run_options[] = {
 	  .key = "append" },
 	{ .name = "disk",
 	  .argument = "PATH[,KEY=VALUE]...",
-	  .help = "raw disk image or block device; readonly=on, snapshot=on (drop all writes at the end), "
-		  "cache=writeback|none|unsafe, id=ID, serial=TEXT; a comma in a path is doubled",
+	  .help = "disk image or block device; format=NAME (see cella image formats; without it, name and "
+		  "header must agree), readonly=on, snapshot=on (drop all writes at the end), "
+		  "cache=writeback|none|unsafe, allow=FOLDER (of further files that the image names), "
+		  "settings=NAME=VALUE (of the format), metadata-cache=SIZE, id=ID, serial=TEXT; a comma in "
+		  "a path is doubled",
 	  .set = option_set_words,
 	  .key = "disks",
-	  .first = "path" },
+	  .first = "path",
+	  .words = disk_words },
 	{ .name = "net",
 	  .argument = "none|user|tap=IFNAME[,KEY=VALUE]...",
 	  .help = "network device: user is NAT without privileges, with hostfwd=tcp:ADDR:PORT-:PORT for ports of "

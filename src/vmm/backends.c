@@ -9,6 +9,7 @@
 #include "api/config.h"
 #include "base/log.h"
 #include "base/vec.h"
+#include "block/format.h"
 #include "net/tap.h"
 #include "net/user.h"
 
@@ -23,21 +24,54 @@ static void *items_for(const json_t *list, size_t item_size, struct err *err)
 	return items;
 }
 
+/* The format's settings and the folders of the configuration; the caller releases both. */
+static int read_image_options(const json_t *config, json_t **ret_settings,
+			      const char ***ret_folders, struct err *err)
+{
+	const json_t *allow = json_object_get(config, "allow");
+	const char *settings = schema_string(config, "settings");
+	size_t index;
+	json_t *folder;
+
+	*ret_settings = json_object();
+	*ret_folders = calloc(json_array_size(allow) + 1, sizeof(**ret_folders));
+	if (!*ret_settings || !*ret_folders)
+		return err_errno(err, ENOMEM, "cannot open back-ends");
+	json_array_foreach((json_t *)(uintptr_t)allow, index, folder)
+	{
+		(*ret_folders)[index] = json_string_value(folder);
+	}
+	return settings ? block_settings_parse(*ret_settings, settings, err) : 0;
+}
+
 static int open_disk(struct machine_disk *disk, const json_t *config, struct loop *loop,
 		     struct err *err)
 {
 	struct block_open_options options = {
 		.path = schema_string(config, "path"),
+		.format = schema_string(config, "format"),
 		.read_only = schema_boolean(config, "readonly"),
 		.snapshot = schema_boolean(config, "snapshot"),
+		.cache_bytes = schema_integer(config, "metadata-cache"),
 	};
+	const char **folders = NULL;
+	json_t *settings = NULL;
+	int rc;
 
 	disk->id = schema_string(config, "id");
 	disk->serial = schema_string(config, "serial");
 	if (block_cache_parse(schema_string(config, "cache"), &options.cache))
 		return err_set(err, EINVAL, "disk '%s': unknown cache mode '%s'", disk->id,
 			       schema_string(config, "cache"));
-	return block_open(&options, loop, &disk->node, err);
+	rc = read_image_options(config, &settings, &folders, err);
+	if (!rc) {
+		options.settings = settings;
+		options.folders = folders;
+		rc = block_open(&options, loop, &disk->node, err);
+	}
+	json_decref(settings);
+	free(folders);
+	return rc;
 }
 
 static int open_disks(struct backends *backends, const json_t *list, struct loop *loop,

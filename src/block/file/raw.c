@@ -243,9 +243,6 @@ static int measure(struct raw *raw, struct err *err)
 			       raw->path);
 	}
 	atomic_store(&raw->size, round_up(bytes, BLOCK_SECTOR));
-	if (raw->size != bytes && !raw->node.grows)
-		log_warn("disk '%s': size %llu is no multiple of 512, the rest reads as zeroes",
-			 raw->path, (unsigned long long)bytes);
 	return 0;
 }
 

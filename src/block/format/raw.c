@@ -4,7 +4,8 @@
  *
  * The node is the file's own, so that nothing stands between the guest and io_uring.
  */
-#include "base/err.h"
+#include "base/log.h"
+#include "block/file/raw.h"
 #include "block/format/formats.h"
 
 static const char *const extensions[] = { "raw", "img", "iso", "bin", NULL };
@@ -27,8 +28,14 @@ static unsigned probe(const struct block_header *header)
 static int open_raw(const struct block_format_open *open, struct block_node **ret_node,
 		    struct err *err)
 {
+	struct stat st;
+
 	(void)err;
 	open->file->grows = false;
+	if (raw_identity(open->file, &st) && S_ISREG(st.st_mode) && st.st_size % BLOCK_SECTOR)
+		log_warn("disk '%s': size %llu is no multiple of %d, the rest reads as zeroes",
+			 block_opener_name(open->opener), (unsigned long long)st.st_size,
+			 BLOCK_SECTOR);
 	*ret_node = open->file;
 	return 0;
 }
