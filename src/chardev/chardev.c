@@ -89,6 +89,12 @@ void chardev_receive_ready(struct chardev *chardev)
 		chardev->ops->receive_ready(chardev);
 }
 
+void chardev_flush(struct chardev *chardev, uint64_t deadline_ns)
+{
+	if (chardev && chardev->ops->flush)
+		chardev->ops->flush(chardev, deadline_ns);
+}
+
 const char *chardev_path(struct chardev *chardev)
 {
 	return chardev && chardev->ops->path ? chardev->ops->path(chardev) : NULL;

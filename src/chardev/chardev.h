@@ -39,6 +39,8 @@ struct chardev_ops {
 	size_t (*write)(struct chardev *chardev, const uint8_t *bytes, size_t count);
 	/* Required. The device has room for input again. Any thread. */
 	void (*receive_ready)(struct chardev *chardev);
+	/* Optional. See chardev_flush(). */
+	void (*flush)(struct chardev *chardev, uint64_t deadline_ns);
 	/* Required. Flushes what it can without blocking and closes. Loop thread. */
 	void (*close)(struct chardev *chardev);
 	/* Optional. Where the other end is: the pty's or socket's path. */
@@ -82,6 +84,9 @@ void chardev_restore_terminal(void);
 void chardev_attach(struct chardev *chardev, struct chardev_receiver receiver);
 size_t chardev_write(struct chardev *chardev, const uint8_t *bytes, size_t count);
 void chardev_receive_ready(struct chardev *chardev);
+/* Waits until the other end has taken what was written, and what the device still had to write; with
+ * nobody there, or from `deadline_ns` (see clock_now_ns()) on, it waits no more. Loop thread. */
+void chardev_flush(struct chardev *chardev, uint64_t deadline_ns);
 const char *chardev_path(struct chardev *chardev); /* NULL: it has none */
 bool chardev_size(struct chardev *chardev, uint16_t *ret_columns, uint16_t *ret_rows);
 void chardev_close(struct chardev *chardev);

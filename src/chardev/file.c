@@ -56,6 +56,7 @@ static const struct stream_ops file_ops = {
 		.name = "file",
 		.write = stream_write,
 		.receive_ready = stream_receive_ready,
+		.flush = stream_flush,
 		.close = file_close,
 		.path = file_path,
 	},

@@ -76,6 +76,7 @@ static const struct stream_ops pty_ops = {
 		.name = "pty",
 		.write = stream_write,
 		.receive_ready = stream_receive_ready,
+		.flush = stream_flush,
 		.close = pty_close,
 		.path = pty_path,
 	},

@@ -142,6 +142,7 @@ static const struct stream_ops stdio_ops = {
 		.name = "stdio",
 		.write = stream_write,
 		.receive_ready = stream_receive_ready,
+		.flush = stream_flush,
 		.close = stdio_close,
 		.size = stdio_size,
 	},

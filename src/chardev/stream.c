@@ -10,12 +10,15 @@
 #include "chardev/stream_priv.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/macros.h"
+#include "host/clock.h"
 #include "host/thread.h"
 
 static struct stream *stream_of(struct chardev *chardev)
@@ -264,4 +267,32 @@ size_t stream_write(struct chardev *chardev, const uint8_t *bytes, size_t count)
 void stream_receive_ready(struct chardev *chardev)
 {
 	loop_post(chardev->loop, &stream_of(chardev)->task);
+}
+
+/* Whether somebody is there who has not taken everything. */
+static bool is_pending(struct stream *stream)
+{
+	LOCK_SCOPE(&stream->lock);
+	return stream->connected && stream->out.fd >= 0 && stream->written != stream->read;
+}
+
+void stream_flush(struct chardev *chardev, uint64_t deadline_ns)
+{
+	struct stream *stream = stream_of(chardev);
+
+	for (;;) {
+		uint64_t now_ns = clock_now_ns(), left_ms;
+		struct pollfd out = { .events = POLLOUT };
+
+		/* The device's rest comes in when there is room for it. */
+		output(stream);
+		if (!is_pending(stream) || now_ns >= deadline_ns)
+			return;
+		out.fd = stream->out.fd;
+		left_ms = (deadline_ns - now_ns) / NS_PER_MS + 1;
+		/* Without room, somebody has just left. */
+		if (poll(&out, 1, (int)MIN(left_ms, (uint64_t)INT_MAX)) > 0 &&
+		    !(out.revents & POLLOUT))
+			return;
+	}
 }

@@ -18,8 +18,7 @@
 struct stream;
 
 struct stream_ops {
-	struct chardev_ops
-		chardev; /* write and receive_ready: stream_write, stream_receive_ready */
+	struct chardev_ops chardev; /* write, receive_ready, flush: stream_write and so on */
 
 	/* Required. Input ended or failed: 0 or a negative errno. Its descriptor is not watched any
 	 * more. Loop thread. */
@@ -66,6 +65,7 @@ void stream_disconnect(struct stream *stream);
 
 size_t stream_write(struct chardev *chardev, const uint8_t *bytes, size_t count);
 void stream_receive_ready(struct chardev *chardev);
+void stream_flush(struct chardev *chardev, uint64_t deadline_ns);
 
 /* One constructor a kind. */
 int stdio_open(struct loop *loop, struct chardev **ret_chardev, struct err *err);

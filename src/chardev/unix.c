@@ -92,6 +92,7 @@ static const struct stream_ops unix_ops = {
 		.name = "unix",
 		.write = stream_write,
 		.receive_ready = stream_receive_ready,
+		.flush = stream_flush,
 		.close = unix_close,
 		.path = unix_path,
 	},

@@ -241,6 +241,14 @@ void backends_describe(const struct backends *backends, struct machine_config *c
 	memcpy(config->serials, backends->serials, sizeof(config->serials));
 }
 
+void backends_flush(struct backends *backends, uint64_t deadline_ns)
+{
+	struct console *console;
+
+	list_for_each (console, &backends->attachable.list, node)
+		chardev_flush(&console->chardev, deadline_ns);
+}
+
 void backends_close(struct backends *backends)
 {
 	struct console *console, *next;

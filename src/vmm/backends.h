@@ -34,5 +34,9 @@ int backends_open(struct backends *backends, const json_t *config, struct loop *
 /* Hands them to the description of a machine. */
 void backends_describe(const struct backends *backends, struct machine_config *config);
 
+/* Waits until the guest's last output is where it goes, or `deadline_ns` (see clock_now_ns()) has
+ * passed. Loop thread, while the machine's devices are there and its vCPUs no more. */
+void backends_flush(struct backends *backends, uint64_t deadline_ns);
+
 /* Loop thread, after the machine is gone. */
 void backends_close(struct backends *backends);

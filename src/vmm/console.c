@@ -56,6 +56,11 @@ static void console_receive_ready(struct chardev *chardev)
 	loop_post(chardev->loop, &console->task);
 }
 
+static void console_flush(struct chardev *chardev, uint64_t deadline_ns)
+{
+	chardev_flush(console_of(chardev)->inner, deadline_ns);
+}
+
 static void console_close(struct chardev *chardev)
 {
 	struct console *console = console_of(chardev);
@@ -81,6 +86,7 @@ static const struct chardev_ops console_ops = {
 	.name = "console",
 	.write = console_write,
 	.receive_ready = console_receive_ready,
+	.flush = console_flush,
 	.close = console_close,
 	.path = console_path,
 	.size = console_size,

@@ -24,6 +24,7 @@
 const struct vmm_patience vmm_patience_usual = {
 	.ask_ns = 20 * NS_PER_SEC,
 	.end_ns = 5 * NS_PER_SEC,
+	.flush_ns = 2 * NS_PER_SEC,
 };
 
 /* The status that a shell gives a process which a signal ended. */
@@ -386,6 +387,8 @@ void vmm_fini(struct vmm *vmm)
 	control_close(vmm->control);
 	vmm->control = NULL;
 	debugger_close(vmm);
+	if (machine)
+		backends_flush(&vmm->backends, clock_now_ns() + vmm->patience.flush_ns);
 	machine_free(machine);
 	backends_close(&vmm->backends);
 	guard_free(vmm->guard);

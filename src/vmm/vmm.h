@@ -26,8 +26,9 @@ struct control;
 struct gdb;
 
 struct vmm_patience {
-	uint64_t ask_ns; /* how long the guest may take to power off when a signal asked for it */
-	uint64_t end_ns; /* how long the process may take to end after that */
+	uint64_t ask_ns;   /* how long the guest may take to power off when a signal asked for it */
+	uint64_t end_ns;   /* how long the process may take to end after that */
+	uint64_t flush_ns; /* how much of that for who reads the guest's last output slowly */
 };
 
 extern const struct vmm_patience vmm_patience_usual;

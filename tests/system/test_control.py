@@ -12,7 +12,7 @@ import time
 import pytest
 
 import tiny
-from machine import CELLA, TIMEOUT
+from machine import CELLA, TIMEOUT, Machine
 
 
 def cella(*arguments, **options):
@@ -137,6 +137,15 @@ def test_end_gives_its_status(tmp_path, code, arguments, status):
     assert done.returncode == status, done.stderr
     if status == 2:
         assert "rip" in done.stderr and "cr3" in done.stderr, done.stderr
+
+
+def test_end_waits_for_a_slow_reader(tmp_path):
+    """More than a pipe holds, of which nothing is read before the machine has ended."""
+    kernel = tiny.tiny_kernel(tmp_path / "kernel", tiny.PRINT)
+    with Machine(["run", "--engine", "soft", "--kernel", str(kernel), "--device", "isa-debug-exit"]) as machine:
+        machine.wait_for_log("ends: debug-exit")
+        assert machine.wait() == (0x15 << 1) | 1, machine.text()
+        assert machine.output == bytes(i & 0xff for i in range(100000, 0, -1))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])

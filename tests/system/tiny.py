@@ -7,6 +7,11 @@ HALT = b"\xfa\xf4\xeb\xfd"  # cli; hlt; jmp to the hlt
 ECHO = bytes.fromhex("66 ba fd 03  ec  a8 01  74 f7"      # mov dx, 0x3fd; wait: in al, dx; test al, 1; jz wait
                      "66 ba f8 03  ec  ee  eb ef")        # mov dx, 0x3f8; in al, dx; out dx, al; jmp to the start
 DEBUG_EXIT = bytes.fromhex("66 ba f4 00  b0 15  ee") + HALT  # mov dx, 0xf4; mov al, 0x15; out dx, al
+# Sends 100000 bytes by the first serial port, the low bytes of a number that counts down to 1, and ends as above.
+PRINT = bytes.fromhex("b9 a0 86 01 00"                    # mov ecx, 100000
+                      "66 ba fd 03  ec  a8 20  74 fb"     # again: mov dx, 0x3fd; wait: in al, dx; test al, 32; jz wait
+                      "66 ba f8 03  88 c8  ee"            # mov dx, 0x3f8; mov al, cl; out dx, al
+                      "ff c9  75 ec") + DEBUG_EXIT        # dec ecx; jnz again
 TRIPLE_FAULT = bytes.fromhex("0f 01 1d 02 00 00 00  0f 0b") + bytes(10)  # lidt of an empty table; ud2
 LOAD_ADDRESS = 0x100000
 

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
@@ -31,6 +32,7 @@ struct port {
 	struct chardev *chardev;
 	uint8_t got[4096];
 	size_t got_count, room; /* room: how much more the device takes */
+	const char *rest;       /* what the device writes when it may again */
 	unsigned connects, disconnects, write_readies, escapes, resizes;
 
 	/* The loop runs until this holds. */
@@ -52,7 +54,12 @@ static size_t receive(void *ctx, const uint8_t *bytes, size_t count)
 
 static void write_ready(void *ctx)
 {
-	((struct port *)ctx)->write_readies++;
+	struct port *port = ctx;
+
+	port->write_readies++;
+	if (port->rest)
+		chardev_write(port->chardev, (const uint8_t *)port->rest, strlen(port->rest));
+	port->rest = NULL;
 }
 
 static void connected(void *ctx, bool is_connected)
@@ -283,11 +290,27 @@ static void unix_second_client_waits_for_first(void **state)
 	port_close(&port);
 }
 
+/* Writes until ring and descriptor are full: how much. The bytes count up, modulo 251. */
+static size_t fill(struct port *port)
+{
+	size_t written = 0, n;
+	uint8_t block[4096];
+
+	do {
+		for (size_t i = 0; i < sizeof(block); i++)
+			block[i] = (uint8_t)((written + i) % 251);
+		n = chardev_write(port->chardev, block, sizeof(block));
+		written += n;
+		run_until(port, at_once);
+	} while (n);
+	return written;
+}
+
 static void unix_slow_client_stops_writer_and_loses_nothing(void **state)
 {
-	uint8_t block[4096], byte, expected = 0;
-	size_t written = 0, n;
+	uint8_t byte, expected = 0;
 	struct port port;
+	size_t written;
 	char path[64];
 	int fd;
 
@@ -295,14 +318,7 @@ static void unix_slow_client_stops_writer_and_loses_nothing(void **state)
 	unix_open_socket(&port, path);
 	fd = client(path);
 	run_until(&port, was_connected);
-	/* Until socket and ring are full. */
-	do {
-		for (size_t i = 0; i < sizeof(block); i++)
-			block[i] = (uint8_t)((written + i) % 251);
-		n = chardev_write(port.chardev, block, sizeof(block));
-		written += n;
-		run_until(&port, at_once);
-	} while (n);
+	written = fill(&port);
 	port.write_readies = 0;
 	assert_int_equal(fd_set_nonblocking(fd, true), 0);
 	for (size_t i = 0; i < written; i++) {
@@ -313,6 +329,82 @@ static void unix_slow_client_stops_writer_and_loses_nothing(void **state)
 	}
 	run_until(&port, was_write_ready);
 	close(fd);
+	port_close(&port);
+}
+
+struct reader {
+	int fd;
+	size_t count;
+	uint8_t bytes[1 << 20];
+};
+
+static void *read_to_count(void *ctx)
+{
+	struct reader *reader = ctx;
+
+	return fd_read_all(reader->fd, reader->bytes, reader->count) ? NULL : reader;
+}
+
+static void unix_flushed_to_slow_client_has_all_and_the_devices_rest(void **state)
+{
+	struct reader *reader = malloc(sizeof(*reader));
+	struct port port;
+	pthread_t thread;
+	char path[64];
+	size_t written;
+	void *done;
+
+	(void)state;
+	unix_open_socket(&port, path);
+	reader->fd = client(path);
+	run_until(&port, was_connected);
+	written = fill(&port);
+	port.rest = "goodbye";
+	reader->count = written + strlen(port.rest);
+	assert_true(reader->count <= sizeof(reader->bytes));
+	assert_int_equal(pthread_create(&thread, NULL, read_to_count, reader), 0);
+	chardev_flush(port.chardev, UINT64_MAX);
+	pthread_join(thread, &done);
+	assert_non_null(done);
+	for (size_t i = 0; i < written; i++)
+		assert_int_equal(reader->bytes[i], i % 251);
+	assert_memory_equal(reader->bytes + written, "goodbye", 7);
+	close(reader->fd);
+	free(reader);
+	port_close(&port);
+}
+
+static void unix_flushed_to_nobody_or_a_deaf_client_returns(void **state)
+{
+	struct port port;
+	char path[64];
+	int fd;
+
+	(void)state;
+	unix_open_socket(&port, path);
+	port_write(&port, "kept for later");
+	chardev_flush(port.chardev, UINT64_MAX);
+	fd = client(path);
+	run_until(&port, was_connected);
+	fill(&port);
+	chardev_flush(port.chardev, clock_now_ns() + NS_PER_MS);
+	close(fd);
+	port_close(&port);
+}
+
+static void pty_flushed_to_user_who_left_returns(void **state)
+{
+	struct port port;
+	int fd;
+
+	(void)state;
+	port_open(&port, "pty");
+	fd = open(chardev_path(port.chardev), O_RDWR | O_NOCTTY);
+	assert_true(fd >= 0);
+	run_until(&port, was_connected);
+	fill(&port);
+	close(fd);
+	chardev_flush(port.chardev, UINT64_MAX);
 	port_close(&port);
 }
 
@@ -665,6 +757,9 @@ int main(void)
 		cmocka_unit_test(unix_second_client_waits_for_first),
 		cmocka_unit_test(unix_slow_client_stops_writer_and_loses_nothing),
 		cmocka_unit_test(unix_full_device_gets_rest_when_ready),
+		cmocka_unit_test(unix_flushed_to_slow_client_has_all_and_the_devices_rest),
+		cmocka_unit_test(unix_flushed_to_nobody_or_a_deaf_client_returns),
+		cmocka_unit_test(pty_flushed_to_user_who_left_returns),
 		cmocka_unit_test(unix_stale_socket_file_is_replaced_live_one_refused),
 		cmocka_unit_test(pty_user_talks_both_ways_and_comes_back),
 		cmocka_unit_test(file_written_holds_output),
