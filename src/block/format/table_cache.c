@@ -27,7 +27,7 @@ struct table_cache {
 	pthread_mutex_t lock; /* guards all that follows */
 	pthread_cond_t changed;
 	struct list by_use; /* the oldest first */
-	unsigned table_count, dirty_count;
+	unsigned table_count, dirty_count, writing_count;
 	uint64_t clock; /* counts when tables become dirty; 0 is before all */
 	struct table **buckets;
 };
@@ -35,6 +35,7 @@ struct table_cache {
 /* Tables that are being written, and copies of their bytes. */
 struct batch {
 	struct table **tables;
+	struct table_write *writes;
 	uint8_t *bytes;
 	unsigned count;
 };
@@ -153,14 +154,16 @@ static int batch_init(struct batch *batch, const struct table_cache *cache)
 {
 	*batch = (struct batch){
 		.tables = calloc(cache->batch_max, sizeof(struct table *)),
+		.writes = calloc(cache->batch_max, sizeof(struct table_write)),
 		.bytes = malloc((size_t)cache->batch_max * cache->config.table_bytes),
 	};
-	return batch->tables && batch->bytes ? 0 : -ENOMEM;
+	return batch->tables && batch->writes && batch->bytes ? 0 : -ENOMEM;
 }
 
 static void batch_fini(struct batch *batch)
 {
 	free(batch->tables);
+	free(batch->writes);
 	free(batch->bytes);
 }
 
@@ -176,8 +179,13 @@ static void batch_take(struct batch *batch, struct table_cache *cache)
 			continue;
 		if (batch->count == cache->batch_max)
 			break;
+		batch->writes[batch->count] = (struct table_write){
+			.offset = table->offset,
+			.bytes = batch->bytes + batch->count * table_bytes,
+		};
 		memcpy(batch->bytes + batch->count * table_bytes, table->bytes, table_bytes);
 		table->writing = true;
+		cache->writing_count++;
 		table->writing_since = cache->clock;
 		set_clean_locked(table);
 		batch->tables[batch->count++] = table;
@@ -189,9 +197,10 @@ static int batch_write(struct batch *batch, struct table_cache *cache)
 	const struct table_cache_config *config = &cache->config;
 	int rc = config->before_write ? config->before_write(config->ctx) : 0;
 
+	if (!rc && config->write)
+		return config->write(config->ctx, batch->writes, batch->count);
 	for (unsigned i = 0; i < batch->count && !rc; i++)
-		rc = block_write(config->file, batch->tables[i]->offset,
-				 batch->bytes + (size_t)i * config->table_bytes,
+		rc = block_write(config->file, batch->writes[i].offset, batch->writes[i].bytes,
 				 config->table_bytes);
 	return rc;
 }
@@ -201,6 +210,7 @@ static void batch_settle(struct batch *batch, struct table_cache *cache, int rc)
 	LOCK_SCOPE(&cache->lock);
 	for (unsigned i = 0; i < batch->count; i++) {
 		batch->tables[i]->writing = false;
+		cache->writing_count--;
 		if (!rc)
 			continue;
 		/* As old as can be: whoever writes back waits for it again. */
@@ -265,7 +275,7 @@ int table_cache_write_back(struct table_cache *cache)
 bool table_cache_is_dirty(struct table_cache *cache)
 {
 	LOCK_SCOPE(&cache->lock);
-	return cache->dirty_count;
+	return cache->dirty_count || cache->writing_count;
 }
 
 /* ---- finding ---- */

@@ -37,6 +37,12 @@ struct table {
 	struct table *bucket; /* next with the same hash */
 };
 
+/* A table's bytes for the file. */
+struct table_write {
+	uint64_t offset;
+	const uint8_t *bytes; /* `table_bytes` */
+};
+
 struct table_cache_config {
 	struct block_node *file; /* borrowed */
 	uint32_t table_bytes;    /* a power of two, 512 to 2 MiB; tables lie at multiples of 512 */
@@ -44,6 +50,9 @@ struct table_cache_config {
 	/* Optional. 0 or a negative errno, which ends the write-back. May use other caches, not
 	 * this one. */
 	int (*before_write)(void *ctx);
+	/* Optional. Writes some tables to their places, instead of writing one after another:
+	 * through a journal. As `before_write` otherwise. */
+	int (*write)(void *ctx, const struct table_write *writes, unsigned count);
 	void *ctx;
 };
 
@@ -74,7 +83,7 @@ void table_cache_unlock(struct table_cache *cache);
 /* With the lock. */
 void table_set_dirty(struct table *table);
 
-/* Whether anything waits to be written. */
+/* Whether anything waits to be written, or is being written. */
 bool table_cache_is_dirty(struct table_cache *cache);
 
 /* Forgets the tables inside the range, changes and all: their space is not theirs any more. None of
