@@ -5,13 +5,13 @@ from the first instruction; and that compared with the interpreter), KVM (in the
 A program prints "ok CHECK" or "not ok CHECK: …" and ends through isa-debug-exit. What fails on an engine must be
 exactly what divergences.txt says.
 """
-import pathlib
 import re
 import subprocess
 
 import pytest
 
-HERE = pathlib.Path(__file__).resolve().parent
+from divergences import TABLE, parse, qemu_version
+
 SOFT = ("soft,jit=off", "soft", "soft,heat=1")
 VERIFY = "soft,jit=verify,heat=1"
 ENGINES = ("qemu", *SOFT, "kvm")
@@ -49,24 +49,17 @@ QEMU = ["qemu-system-x86_64", "-machine", "q35", "-accel", "tcg", "-cpu", "max",
         "-device", "virtio-rng-pci,disable-legacy=on"]
 
 
+@pytest.fixture(scope="session")
 def divergences():
-    """{(program, engine): {check, …}}"""
-    table = {}
-    for line in (HERE / "divergences.txt").read_text().splitlines():
-        if line and not line.startswith("#"):
-            program, check, engines, reason = line.split(None, 3)
-            assert program in PROGRAMS and reason
-            for engine in engines.split(","):
-                table.setdefault((program, engine), set()).add(check)
-    return table
+    return parse(TABLE.read_text(), qemu_version())
 
 
-def judge(program, engine, output, status):
+def judge(divergences, program, engine, output, status):
     print(output)
     lines = output.replace("\r", "").splitlines()
     failed = {re.match(r"not ok ([^:]+)", line).group(1) for line in lines if line.startswith("not ok ")}
     assert "done" in lines, f"the program did not come to its end (status {status})"
-    assert failed == divergences().get((program, engine.partition(",")[0]), set())
+    assert failed == divergences.get((program, engine.partition(",")[0]), set())
     assert status == (FAILED if failed else PASSED)
     assert any(line.startswith("ok ") for line in lines)
 
@@ -86,13 +79,13 @@ def kvm_results(kvmbox, build):
 
 
 @pytest.mark.parametrize("program,engine", RUNS)
-def test_program(program, engine, build, request):
+def test_program(program, engine, build, divergences, request):
     seconds = PROGRAMS[program]
     image = str(build / f"tests/guest/{program}.elf")
     if engine == "kvm":
         results = request.getfixturevalue("kvm_results")
         assert program in results, "the KVM box did not get there"
-        judge(program, engine, *results[program])
+        judge(divergences, program, engine, *results[program])
         return
     if engine == "qemu":
         command = [*QEMU, "-kernel", image]
@@ -102,4 +95,4 @@ def test_program(program, engine, build, request):
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds,
                           check=False)
     print(done.stderr)
-    judge(program, engine, done.stdout, done.returncode)
+    judge(divergences, program, engine, done.stdout, done.returncode)
