@@ -14,12 +14,12 @@
 /* Zeroes are written in pieces of this. */
 #define ZEROES_BYTES (256 * KIB)
 
-/* The first node from `node` on that has the slot; NULL: none. */
-#define FIND_SLOT(node, slot)                                                                      \
+/* The node whose slot it is: filters have those of the next. NULL: none. */
+#define FIND_METHOD(node, slot)                                                                    \
 	({                                                                                         \
 		struct block_node *at_ = (node);                                                   \
 		while (at_ && !at_->ops->slot)                                                     \
-			at_ = at_->next;                                                           \
+			at_ = at_->ops->filter ? at_->next : NULL;                                 \
 		at_;                                                                               \
 	})
 
@@ -45,7 +45,7 @@ int block_readv(struct block_node *node, uint64_t offset, uint64_t bytes, struct
 
 	if (rc || !bytes)
 		return rc;
-	node = FIND_SLOT(node, read);
+	node = FIND_METHOD(node, read);
 	return node ? node->ops->read(node, offset, bytes, to) : -ENOTSUP;
 }
 
@@ -58,7 +58,7 @@ int block_writev(struct block_node *node, uint64_t offset, uint64_t bytes, struc
 
 	if (rc || !bytes)
 		return rc;
-	node = FIND_SLOT(node, write);
+	node = FIND_METHOD(node, write);
 	if (!node)
 		return -ENOTSUP;
 	if (flags & BLOCK_FUA && !(node->ops->can_fua && node->ops->can_fua(node))) {
@@ -107,7 +107,7 @@ int block_discard(struct block_node *node, uint64_t offset, uint64_t bytes)
 
 	if (rc || !bytes)
 		return rc;
-	node = FIND_SLOT(node, discard);
+	node = FIND_METHOD(node, discard);
 	return node ? node->ops->discard(node, offset, bytes) : 0;
 }
 
@@ -132,7 +132,7 @@ static int write_zero_bytes(struct block_node *node, uint64_t offset, uint64_t b
 int block_write_zeroes(struct block_node *node, uint64_t offset, uint64_t bytes, unsigned flags)
 {
 	int rc = check_change(node, offset, bytes);
-	struct block_node *at = FIND_SLOT(node, write_zeroes);
+	struct block_node *at = FIND_METHOD(node, write_zeroes);
 
 	if (rc || !bytes)
 		return rc;
@@ -144,7 +144,7 @@ int block_write_zeroes(struct block_node *node, uint64_t offset, uint64_t bytes,
 
 int block_resize(struct block_node *node, uint64_t bytes, struct err *err)
 {
-	struct block_node *at = FIND_SLOT(node, resize);
+	struct block_node *at = FIND_METHOD(node, resize);
 
 	if (!at)
 		return err_set(err, ENOTSUP, "cannot resize a disk of kind '%s'", node->ops->name);
@@ -164,7 +164,7 @@ int block_extent(struct block_node *node, uint64_t offset, uint64_t bytes,
 
 	if (rc)
 		return rc;
-	node = FIND_SLOT(node, extent);
+	node = FIND_METHOD(node, extent);
 	if (node)
 		rc = node->ops->extent(node, &extent);
 	else

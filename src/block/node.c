@@ -112,20 +112,33 @@ bool block_can_write(struct block_node *node)
 	return node && node->ops->can_write(node);
 }
 
+/* As FIND_SLOT(), but not past the first node that is no filter: that one itself. */
+#define FIND_FILTER_SLOT(node, slot)                                                               \
+	({                                                                                         \
+		struct block_node *at_ = (node);                                                   \
+		while (at_->ops->filter && at_->next && !at_->ops->slot)                           \
+			at_ = at_->next;                                                           \
+		at_;                                                                               \
+	})
+
 bool block_can_discard(struct block_node *node)
 {
-	node = FIND_SLOT(node, can_discard);
-	return node && node->ops->can_discard(node);
+	node = FIND_FILTER_SLOT(node, can_discard);
+	if (node->ops->can_discard)
+		return node->ops->can_discard(node);
+	return node->ops->discard && block_can_write(node);
 }
 
 bool block_can_write_zeroes(struct block_node *node)
 {
-	node = FIND_SLOT(node, can_write_zeroes);
-	return node && node->ops->can_write_zeroes(node);
+	node = FIND_FILTER_SLOT(node, can_write_zeroes);
+	if (node->ops->can_write_zeroes)
+		return node->ops->can_write_zeroes(node);
+	return node->ops->write_zeroes && block_can_write(node);
 }
 
 json_t *block_describe(struct block_node *node)
 {
-	node = FIND_SLOT(node, describe);
-	return node ? node->ops->describe(node) : json_object();
+	node = FIND_FILTER_SLOT(node, describe);
+	return node->ops->describe ? node->ops->describe(node) : json_object();
 }

@@ -4,8 +4,10 @@
  *
  * A node is a table of blocking methods in straight-line code. Only the wrappers of block.h call
  * the slots, and they have checked: the range is inside the disk and a multiple of the unit, `bytes`
- * is not 0, the node can be written. A method left NULL is that of `next`, unless its comment says
- * otherwise; so a filter that adds nothing for a call leaves the slot out.
+ * is not 0, the node can be written. What a slot that is left out means depends on the node:
+ *	- a filter (`filter` is set) shows the disk of `next`, every byte in the same place: slots
+ *	  that are left out are those of `next`;
+ *	- everything else has its data elsewhere: data slots that are left out are not there.
  *
  * Threads. Several threads are in the blocking methods at once. A node guards its own metadata with
  * its own lock and never holds that lock across I/O on data, so that data I/O goes in parallel. What
@@ -38,6 +40,7 @@ struct block_place {
 
 struct block_ops {
 	const char *name; /* "raw", "qcow2", "snapshot" */
+	bool filter;      /* see above */
 
 	/* ---- data: any thread, may wait ---- */
 
@@ -47,17 +50,18 @@ struct block_ops {
 	 * BLOCK_COMPRESS may be ignored. */
 	int (*write)(struct block_node *node, uint64_t offset, uint64_t bytes,
 		     struct block_buffer from, unsigned flags);
-	/* Writes metadata back in the order that a crash needs, then flushes what is behind. NULL:
-	 * flushes all children. */
+	/* Writes metadata back in the order that a crash needs, then flushes what is behind. Left
+	 * out: flushes all children that can be written. */
 	int (*flush)(struct block_node *node);
+	/* Left out: nothing happens. */
 	int (*discard)(struct block_node *node, uint64_t offset, uint64_t bytes);
-	/* May say -ENOTSUP for this range: the wrapper then writes zeroes. */
+	/* Left out: the wrapper writes zeroes. May say -ENOTSUP for this range: the same. */
 	int (*write_zeroes)(struct block_node *node, uint64_t offset, uint64_t bytes,
 			    unsigned flags);
 	/* The extent at `offset`, at most `bytes`: `ret_extent` comes with offset and bytes set, the
-	 * method may shorten bytes and sets the rest (all 0 before). */
+	 * method may shorten bytes and sets the rest (all 0 before). Left out: all is HERE. */
 	int (*extent)(struct block_node *node, struct block_extent *ret_extent);
-	/* NULL: -ENOTSUP. Multiple of the unit. Makes no decision about lost data: its callers
+	/* Left out: -ENOTSUP. Multiple of the unit. Makes no decision about lost data: its callers
 	 * asked. */
 	int (*resize)(struct block_node *node, uint64_t bytes, struct err *err);
 
@@ -85,16 +89,17 @@ struct block_ops {
 	 */
 	bool (*wait)(struct block_node *node);
 
-	/* ---- facts: any thread, never wait ---- */
+	/* ---- facts: any thread, never wait; left out: those of next ---- */
 
 	uint64_t (*size)(struct block_node *node);        /* a multiple of the unit */
 	uint32_t (*unit)(struct block_node *node);        /* 512 or 4096 */
 	uint32_t (*granularity)(struct block_node *node); /* power of two; NULL: that of next, or
 							       the unit at the end of a chain */
 	bool (*can_write)(struct block_node *node);
+	/* Left out, on other nodes than filters: whether there is a method and it can be written. */
 	bool (*can_discard)(struct block_node *node);
 	bool (*can_write_zeroes)(struct block_node *node);
-	/* NULL: false, also where next can. */
+	/* Left out: false, also where next can. */
 	bool (*can_fua)(struct block_node *node);
 	/* Facts for people and JSON ("format", "file", the header's fields, "backing": {…}); new
 	 * reference. */
@@ -163,7 +168,7 @@ bool block_complete_now(struct block_node *node);
  * that node. Any thread. */
 void block_hand_to_worker(struct block_request *request);
 
-/* For `queue`: holds the request's range of a lock until it ends (or is handed to a worker); false
- * if that would have to wait. */
+/* For `queue`: holds a range of the node's lock until the request ends, or is handed to a worker of
+ * that node; false if that would have to wait. */
 bool block_request_hold(struct block_request *request, struct range_lock *lock, uint64_t from,
 			uint64_t bytes);

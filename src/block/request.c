@@ -119,8 +119,14 @@ static void perform_work(struct work *work)
 
 void block_hand_to_worker(struct block_request *request)
 {
-	/* The blocking method takes what ranges it needs; a held one could be what it waits for. */
-	release_holds(request);
+	struct range *last = request->hold_count ? &request->holds[request->hold_count - 1] : NULL;
+
+	/* The blocking method takes the ranges of its node itself, and would wait for this one. Those
+	 * of the nodes before say that the place is still theirs. */
+	if (last && last->owner == &request->node->ranges) {
+		range_unlock(last);
+		request->hold_count--;
+	}
 	request->work.run = perform_work;
 	workers_submit(request->node->workers, &request->work);
 }
@@ -167,15 +173,29 @@ static bool durable_at(struct block_node *node, const struct block_request *requ
 
 enum step { MOVED, ENDED, STUCK };
 
+static bool has_method(const struct block_ops *ops, enum block_op op)
+{
+	switch (op) {
+	case BLOCK_READ:
+		return ops->read;
+	case BLOCK_WRITE:
+		return ops->write;
+	case BLOCK_FLUSH:
+		return ops->flush;
+	case BLOCK_DISCARD:
+		return ops->discard;
+	default:
+		return ops->write_zeroes;
+	}
+}
+
 /* One node further down, if that node's map() knows where to. */
 static enum step step_down(struct block_request *request)
 {
 	struct block_node *node = request->node;
 	struct block_place place = { 0 };
-	bool moves = node->ops->read || node->ops->write;
 
-	/* A node that only watches: nothing of it is in the way. */
-	if (!moves && !node->ops->map && node->next) {
+	if (node->ops->filter && node->next && !has_method(node->ops, request->op)) {
 		request->node = node->next;
 		return MOVED;
 	}
@@ -211,6 +231,7 @@ static void dispatch(struct block_request *request)
 			return;
 		}
 		if (step == STUCK) {
+			release_holds(request);
 			request->node = owner;
 			request->position = request->offset;
 			block_hand_to_worker(request);

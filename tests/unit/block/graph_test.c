@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The contract of nodes: requests and calls on a format that moves data about give what a copy in
+ * memory says, whoever runs at the same time; and extents, joins and checks of the wrappers. */
+#include "fixture.h"
+
+#include <errno.h>
+
+#include "base/iov.h"
+#include "paged.h"
+
+#define DISK_BYTES ((uint64_t)PAGED_COUNT * PAGED_GRANULE)
+#define SECTORS    (DISK_BYTES / 512)
+
+struct rig {
+	struct image image;
+	struct block_node *node;
+};
+
+static void rig_init(struct rig *rig, unsigned engine)
+{
+	image_init(&rig->image, 0);
+	rig->node = paged_open(image_open(&rig->image, image_engines[engine]));
+}
+
+static void rig_fini(struct rig *rig)
+{
+	block_close(rig->node);
+	image_fini(&rig->image);
+}
+
+static uint32_t next_random(uint32_t *state)
+{
+	*state = *state * 1664525 + 1013904223;
+	return *state >> 8;
+}
+
+/* One of several that share the disk: granules go round, so all meet in the same table. */
+struct player {
+	struct block_node *node;
+	unsigned index, count;
+	uint32_t random;
+	bool wrong; /* a thread of its own may not assert */
+	uint8_t model[DISK_BYTES];
+	uint8_t buffer[PAGED_GRANULE];
+};
+
+static void player_choose(struct player *player, uint64_t *ret_offset, uint64_t *ret_bytes)
+{
+	uint64_t granule = next_random(&player->random) % (PAGED_COUNT / player->count);
+	uint64_t from = next_random(&player->random) % 8, count;
+
+	count = 1 + next_random(&player->random) % (8 - from);
+	*ret_offset = (granule * player->count + player->index) * PAGED_GRANULE + from * 512;
+	*ret_bytes = count * 512;
+}
+
+typedef int transfer_fn(struct block_node *node, enum block_op op, uint64_t offset, void *buffer,
+			uint64_t bytes);
+
+static int by_call(struct block_node *node, enum block_op op, uint64_t offset, void *buffer,
+		   uint64_t bytes)
+{
+	switch (op) {
+	case BLOCK_READ:
+		return block_read(node, offset, buffer, bytes);
+	case BLOCK_WRITE:
+		return block_write(node, offset, buffer, bytes);
+	case BLOCK_DISCARD:
+		return block_discard(node, offset, bytes);
+	case BLOCK_WRITE_ZEROES:
+		return block_write_zeroes(node, offset, bytes, 0);
+	default:
+		return block_flush(node);
+	}
+}
+
+static int by_request(struct block_node *node, enum block_op op, uint64_t offset, void *buffer,
+		      uint64_t bytes)
+{
+	if (op == BLOCK_WRITE_ZEROES && !block_can_write_zeroes(node))
+		return block_write_zeroes(node, offset, bytes, 0);
+	if (op == BLOCK_READ || op == BLOCK_WRITE)
+		return request_io(node, op, offset, buffer, bytes);
+	return request_range(node, op, offset, op == BLOCK_FLUSH ? 0 : bytes, 0);
+}
+
+static void player_step(struct player *player, transfer_fn *transfer)
+{
+	static const enum block_op ops[] = { BLOCK_READ,    BLOCK_READ,  BLOCK_WRITE,
+					     BLOCK_WRITE,   BLOCK_WRITE, BLOCK_WRITE_ZEROES,
+					     BLOCK_DISCARD, BLOCK_FLUSH };
+	enum block_op op = ops[next_random(&player->random) % ARRAY_SIZE(ops)];
+	uint64_t offset, bytes;
+
+	player_choose(player, &offset, &bytes);
+	if (op == BLOCK_DISCARD) {
+		offset = round_down(offset, PAGED_GRANULE);
+		bytes = PAGED_GRANULE;
+	}
+	if (op == BLOCK_WRITE) {
+		memset(player->buffer, (int)next_random(&player->random) | 1, bytes);
+		memcpy(player->model + offset, player->buffer, bytes);
+	} else if (op == BLOCK_DISCARD || op == BLOCK_WRITE_ZEROES) {
+		memset(player->model + offset, 0, bytes);
+	}
+	player->wrong |= transfer(player->node, op, offset, player->buffer, bytes) != 0;
+	if (op == BLOCK_READ)
+		player->wrong |= memcmp(player->buffer, player->model + offset, bytes) != 0;
+}
+
+static void *play_by_calls(void *ctx)
+{
+	struct player *player = ctx;
+
+	for (unsigned i = 0; i < 1500 && !player->wrong; i++)
+		player_step(player, by_call);
+	return NULL;
+}
+
+enum { PLAYERS = 4, BURST = 8 };
+
+/* Discards and writes what the loop's thread writes too, so that places are freed with requests for
+ * them on the way. */
+static void *discard_shared(void *ctx)
+{
+	struct player *player = ctx;
+
+	for (unsigned i = 0; i < 4000; i++) {
+		uint64_t offset = i % BURST * PLAYERS * PAGED_GRANULE;
+
+		player->wrong |= block_write(player->node, offset, player->buffer, 512) != 0;
+		player->wrong |= block_discard(player->node, offset, PAGED_GRANULE) != 0;
+	}
+	return NULL;
+}
+
+static void write_shared(struct block_node *node)
+{
+	static uint8_t data[PAGED_GRANULE];
+	struct iovec iov = { data, sizeof(data) };
+	struct waited waited[BURST];
+
+	memset(data, 0xbd, sizeof(data));
+	for (unsigned i = 0; i < BURST; i++) {
+		waited[i] = (struct waited){ .request = { .op = BLOCK_WRITE,
+							  .offset = i * PLAYERS * PAGED_GRANULE,
+							  .bytes = PAGED_GRANULE,
+							  .iov = &iov,
+							  .iov_count = 1,
+							  .done = waited_done } };
+		block_queue(node, &waited[i].request);
+	}
+	block_drain(node);
+	for (unsigned i = 0; i < BURST; i++)
+		assert_int_equal(waited[i].rc, 0);
+}
+
+static void graph_calls_and_requests_at_once_keep_their_data(void **state)
+{
+	(void)state;
+	for (unsigned engine = 0; engine < 2; engine++) {
+		struct player *players = calloc(PLAYERS, sizeof(*players));
+		pthread_t threads[PLAYERS];
+		struct rig rig;
+
+		rig_init(&rig, engine);
+		for (unsigned i = 0; i < PLAYERS; i++) {
+			players[i] = (struct player){
+				.node = rig.node, .index = i, .count = PLAYERS, .random = i + 7
+			};
+			/* The first one has no place of its own; what it does must not be seen. */
+			assert_int_equal(thread_start(&threads[i], "player",
+						      i ? play_by_calls : discard_shared,
+						      &players[i], NULL),
+					 0);
+		}
+		for (unsigned i = 0; i < 1000; i++)
+			write_shared(rig.node);
+		for (unsigned i = 0; i < PLAYERS; i++) {
+			pthread_join(threads[i], NULL);
+			assert_false(players[i].wrong);
+		}
+		rig_fini(&rig);
+		free(players);
+	}
+}
+
+static void graph_random_requests_match_model(void **state)
+{
+	(void)state;
+	for (unsigned engine = 0; engine < 4; engine++) {
+		struct player *player = calloc(1, sizeof(*player));
+		struct rig rig;
+
+		rig_init(&rig, engine);
+		*player = (struct player){ .node = rig.node, .count = 1, .random = engine };
+		for (unsigned i = 0; i < 500; i++) {
+			player_step(player, by_request);
+			assert_false(player->wrong);
+		}
+		rig_fini(&rig);
+		free(player);
+	}
+}
+
+static void graph_request_across_granules_matches_model(void **state)
+{
+	uint8_t *data = malloc(DISK_BYTES), *back = malloc(DISK_BYTES);
+	struct rig rig;
+
+	(void)state;
+	for (unsigned engine = 0; engine < 4; engine++) {
+		rig_init(&rig, engine);
+		for (uint64_t i = 0; i < DISK_BYTES; i++)
+			data[i] = image_byte(i);
+		/* From the end, so that no two granules lie in order. */
+		for (uint64_t at = DISK_BYTES; at; at -= PAGED_GRANULE)
+			assert_int_equal(request_io(rig.node, BLOCK_WRITE, at - PAGED_GRANULE,
+						    data + at - PAGED_GRANULE, PAGED_GRANULE),
+					 0);
+		assert_int_equal(request_io(rig.node, BLOCK_READ, 512, back, DISK_BYTES - 512), 0);
+		assert_memory_equal(back, data + 512, DISK_BYTES - 512);
+		rig_fini(&rig);
+	}
+	free(back);
+	free(data);
+}
+
+static void graph_unallocated_reads_zero_and_says_so(void **state)
+{
+	struct block_extent extent;
+	uint8_t sector[512];
+	struct rig rig;
+
+	(void)state;
+	rig_init(&rig, 0);
+	memset(sector, 0xff, sizeof(sector));
+	assert_int_equal(request_io(rig.node, BLOCK_READ, 0, sector, 512), 0);
+	for (unsigned i = 0; i < sizeof(sector); i++)
+		assert_int_equal(sector[i], 0);
+	assert_int_equal(block_extent_joined(rig.node, 0, DISK_BYTES, &extent), 0);
+	assert_int_equal(extent.bytes, DISK_BYTES);
+	assert_int_equal(extent.flags, BLOCK_EXTENT_ZERO);
+	rig_fini(&rig);
+}
+
+static void graph_extents_join_only_what_lies_together(void **state)
+{
+	uint8_t data[4 * PAGED_GRANULE] = { 1 };
+	struct block_extent extent;
+	struct rig rig;
+
+	(void)state;
+	rig_init(&rig, 0);
+	assert_int_equal(block_write(rig.node, 0, data, 2 * PAGED_GRANULE), 0);
+	assert_int_equal(block_write(rig.node, 3 * PAGED_GRANULE, data, PAGED_GRANULE), 0);
+	assert_int_equal(block_write(rig.node, 2 * PAGED_GRANULE, data, PAGED_GRANULE), 0);
+	assert_int_equal(block_extent_joined(rig.node, 512, DISK_BYTES - 512, &extent), 0);
+	assert_int_equal(extent.at, 512);
+	assert_int_equal(extent.bytes, 2 * PAGED_GRANULE - 512);
+	assert_int_equal(block_extent_joined(rig.node, 2 * PAGED_GRANULE, PAGED_GRANULE, &extent),
+			 0);
+	assert_int_equal(extent.at, 3 * PAGED_GRANULE);
+	rig_fini(&rig);
+}
+
+static void graph_file_grows_by_writes_and_reads_zero_behind(void **state)
+{
+	struct block_node *file;
+	uint8_t bytes[100];
+	struct rig rig;
+
+	(void)state;
+	rig_init(&rig, 2);
+	file = rig.node->next;
+	memset(bytes, 0x5a, sizeof(bytes));
+	assert_int_equal(block_write(file, 5000, bytes, sizeof(bytes)), 0);
+	assert_int_equal(block_size_bytes(file), 5120);
+	assert_int_equal(block_read(file, 4950, bytes, sizeof(bytes)), 0);
+	assert_int_equal(bytes[49], 0);
+	assert_int_equal(bytes[50], 0x5a);
+	assert_int_equal(block_read(file, 1 << 20, bytes, sizeof(bytes)), 0);
+	assert_int_equal(bytes[99], 0);
+	assert_int_equal(block_write_zeroes(file, 5050, 4000, 0), 0);
+	assert_int_equal(block_read(file, 5000, bytes, sizeof(bytes)), 0);
+	assert_int_equal(bytes[49], 0x5a);
+	assert_int_equal(bytes[50], 0);
+	assert_true(block_size_bytes(file) >= 9050);
+	rig_fini(&rig);
+}
+
+static void graph_call_outside_the_disk_is_refused(void **state)
+{
+	uint8_t sector[512] = { 0 };
+	struct rig rig;
+
+	(void)state;
+	rig_init(&rig, 0);
+	assert_int_equal(block_read(rig.node, DISK_BYTES, sector, 512), -EINVAL);
+	assert_int_equal(block_read(rig.node, 1, sector, 512), -EINVAL);
+	assert_int_equal(block_write(rig.node, DISK_BYTES - 512, sector, 1024), -EINVAL);
+	assert_int_equal(block_write(rig.node, UINT64_MAX - 511, sector, 512), -EINVAL);
+	assert_int_equal(block_discard(rig.node, 0, UINT64_MAX - 511), -EINVAL);
+	assert_int_equal(block_write_zeroes(rig.node, DISK_BYTES, 512, 0), -EINVAL);
+	rig_fini(&rig);
+}
+
+static void graph_durable_write_ends_after_flush(void **state)
+{
+	uint8_t sector[512] = { 1 };
+	struct iovec iov = { sector, sizeof(sector) };
+	struct rig rig;
+
+	(void)state;
+	rig_init(&rig, 0);
+	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(request_run(rig.node, (struct block_request){ .op = BLOCK_WRITE,
+									       .flags = BLOCK_FUA,
+									       .bytes = 512,
+									       .iov = &iov,
+									       .iov_count = 1 }),
+				 0);
+	rig_fini(&rig);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(graph_calls_and_requests_at_once_keep_their_data),
+		cmocka_unit_test(graph_random_requests_match_model),
+		cmocka_unit_test(graph_request_across_granules_matches_model),
+		cmocka_unit_test(graph_unallocated_reads_zero_and_says_so),
+		cmocka_unit_test(graph_extents_join_only_what_lies_together),
+		cmocka_unit_test(graph_file_grows_by_writes_and_reads_zero_behind),
+		cmocka_unit_test(graph_call_outside_the_disk_is_refused),
+		cmocka_unit_test(graph_durable_write_ends_after_flush),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
