@@ -79,10 +79,12 @@ WORKLOADS = (
     kernel("exec", "execs/s"), kernel("pipe", "switches/s"), kernel("read", "reads/s"), kernel("stat", "calls/s"),
 )
 
+MAKE = f"rm -rf /tmp/project && mkdir /tmp/project && make -s -C /tmp/project -f {FILES}/Makefile -jCPUS"
+
 # With as many threads or jobs as there are processors.
 SCALING = (
     Workload("scale-7z", "scale", "runs/s", "cd /tmp && rm -f wide.7z && 7z a -mmtCPUS -mx1 -m0=lzma2:c=256k wide.7z big",
              prepare=INPUT.format(bytes=3000000, name="big"), check="7z x -so /tmp/wide.7z | sha256sum", timeout=120),
-    Workload("scale-make", "scale", "runs/s", "rm -rf /tmp/project && mkdir /tmp/project && "
-             f"make -s -C /tmp/project -f {FILES}/Makefile -jCPUS", timeout=240),
+    # Once before it counts, so that each processor has had its part of the compiler's code.
+    Workload("scale-make", "scale", "runs/s", MAKE, prepare=MAKE, timeout=240),
 )
