@@ -43,7 +43,7 @@ struct block_cache {
 	page_node pages[PAGE_BUCKETS];
 };
 
-int block_cache_new(struct block_cache **ret_cache, uint64_t bytes)
+int block_cache_new(struct soft_cpu *cpu, uint64_t bytes)
 {
 	struct block_cache *cache = calloc(1, sizeof(*cache));
 	void *arena;
@@ -58,7 +58,8 @@ int block_cache_new(struct block_cache **ret_cache, uint64_t bytes)
 		return -ENOMEM;
 	}
 	cache->arena = arena;
-	*ret_cache = cache;
+	cpu->blocks = cache;
+	cpu->block_hash = cache->hash;
 	return 0;
 }
 
@@ -68,13 +69,6 @@ void block_cache_free(struct block_cache *cache)
 		return;
 	munmap(cache->arena, cache->size);
 	free(cache);
-}
-
-static unsigned hash_of(const uint8_t *host, uint8_t mode)
-{
-	uint64_t h = ((uintptr_t)host ^ (uint64_t)mode << 40) * UINT64_C(0x9e3779b97f4a7c15);
-
-	return (unsigned)(h >> 40) % BLOCK_HASH;
 }
 
 static const uint8_t *page_of(const uint8_t *host)
@@ -153,23 +147,6 @@ void block_drop_all(struct soft_cpu *cpu)
 	forget_all(cpu);
 }
 
-static struct block *lookup(struct block_cache *cache, const uint8_t *host, uint8_t mode)
-{
-	struct block **at = &cache->hash[hash_of(host, mode)];
-
-	while (*at) {
-		struct block *b = *at;
-
-		if (b->dead)
-			*at = b->hash_next;
-		else if (b->host == host && b->mode == mode)
-			return b;
-		else
-			at = &b->hash_next;
-	}
-	return NULL;
-}
-
 static bool has_room(const struct soft_cpu *cpu)
 {
 	const struct block_cache *cache = cpu->blocks;
@@ -240,8 +217,8 @@ static void finish(struct soft_cpu *cpu, struct block *b, unsigned guest_insns, 
 	last->op = (uint8_t)guest_insns;
 	cache->used += sizeof(*b) + b->count * sizeof(struct insn) + links * sizeof(*link);
 	cache->used = (cache->used + 7) & ~(size_t)7;
-	b->hash_next = cache->hash[hash_of(b->host, b->mode)];
-	cache->hash[hash_of(b->host, b->mode)] = b;
+	b->hash_next = cache->hash[block_hash(b->host, b->mode)];
+	cache->hash[block_hash(b->host, b->mode)] = b;
 	list_in_page(cache, b, 0, page_of(b->host));
 	if (b->second)
 		list_in_page(cache, b, 1, b->second);
@@ -366,7 +343,7 @@ const struct insn *block_find(struct soft_cpu *cpu)
 	/* Code in device memory is what the bus gives for nothing: all ones, which is undefined. */
 	if (!host)
 		raise_fault(cpu, NULL, EXCEPTION_UD);
-	b = lookup(cpu->blocks, host, cpu->mode);
+	b = block_lookup(cpu, host, cpu->mode);
 	if (!b)
 		b = decode_block(cpu, host);
 	if (!b)
@@ -412,14 +389,6 @@ const struct insn *jump_resolve(struct soft_cpu *cpu)
 				     .target = target,
 				     .code = cpu->jit ? jit_code_of(cpu, block_of(target)) : NULL };
 	return target;
-}
-
-enum link_scope link_note(struct soft_cpu *cpu, uint64_t rip)
-{
-	uint64_t page = (rip + cpu->code_base) >> PAGE_SHIFT;
-
-	mmu_note_linked(cpu, page);
-	return cpu->code_tlb_global[page % CODE_TLB_ENTRIES] ? LINK_GLOBAL : LINK_LOCAL;
 }
 
 /* The end of a block that is not a branch. */

@@ -61,8 +61,8 @@ static inline struct block *block_of(const struct insn *first)
 	return (struct block *)((uintptr_t)first - offsetof(struct block, insns));
 }
 
-/* `bytes`: how much the blocks may take, at least BLOCK_CACHE_MIN. -ENOMEM. */
-int block_cache_new(struct block_cache **ret_cache, uint64_t bytes);
+/* soft_cpu.blocks. `bytes`: how much they may take, at least BLOCK_CACHE_MIN. -ENOMEM. */
+int block_cache_new(struct soft_cpu *cpu, uint64_t bytes);
 void block_cache_free(struct block_cache *cache);
 
 /*
@@ -84,6 +84,31 @@ bool block_has_second(struct soft_cpu *cpu, const struct block *block);
 
 /* Drops all, as above. */
 void block_drop_all(struct soft_cpu *cpu);
+
+static inline unsigned block_hash(const uint8_t *host, uint8_t mode)
+{
+	uint64_t h = ((uintptr_t)host ^ (uint64_t)mode << 40) * UINT64_C(0x9e3779b97f4a7c15);
+
+	return (unsigned)(h >> 40) % BLOCK_HASH;
+}
+
+/* The block there, or NULL; takes dead ones out of the table. */
+static inline struct block *block_lookup(struct soft_cpu *cpu, const uint8_t *host, uint8_t mode)
+{
+	struct block **at = &cpu->block_hash[block_hash(host, mode)];
+
+	while (*at) {
+		struct block *b = *at;
+
+		if (b->dead)
+			*at = b->hash_next;
+		else if (b->host == host && b->mode == mode)
+			return b;
+		else
+			at = &b->hash_next;
+	}
+	return NULL;
+}
 
 /*
  * Notes that a link or jump entry is about to depend on the page of `rip`, which the code TLB has;

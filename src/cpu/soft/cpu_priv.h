@@ -62,7 +62,7 @@ struct jump_entry {
 #define TLB_ENTRIES      4096
 #define TLB2_SETS        1024 /* of what tlb_fill() finds again without a walk */
 #define TLB2_WAYS        4
-#define CODE_TLB_ENTRIES 512
+#define CODE_TLB_ENTRIES 2048
 #define LARGE_PAGE_BITS  (1u << 19)
 #define LINKED_PAGES     16384      /* three quarters are used at most */
 #define TLB_NONE         UINT64_MAX /* the key in it is never current */
@@ -208,7 +208,8 @@ struct soft_cpu {
 	struct soft_engine *engine;
 	struct memory *memory;
 	struct block_cache *blocks;
-	struct native *native; /* made with the vCPU, native_new() */
+	struct block **block_hash; /* of it; see block_lookup() */
+	struct native *native;     /* made with the vCPU, native_new() */
 	/* What an instruction of this unit raises; 0: it runs. native_units_update() keeps it. */
 	uint8_t unit_fault[UNIT_COUNT];
 	uint8_t upper_in_use[16]; /* by vector register; 0: what is above its 16 bytes is zero */
@@ -224,6 +225,7 @@ struct soft_cpu {
 	uint64_t deltas[JIT_DELTAS]; /* results of checks: the host's address less the guest's */
 	uint64_t call_return;        /* where translated code goes on; and why it left: */
 	uint32_t call, call_block;   /* indices of struct call in jit.calls */
+	uint64_t call_target;        /* of the jump that left */
 	bool call_leaves;            /* nothing comes back */
 	uint8_t call_units;          /* what must be in vector_live again */
 	uint64_t carried;            /* for a moment: what was read and is going to be written */

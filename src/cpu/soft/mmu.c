@@ -345,6 +345,19 @@ void mmu_note_linked(struct soft_cpu *cpu, uint64_t page)
 	cpu->linked_count++;
 }
 
+bool mmu_has_room_for_linked(const struct soft_cpu *cpu)
+{
+	return cpu->linked_count < LINKED_PAGES / 4 * 3;
+}
+
+enum link_scope link_note(struct soft_cpu *cpu, uint64_t rip)
+{
+	uint64_t page = (rip + cpu->code_base) >> PAGE_SHIFT;
+
+	mmu_note_linked(cpu, page);
+	return cpu->code_tlb_global[page % CODE_TLB_ENTRIES] ? LINK_GLOBAL : LINK_LOCAL;
+}
+
 void mmu_code_moved(struct soft_cpu *cpu)
 {
 	forget_links(cpu);

@@ -57,6 +57,9 @@ void mmu_code_moved(struct soft_cpu *cpu);
 /* A link or jump entry will depend on what this page is mapped to. */
 void mmu_note_linked(struct soft_cpu *cpu, uint64_t page);
 
+/* Whether a page can be noted without forgetting the others. */
+bool mmu_has_room_for_linked(const struct soft_cpu *cpu);
+
 /* Forgets all translations, global ones too. */
 void mmu_flush_all(struct soft_cpu *cpu);
 

@@ -331,7 +331,7 @@ static int new_cpu(struct vcpu **ret_vcpu, struct engine *engine, unsigned index
 	cpu->engine = e;
 	cpu->memory = e->memory;
 	init_locks(cpu);
-	rc = block_cache_new(&cpu->blocks, e->options.cache / e->vcpus * DECODED_SHARE);
+	rc = block_cache_new(cpu, e->options.cache / e->vcpus * DECODED_SHARE);
 	if (!rc)
 		rc = lapic_new(&cpu->lapic, cpu);
 	if (!rc)

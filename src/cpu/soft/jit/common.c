@@ -241,6 +241,7 @@ static void emit_call(struct code *c, unsigned spill, unsigned vector_load, unsi
 	emit_rr(c, 0x85 | WIDE, HOST_RAX, HOST_RAX); /* test */
 	slow = emit_jump(c, IF_E);
 	emit_rr(c, MOV_LOAD, SCRATCH_1, HOST_RAX);
+	emit_rm(c, MOV_LOAD, SCRATCH_0, FIELD(call_target));
 	move_registers(c, false);
 	emit_rr(c, 0xff, 4, SCRATCH_1);
 

@@ -63,6 +63,11 @@ struct place in_cpu_at(unsigned reg, size_t offset)
 	return (struct place){ (uint8_t)reg, NO_REG, 0, true, gs_displacement(offset) };
 }
 
+struct place in_jump(unsigned reg, size_t field)
+{
+	return in_cpu_at(reg, offsetof(struct soft_cpu, jumps) + field);
+}
+
 struct place in_gpr(unsigned guest)
 {
 	return in_cpu(offsetof(struct soft_cpu, gpr) + 8ul * guest);

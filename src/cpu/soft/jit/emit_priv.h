@@ -69,6 +69,9 @@ struct place in_cpu(size_t offset);
 struct place in_cpu_at(unsigned reg, size_t offset);
 struct place in_gpr(unsigned guest);
 
+/* The field at `field` of the jump entry whose offset is in a register. */
+struct place in_jump(unsigned reg, size_t field);
+
 #define FIELD(member) in_cpu(offsetof(struct soft_cpu, member))
 
 /* 81 /extension on a 64-bit register. */

@@ -94,52 +94,6 @@ static const struct insn *leave_second(struct soft_cpu *cpu, struct block *block
 	return ENTER(cpu, block->insns);
 }
 
-void exit_part(struct exit *exit)
-{
-	int32_t distance = (int32_t)(exit->stub - (exit->site + 4));
-
-	if (exit->next)
-		exit->next->previous = exit->previous;
-	*exit->previous = exit->next;
-	exit->next = NULL;
-	exit->previous = NULL;
-	memcpy(exit->site, &distance, sizeof(distance));
-	if (exit->key)
-		memset(exit->key, 0, sizeof(uint64_t));
-}
-
-static void exit_join(struct soft_cpu *cpu, struct exit *exit, struct block *target)
-{
-	struct jit *jit = cpu->jit;
-	/* Forwards in a page, attention can wait. */
-	bool inner = !exit->key && exit->delta > (int64_t)((uintptr_t)exit->from->host & PAGE_MASK);
-	uint8_t *to = jit->write + (target->body - jit->run) + (inner ? target->inner : 0);
-	int32_t distance = (int32_t)(to - (exit->site + 4));
-
-	if (exit->previous)
-		exit_part(exit);
-	exit->next = target->incoming;
-	exit->previous = &target->incoming;
-	if (exit->next)
-		exit->next->previous = &exit->next;
-	target->incoming = exit;
-	jit->stats.links++;
-	memcpy(exit->site, &distance, sizeof(distance));
-	if (exit->key) {
-		enum link_scope scope = link_note(cpu, cpu->rip);
-		int32_t disp = gs_displacement(offsetof(struct soft_cpu, link_key) +
-					       scope * sizeof(cpu->link_key[0]));
-
-		memcpy(exit->key_disp, &disp, sizeof(disp));
-		memcpy(exit->key, &cpu->link_key[scope], sizeof(uint64_t));
-	}
-}
-
-static bool can_join(const struct exit *exit, const struct block *target)
-{
-	return exit->site && target->body && !target->dead && target->mode == exit->from->mode;
-}
-
 /* A way out that is not joined. */
 static const struct insn *leave_link(struct soft_cpu *cpu, struct exit *exit)
 {
@@ -155,12 +109,8 @@ static const struct insn *leave_link(struct soft_cpu *cpu, struct exit *exit)
 	if (!target || link->rip != cpu->rip || !is_alive(target) ||
 	    !leads_to(cpu, cpu->rip, link->host))
 		target = link_resolve(cpu, link);
-	if (generation == cpu->jit->generation) {
-		struct block *block = block_of(target);
-
-		if (can_join(exit, block))
-			exit_join(cpu, exit, block);
-	}
+	if (generation == cpu->jit->generation)
+		exit_join(cpu, exit, block_of(target));
 	return ENTER(cpu, target);
 }
 

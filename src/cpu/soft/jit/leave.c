@@ -15,11 +15,6 @@
 
 static_assert(sizeof(struct jump_entry) == 1u << JUMP_SHIFT, "entry address by one shift");
 
-static struct place in_jumps(unsigned reg, size_t field)
-{
-	return in_cpu_at(reg, offsetof(struct soft_cpu, jumps) + field);
-}
-
 /* Page by page: `distance` to the target's page. */
 static void emit_other_page(struct translator *t, int32_t distance, struct stub *stub)
 {
@@ -89,16 +84,17 @@ static void emit_jump_entry(struct translator *t, struct stub *stub)
 	struct code *c = &t->code;
 
 	stub->jump = true;
+	stub->jump_retry = c->used;
 	emit_rr(c, MOV_LOAD, SCRATCH_1, SCRATCH_0);
 	emit_shift(c, true, SCRATCH_1, 12);
 	emit_rr(c, 0x33 | WIDE, SCRATCH_1, SCRATCH_0);
 	emit_mask32(c, SCRATCH_1, JUMP_ENTRIES - 1);
 	emit_shift(c, false, SCRATCH_1, JUMP_SHIFT);
-	emit_rm(c, 0x3b | WIDE, SCRATCH_0, in_jumps(SCRATCH_1, offsetof(struct jump_entry, rip)));
+	emit_rm(c, 0x3b | WIDE, SCRATCH_0, in_jump(SCRATCH_1, offsetof(struct jump_entry, rip)));
 	stub_from(stub, emit_jump(c, IF_NE));
 	emit_rm(c, MOV_LOAD, SCRATCH_0,
 		in_cpu(offsetof(struct soft_cpu, link_key) + sizeof(uint64_t) * t->scope));
-	emit_rm(c, 0x3b | WIDE, SCRATCH_0, in_jumps(SCRATCH_1, offsetof(struct jump_entry, key)));
+	emit_rm(c, 0x3b | WIDE, SCRATCH_0, in_jump(SCRATCH_1, offsetof(struct jump_entry, key)));
 	stub_from(stub, emit_jump(c, IF_NE));
 }
 
@@ -107,10 +103,10 @@ static void emit_go(struct translator *t)
 {
 	struct code *c = &t->code;
 
-	emit_rm(c, MOV_LOAD, SCRATCH_0, in_jumps(SCRATCH_1, offsetof(struct jump_entry, rip)));
+	emit_rm(c, MOV_LOAD, SCRATCH_0, in_jump(SCRATCH_1, offsetof(struct jump_entry, rip)));
 	emit_alu_i(c, ALU_AND, SCRATCH_0, ~(int32_t)PAGE_MASK);
 	emit_rm(c, MOV_STORE, SCRATCH_0, FIELD(code_page));
-	emit_rm(c, 0xff, 4, in_jumps(SCRATCH_1, offsetof(struct jump_entry, code)));
+	emit_rm(c, 0xff, 4, in_jump(SCRATCH_1, offsetof(struct jump_entry, code)));
 }
 
 /* Pushes the address behind the instruction. */

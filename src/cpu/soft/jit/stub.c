@@ -139,10 +139,24 @@ static void emit_miss(struct translator *t, const struct stub *stub)
 	emit_call(t, call);
 }
 
+static void emit_jump_stub(struct translator *t, const struct stub *stub)
+{
+	struct code *c = &t->code;
+	struct call call = call_of(t, stub);
+
+	call.jump = true;
+	call.scope = t->scope;
+	call.retry = (uint16_t)stub->jump_retry;
+	jump_fill(c, stub->from[1], c->used);
+	emit_rm(c, MOV_LOAD, SCRATCH_0, in_jump(SCRATCH_1, offsetof(struct jump_entry, rip)));
+	jump_fill(c, stub->from[0], c->used);
+	emit_rm(c, MOV_STORE, SCRATCH_0, FIELD(call_target));
+	emit_call(t, call);
+}
+
 static void emit_insn_stub(struct translator *t, const struct stub *stub)
 {
 	struct code *c = &t->code;
-	struct call call;
 
 	if (stub->miss)
 		emit_miss(t, stub);
@@ -154,12 +168,12 @@ static void emit_insn_stub(struct translator *t, const struct stub *stub)
 		if (stub->save_flags)
 			emit_flags_save(c, SCRATCH_0);
 	}
-	if (stub->mark || stub->count) {
+	if (stub->jump) {
+		emit_jump_stub(t, stub);
+	} else if (stub->mark || stub->count) {
 		fill_from(t, stub);
 		emit_x87_last(t, stub->x87_last);
-		call = call_of(t, stub);
-		call.jump = stub->jump;
-		emit_call(t, call);
+		emit_call(t, call_of(t, stub));
 	}
 }
 

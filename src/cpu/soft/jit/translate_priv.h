@@ -52,7 +52,8 @@ struct call {
 	uint8_t write : 1;
 	uint8_t fill : 1;
 	uint8_t cause : 1; /* enum slow_cause */
-	uint8_t jump : 1;  /* the target was not in the table of jump entries */
+	uint8_t jump : 1;  /* the target was not in the table of jump entries, with */
+	uint8_t scope : 1; /* the key of this enum link_scope */
 	int32_t disp;
 };
 
@@ -189,7 +190,12 @@ struct stub {
 	unsigned last;  /* of them */
 	uint8_t access; /* enum access_kind */
 	bool write;
-	bool jump;       /* of those in `from`: the target is not known */
+	/*
+	 * The first two of `from` are there because the target (in SCRATCH_0), or its key, is not
+	 * in the jump entry (at SCRATCH_1). Tried again with the target in SCRATCH_0.
+	 */
+	bool jump;
+	unsigned jump_retry;
 	unsigned mark;   /* behind the mark for traps; 0: none */
 	bool save_flags; /* a trap comes with the flags in the host */
 	/* The last one that set x87 pointers, if they are not in soft_cpu yet. */
@@ -313,8 +319,8 @@ void common_emit(struct jit *jit, struct soft_cpu *cpu);
 /*
  * What translated code calls, in this order. soft_cpu.call and .call_block say what for.
  *
- * fill.c: where to go on if the TLB could be filled, or 0. The guest's vector registers may be in
- * the host's.
+ * resolve.c: where to go on if what was missing could be found, or 0. The guest's vector registers may
+ * be in the host's.
  */
 uint64_t jit_retry(struct soft_cpu *cpu);
 
@@ -326,5 +332,7 @@ const struct insn *jit_handler(struct soft_cpu *cpu);
 const struct insn *jit_leave(struct soft_cpu *cpu);
 const struct insn *jit_leave_jump(struct soft_cpu *cpu);
 
+/* resolve.c: joins a way out to the code of `target`, if it has some. */
+void exit_join(struct soft_cpu *cpu, struct exit *exit, struct block *target);
 void exit_part(struct exit *exit);
 insn_exec jit_stop;
