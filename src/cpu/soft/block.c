@@ -362,7 +362,7 @@ const struct insn *block_find(struct soft_cpu *cpu)
 struct block *block_here(struct soft_cpu *cpu)
 {
 	const uint8_t *host = fetch_host(cpu, fetch_linear(cpu));
-	struct block *b = host ? lookup(cpu->blocks, host, cpu->mode) : NULL;
+	struct block *b = host ? block_lookup(cpu, host, cpu->mode) : NULL;
 
 	return b && within_limit(cpu, b) ? b : NULL;
 }
