@@ -22,6 +22,7 @@
 #include "cpu/soft/decode_priv.h"
 #include "cpu/soft/jit/jit_priv.h"
 #include "cpu/soft/mmu_priv.h"
+#include "cpu/soft/tier_priv.h"
 
 #define PAGE_BUCKETS   4096
 #define LINE_BYTES     64
@@ -344,8 +345,12 @@ const struct insn *block_find(struct soft_cpu *cpu)
 	if (!host)
 		raise_fault(cpu, NULL, EXCEPTION_UD);
 	b = block_lookup(cpu, host, cpu->mode);
-	if (!b)
+	if (!b) {
+		enum tier before = tier_change(cpu, TIER_DECODING);
+
 		b = decode_block(cpu, host);
+		tier_change(cpu, before);
+	}
 	if (!b)
 		raise_fault(cpu, NULL, EXCEPTION_UD);
 	if (unlikely(!within_limit(cpu, b))) {

@@ -28,6 +28,7 @@ struct block_cache;
 struct debugger;
 struct jit;
 struct lapic;
+struct tier_clock;
 struct verify;
 
 /*
@@ -98,6 +99,18 @@ static inline bool mode_is_translated(uint8_t mode)
 {
 	return mode == MODE_CODE64 || (mode & (MODE_FLAT | MODE_SINGLE)) == MODE_FLAT;
 }
+
+/* What the vCPU's thread does, for the statistics: see tier_priv.h. */
+enum tier {
+	TIER_LOOP,        /* between blocks: interrupts, exceptions, mode */
+	TIER_INTERPRETER, /* handlers, one after the other */
+	TIER_TRANSLATED,
+	TIER_HANDLERS, /* what translated code calls: handlers, misses of the TLB */
+	TIER_TRANSLATION,
+	TIER_DECODING,
+	TIER_DEVICES, /* anything, outside of the guest */
+	TIER_COUNT
+};
 
 /* What comes out of soft_cpu.unwind. */
 enum unwind {
@@ -216,7 +229,8 @@ struct soft_cpu {
 	struct lapic *lapic;
 	struct jit *jit;       /* NULL: everything is interpreted */
 	struct verify *verify; /* of `jit=verify`; else NULL */
-	jmp_buf unwind;        /* back to the run loop, out of a handler: enum unwind */
+	struct tier_clock *tiers;
+	jmp_buf unwind; /* back to the run loop, out of a handler: enum unwind */
 
 	/* What translated code finds through GS; see jit/common.c. */
 	struct soft_cpu *self;
@@ -239,6 +253,7 @@ struct soft_cpu {
 	 * works on its registers: it, UNIT_WAIT and UNIT_MMX.
 	 */
 	uint8_t vector_units;
+	uint8_t tier;        /* enum tier; read by others */
 	uint8_t vector_live; /* the same while the registers are in the host, else 0 */
 	/* Of the last x87 instruction, while the x87 registers are in the host. */
 	uint64_t x87_fip, x87_fdp;

@@ -25,6 +25,7 @@
 #include "cpu/soft/lapic_priv.h"
 #include "cpu/soft/mmu_priv.h"
 #include "cpu/soft/segment_priv.h"
+#include "cpu/soft/tier_priv.h"
 #include "host/clock.h"
 
 static _Noreturn void raise_any(struct soft_cpu *cpu, const struct insn *insn)
@@ -329,8 +330,10 @@ static void run_blocks(struct soft_cpu *cpu)
 	/* Elsewhere the code segment's limit may be another one now. */
 	const struct insn *insn = cpu_code64(cpu) ? jump_target(cpu) : block_find(cpu);
 
+	tier_change(cpu, TIER_INTERPRETER);
 	while (insn)
 		insn = insn->exec(cpu, insn);
+	tier_change(cpu, TIER_LOOP);
 }
 
 /* One instruction, with what debugging and the interrupt shadow want around it. */
@@ -416,7 +419,7 @@ static bool run_once(struct soft_cpu *cpu)
 	return true;
 }
 
-enum vcpu_exit cpu_run(struct soft_cpu *cpu)
+static enum vcpu_exit run(struct soft_cpu *cpu)
 {
 	enum vcpu_exit exit = VCPU_EXIT_KICKED;
 
@@ -434,6 +437,7 @@ enum vcpu_exit cpu_run(struct soft_cpu *cpu)
 		return VCPU_EXIT_ERROR;
 	default:
 		/* Out of a handler: what it held is given back, what it was delivering is known. */
+		tier_change(cpu, TIER_LOOP);
 		scratch_unlock(cpu);
 		debugger_forget(cpu);
 		code_enter_guest(cpu);
@@ -460,5 +464,15 @@ enum vcpu_exit cpu_run(struct soft_cpu *cpu)
 		}
 	}
 	code_leave_guest(cpu);
+	return exit;
+}
+
+enum vcpu_exit cpu_run(struct soft_cpu *cpu)
+{
+	enum vcpu_exit exit;
+
+	tier_clock_start(cpu);
+	exit = run(cpu);
+	tier_clock_stop(cpu);
 	return exit;
 }

@@ -27,6 +27,7 @@
 #include "cpu/soft/run_priv.h"
 #include "cpu/soft/state_priv.h"
 #include "cpu/soft/system_priv.h"
+#include "cpu/soft/tier_priv.h"
 #include "cpu/soft/time_priv.h"
 
 /* Decoded instructions take more room than the code that is made of them. */
@@ -246,6 +247,7 @@ static json_t *cpu_stats(struct soft_cpu *cpu)
 	}
 	if (cpu->jit)
 		json_object_set_new(all, "translator", jit_stats(cpu));
+	json_object_set_new(all, "milliseconds", tier_stats(cpu));
 	return all;
 }
 
@@ -287,12 +289,14 @@ static void free_cpu(struct vcpu *vcpu)
 	cpu = soft_cpu(vcpu);
 	if (engine_cpu(cpu->engine, vcpu->index) == cpu) {
 		atomic_store(&cpu->engine->cpus[vcpu->index], NULL);
+		timer_thread_forget(cpu->engine->timers, cpu);
 		log_stats(cpu);
 	}
 	jit_free(cpu->jit);
 	verify_free(cpu->verify);
 	native_free(cpu->native);
 	block_cache_free(cpu->blocks);
+	tier_clock_free(cpu->tiers);
 	lapic_free(cpu->lapic);
 	free(cpu->debugger);
 	pthread_cond_destroy(&cpu->wake);
@@ -332,6 +336,8 @@ static int new_cpu(struct vcpu **ret_vcpu, struct engine *engine, unsigned index
 	cpu->memory = e->memory;
 	init_locks(cpu);
 	rc = block_cache_new(cpu, e->options.cache / e->vcpus * DECODED_SHARE);
+	if (!rc)
+		rc = tier_clock_new(&cpu->tiers);
 	if (!rc)
 		rc = lapic_new(&cpu->lapic, cpu);
 	if (!rc)

@@ -6,7 +6,8 @@
  * the guest how to make nanoseconds of it; its zero is when the engine was opened.
  *
  * One thread per engine sleeps until the earliest local APIC timer of a vCPU that runs, and raises
- * that vCPU's attention flag; a vCPU that halts waits for its own timer itself.
+ * that vCPU's attention flag; a vCPU that halts waits for its own timer itself. The thread also looks
+ * what vCPUs do, for the statistics.
  *
  * Spec: Intel SDM volume 3, section 17.17; Linux Documentation/virt/kvm/x86/msr.rst.
  */
@@ -20,6 +21,7 @@
 
 #include "base/check.h"
 #include "cpu/soft/run_priv.h"
+#include "cpu/soft/tier_priv.h"
 #include "host/clock.h"
 #include "host/sandbox.h"
 #include "host/thread.h"
@@ -37,6 +39,7 @@ struct timer_thread {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	uint64_t sleeps_until;       /* guarded by lock */
+	uint64_t next_sample;        /* guarded by lock; see tier_priv.h */
 	bool stop;                   /* guarded by lock */
 	_Atomic uint64_t *deadlines; /* by vCPU */
 };
@@ -215,16 +218,15 @@ static void *timer_loop(void *ctx)
 
 	pthread_mutex_lock(&t->lock);
 	while (!t->stop) {
-		uint64_t next = fire_due(t, clock_now_ns());
+		uint64_t now = clock_now_ns(), due = fire_due(t, now);
+		uint64_t sample = tier_sample(t->engine, now, &t->next_sample);
+		uint64_t next = MIN(due, sample);
 		struct timespec at = { .tv_sec = (time_t)(next / NS_PER_SEC),
 				       .tv_nsec = (long)(next % NS_PER_SEC) };
 
 		sandbox_confine_worker();
 		t->sleeps_until = next;
-		if (next == UINT64_MAX)
-			pthread_cond_wait(&t->changed, &t->lock);
-		else
-			pthread_cond_timedwait(&t->changed, &t->lock, &at);
+		pthread_cond_timedwait(&t->changed, &t->lock, &at);
 	}
 	pthread_mutex_unlock(&t->lock);
 	return NULL;
@@ -275,6 +277,12 @@ void timer_thread_free(struct timer_thread *t)
 	pthread_mutex_destroy(&t->lock);
 	free(t->deadlines);
 	free(t);
+}
+
+void timer_thread_forget(struct timer_thread *t, const struct soft_cpu *cpu)
+{
+	LOCK_SCOPE(&t->lock);
+	atomic_store(&t->deadlines[cpu->vcpu.index], UINT64_MAX);
 }
 
 void timer_thread_arm(struct timer_thread *t, struct soft_cpu *cpu, uint64_t deadline_ns)

@@ -29,5 +29,8 @@ void time_clock_paused(struct soft_cpu *cpu);
 int timer_thread_new(struct timer_thread **ret_timers, struct soft_engine *engine, struct err *err);
 void timer_thread_free(struct timer_thread *timers);
 
+/* Behind this the thread has nothing to do with a vCPU that is not among the engine's any more. */
+void timer_thread_forget(struct timer_thread *timers, const struct soft_cpu *cpu);
+
 /* A vCPU's next deadline (host's monotonic ns; UINT64_MAX: none) changed. */
 void timer_thread_arm(struct timer_thread *timers, struct soft_cpu *cpu, uint64_t deadline_ns);

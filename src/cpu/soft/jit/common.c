@@ -41,6 +41,13 @@ static void epilogue(struct code *c)
 		push_pop(c, false, callee_saved[i]);
 }
 
+/* What the thread does from now on: see cpu/soft/tier_priv.h. Leaves flags alone. */
+static void emit_tier(struct code *c, enum tier tier)
+{
+	emit_rm(c, 0xc6, 0, FIELD(tier));
+	code_byte(c, (uint8_t)tier);
+}
+
 /* A C function (cpu, insn): enters the code of the block that begins with `insn`. */
 static void emit_enter_block(struct code *c)
 {
@@ -62,6 +69,7 @@ static void emit_enter(struct code *c)
 	emit_rm(c, MOV_LOAD, HOST_RAX, FIELD(rip));
 	emit_alu_i(c, ALU_AND, HOST_RAX, ~(int32_t)PAGE_MASK);
 	emit_rm(c, MOV_STORE, HOST_RAX, FIELD(code_page));
+	emit_tier(c, TIER_TRANSLATED);
 	move_registers(c, false);
 	emit_rr(c, 0xff, 4, SCRATCH_1); /* jmp */
 }
@@ -88,6 +96,7 @@ static void emit_spill_live(struct code *c, unsigned spill)
 /* General registers to memory, and the C stack. */
 static void emit_to_c(struct code *c)
 {
+	emit_tier(c, TIER_HANDLERS);
 	move_registers(c, true);
 	emit_rm(c, MOV_LOAD, HOST_RSP, FIELD(host_stack));
 	emit_rm(c, MOV_LOAD, HOST_RDI, FIELD(self));
@@ -208,6 +217,7 @@ static void emit_function(struct code *c, const void *function)
 /* Calls it as the last thing. */
 static void emit_last(struct code *c, const void *function)
 {
+	emit_tier(c, TIER_INTERPRETER);
 	epilogue(c);
 	emit_load_imm(c, HOST_RAX, (uintptr_t)function);
 	emit_rr(c, 0xff, 4, HOST_RAX);
@@ -242,6 +252,7 @@ static void emit_call(struct code *c, unsigned spill, unsigned vector_load, unsi
 	slow = emit_jump(c, IF_E);
 	emit_rr(c, MOV_LOAD, SCRATCH_1, HOST_RAX);
 	emit_rm(c, MOV_LOAD, SCRATCH_0, FIELD(call_target));
+	emit_tier(c, TIER_TRANSLATED);
 	move_registers(c, false);
 	emit_rr(c, 0xff, 4, SCRATCH_1);
 
@@ -254,6 +265,7 @@ static void emit_call(struct code *c, unsigned spill, unsigned vector_load, unsi
 	emit_rm(c, 0x83 | WIDE, ALU_CMP, FIELD(call_return));
 	code_byte(c, 0);
 	out = emit_jump(c, IF_E);
+	emit_tier(c, TIER_TRANSLATED);
 	move_registers(c, false);
 	emit_reload(c, (uint8_t)~x87, vector_load);
 	emit_reload(c, x87, x87_load);
@@ -264,6 +276,7 @@ static void emit_call(struct code *c, unsigned spill, unsigned vector_load, unsi
 	emit_last(c, jit_leave);
 
 	jump_fill(c, out, c->used);
+	emit_tier(c, TIER_INTERPRETER);
 	epilogue(c);
 	code_byte(c, 0xc3);
 }

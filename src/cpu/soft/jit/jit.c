@@ -25,6 +25,7 @@
 #include "cpu/soft/jit/translate_priv.h"
 #include "cpu/soft/jit/verify_priv.h"
 #include "cpu/soft/native_exec_priv.h"
+#include "cpu/soft/tier_priv.h"
 #include "host/fd.h"
 
 /* Room for the largest block. */
@@ -189,6 +190,16 @@ json_t *jit_stats(const struct soft_cpu *cpu)
 	return all;
 }
 
+/* If there is room; if not, the next block that is decoded starts everything anew. */
+static bool translate(struct soft_cpu *cpu, struct block *block)
+{
+	enum tier before = tier_change(cpu, TIER_TRANSLATION);
+	bool done = jit_has_room(cpu->jit) && jit_translate(cpu, cpu->jit, block);
+
+	tier_change(cpu, before);
+	return done;
+}
+
 /* In place of a block's first handler, until the block is translated. */
 static const struct insn *op_heat(struct soft_cpu *cpu, const struct insn *insn)
 {
@@ -199,8 +210,7 @@ static const struct insn *op_heat(struct soft_cpu *cpu, const struct insn *insn)
 	if (++block->heat < cpu->engine->options.heat)
 		return block->first(cpu, insn);
 	block->heat = 0;
-	/* Once there is no room, the next block that is decoded starts everything anew. */
-	if (!jit_has_room(cpu->jit) || !jit_translate(cpu, cpu->jit, block))
+	if (!translate(cpu, block))
 		return block->dead ? NULL : block->first(cpu, insn);
 	return ENTER(cpu, insn);
 }
@@ -243,6 +253,6 @@ void jit_replace(struct soft_cpu *cpu, struct block *block)
 	const uint8_t *body = block->body;
 
 	part_all(block);
-	if (jit_has_room(cpu->jit) && jit_translate(cpu, cpu->jit, block))
+	if (translate(cpu, block))
 		divert(cpu->jit, body, block->body);
 }
