@@ -9,10 +9,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/landlock.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/macros.h"
 #include "host/sandbox.h"
 
 /* All that the first version knows; what later ones add is not open()ing or removing. */
@@ -26,17 +28,31 @@ int landlock_new(void)
 	return fd < 0 ? -errno : (int)fd;
 }
 
-int landlock_allow(int rules, const char *folder, unsigned access)
-{
-	AUTO_CLOSE int fd = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	struct landlock_path_beneath_attr rule = { .parent_fd = fd };
+static const struct {
+	unsigned access;
+	uint64_t file, folder; /* what it means for a file, and for a folder besides */
+} accesses[] = {
+	{ SANDBOX_READ, LANDLOCK_ACCESS_FS_READ_FILE, 0 },
+	{ SANDBOX_WRITE, LANDLOCK_ACCESS_FS_WRITE_FILE, 0 },
+	{ SANDBOX_CREATE, 0, LANDLOCK_ACCESS_FS_MAKE_REG },
+	{ SANDBOX_REMOVE, 0, LANDLOCK_ACCESS_FS_REMOVE_FILE },
+};
 
-	if (fd < 0)
+int landlock_allow(int rules, const char *path, unsigned access)
+{
+	AUTO_CLOSE int fd = open(path, O_PATH | O_CLOEXEC);
+	struct landlock_path_beneath_attr rule = { .parent_fd = fd };
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st))
 		return -errno;
-	if (access & SANDBOX_READ)
-		rule.allowed_access |= LANDLOCK_ACCESS_FS_READ_FILE;
-	if (access & SANDBOX_REMOVE)
-		rule.allowed_access |= LANDLOCK_ACCESS_FS_REMOVE_FILE;
+	for (unsigned i = 0; i < ARRAY_SIZE(accesses); i++) {
+		if (!(access & accesses[i].access))
+			continue;
+		rule.allowed_access |= accesses[i].file;
+		if (S_ISDIR(st.st_mode))
+			rule.allowed_access |= accesses[i].folder;
+	}
 	return syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) ? -errno
 											   : 0;
 }

@@ -8,8 +8,8 @@
 /* An empty set of rules as a descriptor; -EOPNOTSUPP or -ENOSYS where the kernel has none. */
 int landlock_new(void);
 
-/* `access`: SANDBOX_READ, SANDBOX_REMOVE, for all below `folder`. 0 or negative errno. */
-int landlock_allow(int rules, const char *folder, unsigned access);
+/* `access`: SANDBOX_READ … for the file, or all below the folder. 0 or negative errno. */
+int landlock_allow(int rules, const char *path, unsigned access);
 
 /* For good, on the calling thread, which has no new privileges. 0 or negative errno. */
 int landlock_enter(int rules);

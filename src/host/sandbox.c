@@ -42,7 +42,10 @@ enum {
 	WORKER = 1u << SANDBOX_WORKER,
 	GUARD = 1u << SANDBOX_GUARD,
 	VCPU = KVM | SOFT,
-	ALL = LOOP | VCPU | WORKER | GUARD,
+	VMM = LOOP | VCPU | WORKER | GUARD,
+	TOOL = 1u << SANDBOX_TOOL,
+	OPENING = 1u << SANDBOX_TOOL_OPENING,
+	ALL = VMM | TOOL | OPENING,
 	ENTRY = 1u << SANDBOX_THREADS, /* only until the thread has entered its own filter */
 };
 
@@ -65,26 +68,38 @@ static const struct rule rules[] = {
 	{ SCMP_SYS(write), ALL, "eventfds, terminals, taps, the log" },
 	{ SCMP_SYS(readv), ALL, "back-ends" },
 	{ SCMP_SYS(writev), ALL, "back-ends" },
-	{ SCMP_SYS(pread64), LOOP | WORKER, "images, kernels at reset" },
-	{ SCMP_SYS(pwrite64), LOOP | WORKER, "images" },
-	{ SCMP_SYS(preadv), LOOP | WORKER, "images" },
-	{ SCMP_SYS(pwritev), LOOP | WORKER, "images" },
-	{ SCMP_SYS(preadv2), LOOP | WORKER, "images" },
-	{ SCMP_SYS(pwritev2), LOOP | WORKER, "images" },
-	{ SCMP_SYS(fsync), LOOP | WORKER, "flush of an image" },
-	{ SCMP_SYS(fdatasync), LOOP | WORKER, "flush of an image" },
+	{ SCMP_SYS(pread64), LOOP | WORKER | TOOL | OPENING, "images, kernels at reset" },
+	{ SCMP_SYS(pwrite64), LOOP | WORKER | TOOL | OPENING, "images" },
+	{ SCMP_SYS(preadv), LOOP | WORKER | TOOL | OPENING, "images" },
+	{ SCMP_SYS(pwritev), LOOP | WORKER | TOOL | OPENING, "images" },
+	{ SCMP_SYS(preadv2), LOOP | WORKER | TOOL | OPENING, "images" },
+	{ SCMP_SYS(pwritev2), LOOP | WORKER | TOOL | OPENING, "images" },
+	{ SCMP_SYS(fsync), LOOP | WORKER | TOOL | OPENING, "flush of an image" },
+	{ SCMP_SYS(fdatasync), LOOP | WORKER | TOOL | OPENING, "flush of an image" },
 	{ SCMP_SYS(fallocate), ALL, "discard, write zeroes; holes in guest memory" },
-	{ SCMP_SYS(lseek), LOOP | WORKER, "size of an image, of a file read again" },
+	{ SCMP_SYS(lseek), LOOP | WORKER | TOOL | OPENING,
+	  "size of an image, of a file read again" },
 	{ SCMP_SYS(io_uring_enter), LOOP | VCPU | WORKER,
 	  "disk requests, queued by the thread that was kicked or that let them go on" },
-	{ SCMP_SYS(ftruncate), WORKER, "an image that ends inside a block of its storage" },
+	{ SCMP_SYS(ftruncate), WORKER | TOOL | OPENING,
+	  "an image that ends inside a block of its storage" },
 	{ SCMP_SYS(close), ALL, "back-ends, queues that are reset" },
-	{ SCMP_SYS(fstat), LOOP | WORKER, "files that are read again" },
-	{ SCMP_SYS(newfstatat), LOOP | WORKER, "files that are read again" },
-	{ SCMP_SYS(statx), LOOP | WORKER, "files that are read again" },
+	{ SCMP_SYS(fstat), LOOP | WORKER | TOOL | OPENING, "files that are read again" },
+	{ SCMP_SYS(newfstatat), LOOP | WORKER | TOOL | OPENING, "files that are read again" },
+	{ SCMP_SYS(statx), LOOP | WORKER | TOOL | OPENING, "files that are read again" },
 	{ SCMP_SYS(openat), LOOP, "kernel at reset, name servers of the host: for reading only", 2,
 	  O_ACCMODE | O_CREAT | O_TRUNC, O_RDONLY },
-	{ SCMP_SYS(unlink), LOOP | GUARD, "sockets of the process at its end" },
+	{ SCMP_SYS(openat), OPENING, "images, and the files that they name" },
+	{ SCMP_SYS(openat2), OPENING, "files that images name" },
+	{ SCMP_SYS(readlink), OPENING, "where a name leads" },
+	{ SCMP_SYS(readlinkat), OPENING, "where a name leads" },
+	{ SCMP_SYS(getcwd), OPENING, "where a name leads" },
+	{ SCMP_SYS(fcntl), OPENING, "locks of images" },
+	{ SCMP_SYS(unlink), LOOP | GUARD | TOOL | OPENING,
+	  "sockets of the process at its end, an image that could not be made" },
+	{ SCMP_SYS(clone3), TOOL | OPENING, "threads of a tool, which come and go" },
+	{ SCMP_SYS(clone), TOOL | OPENING, "threads, where there is no clone3" },
+	{ SCMP_SYS(prctl), ALL, "names of threads", 0, WHOLE, PR_SET_NAME },
 	{ SCMP_SYS(unlinkat), LOOP, "sockets of the process at its end" },
 
 	{ SCMP_SYS(mmap), ALL, "allocations; never executable", 2, PROT_EXEC, 0 },
@@ -148,15 +163,18 @@ static const struct rule rules[] = {
 	{ SCMP_SYS(ioctl), ALL, "terminal, also restored from handlers", 1, REQUEST, TCSETS },
 	{ SCMP_SYS(ioctl), ALL, "terminal, also restored from handlers", 1, REQUEST, TCSETSW },
 	{ SCMP_SYS(ioctl), ALL, "terminal, also restored from handlers", 1, REQUEST, TCSETSF },
-	{ SCMP_SYS(ioctl), LOOP, "terminal", 1, REQUEST, TIOCGWINSZ },
+	{ SCMP_SYS(ioctl), LOOP | TOOL, "terminal", 1, REQUEST, TIOCGWINSZ },
+	{ SCMP_SYS(ioctl), OPENING, "size of a block device", 1, REQUEST, BLKGETSIZE64 },
 	{ SCMP_SYS(ioctl), LOOP, "sockets", 1, REQUEST, FIONREAD },
 	{ SCMP_SYS(ioctl), LOOP, "sockets", 1, REQUEST, FIONBIO },
 	{ SCMP_SYS(ioctl), LOOP | VCPU, "offloads of a tap", 1, REQUEST, TUNSETOFFLOAD },
 	{ SCMP_SYS(ioctl), LOOP | VCPU, "queues of a tap", 1, REQUEST, TUNSETQUEUE },
-	{ SCMP_SYS(ioctl), LOOP | WORKER, "discard on block devices", 1, REQUEST, BLKDISCARD },
-	{ SCMP_SYS(ioctl), LOOP | WORKER, "write zeroes on block devices", 1, REQUEST, BLKZEROOUT },
+	{ SCMP_SYS(ioctl), LOOP | WORKER | TOOL | OPENING, "discard on block devices", 1, REQUEST,
+	  BLKDISCARD },
+	{ SCMP_SYS(ioctl), LOOP | WORKER | TOOL | OPENING, "write zeroes on block devices", 1,
+	  REQUEST, BLKZEROOUT },
 
-	{ SCMP_SYS(capset), ENTRY, "the thread's own capabilities" },
+	{ SCMP_SYS(capset), ENTRY | TOOL | OPENING, "the thread's own capabilities" },
 	{ SCMP_SYS(seccomp), ENTRY, "the thread's own filter", 0, WHOLE, SECCOMP_SET_MODE_FILTER },
 };
 
@@ -229,17 +247,39 @@ static int compile(struct sock_fprog *ret_program, unsigned threads)
 	return rc;
 }
 
-int sandbox_new(struct sandbox **ret_sandbox, struct err *err)
+static struct sandbox *sandbox_alloc(void)
 {
 	struct sandbox *sandbox = calloc(1, sizeof(*sandbox));
-	int rc = sandbox ? 0 : -ENOMEM;
 
 	if (sandbox)
 		sandbox->files = landlock_new();
-	for (unsigned i = 0; i < SANDBOX_THREADS && !rc; i++)
+	return sandbox;
+}
+
+int sandbox_new_tool(struct sandbox **ret_sandbox, struct err *err)
+{
+	struct sandbox *sandbox = sandbox_alloc();
+	int rc = sandbox ? compile(&sandbox->programs[SANDBOX_TOOL], TOOL) : -ENOMEM;
+
+	if (!rc)
+		rc = compile(&sandbox->programs[SANDBOX_TOOL_OPENING], OPENING | TOOL | ENTRY);
+	if (rc) {
+		sandbox_free(sandbox);
+		return err_errno(err, rc, "cannot prepare the sandbox");
+	}
+	*ret_sandbox = sandbox;
+	return 0;
+}
+
+int sandbox_new(struct sandbox **ret_sandbox, struct err *err)
+{
+	struct sandbox *sandbox = sandbox_alloc();
+	int rc = sandbox ? 0 : -ENOMEM;
+
+	for (unsigned i = 0; i < SANDBOX_TOOL && !rc; i++)
 		rc = compile(&sandbox->programs[i], 1u << i);
 	if (!rc)
-		rc = compile(&sandbox->programs[SANDBOX_THREADS], ALL | ENTRY);
+		rc = compile(&sandbox->programs[SANDBOX_THREADS], VMM | ENTRY);
 	if (rc) {
 		sandbox_free(sandbox);
 		return err_errno(err, rc, "cannot prepare the sandbox");
@@ -260,11 +300,11 @@ void sandbox_free(struct sandbox *sandbox)
 	free(sandbox);
 }
 
-int sandbox_allow(struct sandbox *sandbox, const char *folder, unsigned access, struct err *err)
+int sandbox_allow(struct sandbox *sandbox, const char *path, unsigned access, struct err *err)
 {
-	int rc = sandbox->files < 0 ? 0 : landlock_allow(sandbox->files, folder, access);
+	int rc = sandbox->files < 0 ? 0 : landlock_allow(sandbox->files, path, access);
 
-	return rc && rc != -ENOENT ? err_errno(err, rc, "cannot let '%s' into the sandbox", folder)
+	return rc && rc != -ENOENT ? err_errno(err, rc, "cannot let '%s' into the sandbox", path)
 				   : 0;
 }
 
@@ -284,16 +324,33 @@ static int install(const struct sock_fprog *program, unsigned flags)
 	return rc < 0 ? -errno : rc ? -EBUSY : 0;
 }
 
-int sandbox_drop_privileges(struct err *err)
+/* Nothing of the process leaves it in a dump, and nothing it starts has more rights. */
+static int keep_inside(void)
 {
 	struct rlimit no_core = { 0, 0 };
-	int rc = 0;
 
-	if (setrlimit(RLIMIT_CORE, &no_core) || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-		rc = -errno;
+	return setrlimit(RLIMIT_CORE, &no_core) || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ? -errno
+											  : 0;
+}
+
+int sandbox_drop_privileges(struct err *err)
+{
+	int rc = keep_inside();
+
 	if (!rc)
 		rc = sandbox_drop_capabilities();
 	return rc ? err_errno(err, rc, "cannot drop privileges") : 0;
+}
+
+int sandbox_enter_tool(const struct sandbox *sandbox, struct err *err)
+{
+	int rc = keep_inside();
+
+	if (!rc && sandbox->files >= 0)
+		rc = landlock_enter(sandbox->files);
+	if (!rc)
+		rc = install(&sandbox->programs[SANDBOX_TOOL_OPENING], SECCOMP_FILTER_FLAG_TSYNC);
+	return rc ? err_errno(err, rc, "cannot enter the sandbox") : 0;
 }
 
 int sandbox_enter(const struct sandbox *sandbox, struct err *err)

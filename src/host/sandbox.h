@@ -17,11 +17,13 @@
 #include "base/err.h"
 
 enum sandbox_thread {
-	SANDBOX_LOOP,      /* the main thread: event loop, back-ends, control socket */
-	SANDBOX_VCPU_KVM,  /* runs a vCPU and the devices it touches */
-	SANDBOX_VCPU_SOFT, /* the same in software */
-	SANDBOX_WORKER,    /* blocking file operations, timers of engines */
-	SANDBOX_GUARD,     /* waits for signals and can end the process */
+	SANDBOX_LOOP,         /* the main thread: event loop, back-ends, control socket */
+	SANDBOX_VCPU_KVM,     /* runs a vCPU and the devices it touches */
+	SANDBOX_VCPU_SOFT,    /* the same in software */
+	SANDBOX_WORKER,       /* blocking file operations, timers of engines */
+	SANDBOX_GUARD,        /* waits for signals and can end the process */
+	SANDBOX_TOOL,         /* of a tool that works on foreign files; all its threads … */
+	SANDBOX_TOOL_OPENING, /* … and before it has opened them */
 	SANDBOX_THREADS
 };
 
@@ -31,17 +33,23 @@ struct sandbox;
 int sandbox_new(struct sandbox **ret_sandbox, struct err *err);
 void sandbox_free(struct sandbox *sandbox);
 
+/* The same for a tool: only SANDBOX_TOOL_OPENING, entered with sandbox_enter_tool(), and then
+ * SANDBOX_TOOL. */
+int sandbox_new_tool(struct sandbox **ret_sandbox, struct err *err);
+
 enum {
 	SANDBOX_READ = 1u << 0,
 	SANDBOX_REMOVE = 1u << 1,
+	SANDBOX_WRITE = 1u << 2,
+	SANDBOX_CREATE = 1u << 3, /* files in a folder */
 };
 
 /*
- * After sandbox_enter() the caller's thread may still open files below `folder` for reading, or
- * remove them. Nothing else is reached by name, where the kernel can see to that (Landlock). A
- * folder that does not exist needs no rule.
+ * After sandbox_enter() the caller's thread may still open the file `path`, or files below the
+ * folder, for reading or writing, make or remove them. Nothing else is reached by name, where the
+ * kernel can see to that (Landlock). What does not exist needs no rule.
  */
-int sandbox_allow(struct sandbox *sandbox, const char *folder, unsigned access, struct err *err);
+int sandbox_allow(struct sandbox *sandbox, const char *path, unsigned access, struct err *err);
 
 /* For good, of the calling thread. 0 or negative errno. */
 int sandbox_drop_capabilities(void);
@@ -58,6 +66,13 @@ int sandbox_enter(const struct sandbox *sandbox, struct err *err);
 /* The calling thread keeps only what its kind needs, and no capabilities. After sandbox_enter();
  * allocates nothing. 0 or negative errno. */
 int sandbox_enter_thread(const struct sandbox *sandbox, enum sandbox_thread thread);
+
+/*
+ * For a tool's only thread: no core dumps, no new privileges, no calls but those of
+ * SANDBOX_TOOL_OPENING, no names but those allowed. Privileges to open files stay until
+ * sandbox_enter_thread().
+ */
+int sandbox_enter_tool(const struct sandbox *sandbox, struct err *err);
 
 /*
  * For threads of pools, which live before sandbox_enter() and have no say in it: before each piece

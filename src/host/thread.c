@@ -5,12 +5,14 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 
 #include "host/sandbox.h"
 
 struct start {
 	void *(*run)(void *);
 	void *ctx;
+	char name[16];
 };
 
 /* Only the first thread opens things that take rights. */
@@ -19,6 +21,8 @@ static void *begin(void *ctx)
 	struct start start = *(struct start *)ctx;
 
 	free(ctx);
+	/* From inside, because from outside it takes a file, which a sandbox may refuse. */
+	prctl(PR_SET_NAME, start.name);
 	sandbox_drop_capabilities();
 	return start.run(start.ctx);
 }
@@ -31,12 +35,12 @@ int thread_start(pthread_t *ret_thread, const char *name, void *(*run)(void *), 
 	};
 	sigset_t blocked, before;
 	struct start *start = malloc(sizeof(*start));
-	char short_name[16];
 	int rc;
 
 	if (!start)
 		return err_errno(err, ENOMEM, "cannot start thread '%s'", name);
-	*start = (struct start){ run, ctx };
+	*start = (struct start){ .run = run, .ctx = ctx };
+	snprintf(start->name, sizeof(start->name), "%s", name);
 	sigfillset(&blocked);
 	for (unsigned i = 0; i < ARRAY_SIZE(synchronous); i++)
 		sigdelset(&blocked, synchronous[i]);
@@ -47,7 +51,5 @@ int thread_start(pthread_t *ret_thread, const char *name, void *(*run)(void *), 
 		free(start);
 		return err_errno(err, rc, "cannot start thread '%s'", name);
 	}
-	snprintf(short_name, sizeof(short_name), "%s", name);
-	pthread_setname_np(*ret_thread, short_name);
 	return 0;
 }

@@ -7,6 +7,7 @@
 #include "base/macros.h"
 #include "base/str.h"
 #include "base/suggest.h"
+#include "host/sandbox.h"
 #include "img/command.h"
 
 static const struct img_argument common_arguments[] = {
@@ -104,15 +105,39 @@ static int take(struct img *img, const char *word, const char *next, int *ret_us
 	return store(img, row, value, err);
 }
 
+/* The folder of the backing file that --backing names for a new image, the first operand. NULL: no
+ * such argument. */
+static int find_backing_folder(struct img *img, struct err *err)
+{
+	const char *backing = img_value(img, "backing");
+	char *folder = img->operand_count ? img_folder_of(img->operands[0]) : NULL;
+	char *path = NULL;
+
+	if (backing &&
+	    (!folder || asprintf(&path, "%s/%s", *backing == '/' ? "" : folder, backing) < 0))
+		path = NULL;
+	img->backing_folder = path ? img_folder_of(path) : NULL;
+	free(folder);
+	free(path);
+	return backing && !img->backing_folder ? err_errno(err, ENOMEM, "cannot read arguments")
+					       : 0;
+}
+
+/* Who names a file or folder on the command line means it. */
 static int set_folders(struct img *img, struct err *err)
 {
 	const json_t *list = img_list(img, "allow");
+	size_t count = json_array_size(list);
+	int rc = find_backing_folder(img, err);
 
-	img->folders = calloc(json_array_size(list) + 1, sizeof(*img->folders));
+	if (rc)
+		return rc;
+	img->folders = calloc(count + 2, sizeof(*img->folders));
 	if (!img->folders)
 		return err_errno(err, ENOMEM, "cannot read arguments");
-	for (size_t i = 0; i < json_array_size(list); i++)
+	for (size_t i = 0; i < count; i++)
 		img->folders[i] = json_string_value(json_array_get(list, i));
+	img->folders[count] = img->backing_folder;
 	return 0;
 }
 
@@ -160,6 +185,8 @@ void img_fini(struct img *img)
 	json_decref(img->values);
 	free(img->operands);
 	free(img->folders);
+	free(img->backing_folder);
+	sandbox_free(img->sandbox);
 }
 
 const char *img_value(const struct img *img, const char *name)

@@ -143,7 +143,7 @@ int img_check(struct img *img, struct err *err)
 	json_decref(settings);
 	if (rc)
 		return IMG_FAILED;
-	rc = check_node(img, node, repair, err);
+	rc = img_all_open(img, err) ? IMG_FAILED : check_node(img, node, repair, err);
 	block_close(node);
 	return rc;
 }

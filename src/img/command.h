@@ -31,12 +31,23 @@ struct img_argument {
 	bool many; /* may be given several times */
 };
 
+/* What a command does to an operand. */
+enum img_access {
+	IMG_NOTHING, /* it is no file */
+	IMG_READS,
+	IMG_CHANGES, /* an existing image */
+	IMG_MAKES,   /* also further files beside it */
+};
+
+#define IMG_OPERANDS_MAX 4
+
 struct img;
 
 struct img_command {
 	const char *name, *summary;
 	const char *operands; /* as usage shows them */
 	unsigned operands_min, operands_max;
+	enum img_access access[IMG_OPERANDS_MAX];
 	const struct img_argument *arguments; /* besides --json and --help */
 	/* An exit status; IMG_FAILED with `err` set. */
 	int (*run)(struct img *img, struct err *err);
@@ -50,7 +61,9 @@ struct img {
 	json_t *values; /* of arguments: string, true, or array of strings */
 	char **operands;
 	unsigned operand_count;
-	const char **folders; /* of --allow, ends with NULL */
+	const char **folders; /* further ones that images may name files in; ends with NULL */
+	char *backing_folder; /* one of them */
+	struct sandbox *sandbox;
 };
 
 /* -EINVAL for the first argument that is wrong. The caller calls img_fini() in any case. */
@@ -58,6 +71,15 @@ int img_parse(struct img *img, const struct img_command *command, int count, cha
 	      struct err *err);
 void img_fini(struct img *img);
 void img_print_help(FILE *out, const struct img_command *command);
+
+/* The folder that a file is in, or would be; links followed where it exists. NULL: no memory. */
+char *img_folder_of(const char *path);
+
+/* Gives up all rights but to open what the operands name. */
+int img_confine(struct img *img, struct err *err);
+
+/* For commands: nothing will be opened any more. */
+int img_all_open(struct img *img, struct err *err);
 
 /* Values of arguments: NULL, false where they are not given. */
 const char *img_value(const struct img *img, const char *name);

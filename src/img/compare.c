@@ -152,7 +152,7 @@ int img_compare(struct img *img, struct err *err)
 	int status = IMG_FAILED;
 
 	if (!img_open(img, img->operands[0], false, &pair.nodes[0], err) &&
-	    !open_second(img, &pair.nodes[1], err))
+	    !open_second(img, &pair.nodes[1], err) && !img_all_open(img, err))
 		status = compare_pair(img, &pair, err);
 	block_close(pair.nodes[0]);
 	block_close(pair.nodes[1]);

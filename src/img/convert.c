@@ -174,6 +174,8 @@ int img_convert(struct img *img, struct err *err)
 	if (!rc)
 		rc = open_target(&c, err);
 	if (!rc)
+		rc = img_all_open(img, err);
+	if (!rc)
 		rc = copy(&c, err);
 	if (!rc)
 		result = json_pack("{s:s, s:s, s:I}", "path", c.target, "format",

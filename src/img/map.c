@@ -83,7 +83,9 @@ int img_map(struct img *img, struct err *err)
 	int rc = img_open(img, img->operands[0], false, &node, err);
 
 	if (!rc) {
-		rc = map(img, node, list, err);
+		rc = img_all_open(img, err);
+		if (!rc)
+			rc = map(img, node, list, err);
 		block_close(node);
 	}
 	if (rc) {

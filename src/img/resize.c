@@ -63,7 +63,9 @@ int img_resize(struct img *img, struct err *err)
 
 	if (rc)
 		return IMG_FAILED;
-	rc = resize(img, node, err);
+	rc = img_all_open(img, err);
+	if (!rc)
+		rc = resize(img, node, err);
 	if (!rc)
 		result = json_pack("{s:I}", "size", (json_int_t)block_size_bytes(node));
 	block_close(node);

@@ -6,10 +6,10 @@
 #include "block/job/copy.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/bits.h"
 #include "base/cleanup.h"
@@ -196,9 +196,11 @@ static void *copy_main(void *ctx)
 
 static unsigned choose_threads(void)
 {
-	long processors = sysconf(_SC_NPROCESSORS_ONLN);
+	cpu_set_t processors;
+	int count =
+		sched_getaffinity(0, sizeof(processors), &processors) ? 1 : CPU_COUNT(&processors);
 
-	return (unsigned)MIN(MAX(2 * processors, (long)THREADS_MIN), (long)THREADS_MAX);
+	return (unsigned)MIN(MAX(2 * count, THREADS_MIN), THREADS_MAX);
 }
 
 static int start_thread(struct block_copy *copy, struct err *err)

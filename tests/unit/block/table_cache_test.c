@@ -15,7 +15,7 @@ struct rig {
 	struct image image;
 	struct block_node *file;
 	struct table_cache *cache;
-	unsigned barriers; /* calls of before_write */
+	_Atomic unsigned barriers; /* calls of before_write */
 	int barrier_rc;
 };
 

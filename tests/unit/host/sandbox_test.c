@@ -30,6 +30,7 @@
 #include <cmocka.h>
 
 #include "base/macros.h"
+#include "host/thread.h"
 #include "host/workers.h"
 
 #define WHOLE_PROCESS SANDBOX_THREADS
@@ -122,6 +123,20 @@ static void call_io_uring_enter(void)
 	syscall(SYS_io_uring_enter, -1, 0, 0, 0, NULL, 0);
 }
 
+static void *return_at_once(void *ctx)
+{
+	return ctx;
+}
+
+static void call_thread(void)
+{
+	pthread_t thread;
+
+	if (thread_start(&thread, "some", return_at_once, NULL, NULL))
+		_exit(1);
+	pthread_join(thread, NULL);
+}
+
 static const struct {
 	const char *name;
 	enum sandbox_thread thread;
@@ -159,6 +174,14 @@ static const struct {
 	{ "guard: remove", SANDBOX_GUARD, call_unlink, true },
 	{ "guard: open to read", SANDBOX_GUARD, call_open_to_read, false },
 	{ "guard: internet socket", SANDBOX_GUARD, call_inet_socket, false },
+	{ "tool opening: open to write", SANDBOX_TOOL_OPENING, call_open_to_write, true },
+	{ "tool opening: execve", SANDBOX_TOOL_OPENING, call_execve, false },
+	{ "tool opening: internet socket", SANDBOX_TOOL_OPENING, call_inet_socket, false },
+	{ "tool opening: kill other", SANDBOX_TOOL_OPENING, call_kill_other, false },
+	{ "tool: open to read", SANDBOX_TOOL, call_open_to_read, false },
+	{ "tool: execve", SANDBOX_TOOL, call_execve, false },
+	{ "tool: flush", SANDBOX_TOOL, call_fdatasync, true },
+	{ "tool: thread", SANDBOX_TOOL, call_thread, true },
 };
 
 /* The signal that ended the child; 0: it lived. */
@@ -180,11 +203,26 @@ static int signal_of_child(void (*body)(void *ctx), void *ctx)
 	return 0;
 }
 
+static void enter_tool(enum sandbox_thread thread)
+{
+	struct sandbox *sandbox;
+
+	if (sandbox_new_tool(&sandbox, NULL) || sandbox_allow(sandbox, "/", SANDBOX_WRITE, NULL) ||
+	    sandbox_enter_tool(sandbox, NULL))
+		_exit(1);
+	if (thread == SANDBOX_TOOL && sandbox_enter_thread(sandbox, thread))
+		_exit(1);
+}
+
 static void enter(enum sandbox_thread thread)
 {
 	struct sandbox *sandbox;
 	struct err err = ERR_INIT;
 
+	if (thread == SANDBOX_TOOL || thread == SANDBOX_TOOL_OPENING) {
+		enter_tool(thread);
+		return;
+	}
 	/* The filter of tgkill knows its own process, so it is made in the child. */
 	if (sandbox_new(&sandbox, &err) || sandbox_enter(sandbox, &err))
 		_exit(1);

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The walls around the parsing of foreign images: first nothing but the files that the command line
+ * names, their folders for what images name, and calls to open them; once all is open, no names at
+ * all. The opener (block/opener.h) judges names; this holds also if the code that does so was
+ * taken over.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "host/sandbox.h"
+#include "img/command.h"
+
+char *img_folder_of(const char *path)
+{
+	AUTO_FREE char *real = realpath(path, NULL);
+	const char *name = real ? real : path;
+	const char *slash = strrchr(name, '/');
+
+	if (!slash)
+		return strdup(".");
+	return strndup(name, slash == name ? 1 : (size_t)(slash - name));
+}
+
+static int allow_operand(struct img *img, const char *path, enum img_access access, struct err *err)
+{
+	AUTO_FREE char *folder = img_folder_of(path);
+	int rc = folder ? 0 : err_errno(err, ENOMEM, "cannot enter the sandbox");
+
+	if (!rc && (access == IMG_CHANGES || access == IMG_MAKES))
+		rc = sandbox_allow(img->sandbox, path, SANDBOX_READ | SANDBOX_WRITE, err);
+	else if (!rc)
+		rc = sandbox_allow(img->sandbox, path, SANDBOX_READ, err);
+	if (!rc)
+		rc = sandbox_allow(img->sandbox, folder,
+				   access == IMG_MAKES ? SANDBOX_READ | SANDBOX_WRITE |
+								 SANDBOX_CREATE | SANDBOX_REMOVE
+						       : SANDBOX_READ,
+				   err);
+	return rc;
+}
+
+static bool uses_protocol(const struct img *img)
+{
+	for (unsigned i = 0; i < img->operand_count; i++) {
+		if (block_protocol_of_path(img->operands[i]))
+			return true;
+	}
+	return false;
+}
+
+static int allow_all(struct img *img, struct err *err)
+{
+	const enum img_access *access = img->command->access;
+	int rc = 0;
+
+	for (unsigned i = 0; i < img->operand_count && !rc && access[i] != IMG_NOTHING; i++)
+		rc = allow_operand(img, img->operands[i], access[i], err);
+	for (const char **folder = img->folders; *folder && !rc; folder++)
+		rc = sandbox_allow(img->sandbox, *folder, SANDBOX_READ, err);
+	if (!rc && img_flag(img, "allow-all"))
+		rc = sandbox_allow(img->sandbox, "/", SANDBOX_READ, err);
+	return rc;
+}
+
+static void forbidden(int number, siginfo_t *info, void *context)
+{
+	static const char start[] = "cella: ", end[] = "\n";
+	char text[80];
+
+	(void)number;
+	(void)context;
+	sandbox_describe(info, text, sizeof(text));
+	(void)!write(STDERR_FILENO, start, strlen(start));
+	(void)!write(STDERR_FILENO, text, strlen(text));
+	(void)!write(STDERR_FILENO, end, strlen(end));
+	_exit(IMG_FAILED);
+}
+
+int img_confine(struct img *img, struct err *err)
+{
+	struct sigaction action = { .sa_sigaction = forbidden, .sa_flags = SA_SIGINFO };
+	int rc;
+
+	/* Storage over the network needs more than any of this: libraries, names, sockets. */
+	if (uses_protocol(img))
+		return 0;
+	sigaction(SIGSYS, &action, NULL);
+	rc = sandbox_new_tool(&img->sandbox, err);
+	if (!rc)
+		rc = allow_all(img, err);
+	return rc ? rc : sandbox_enter_tool(img->sandbox, err);
+}
+
+int img_all_open(struct img *img, struct err *err)
+{
+	int rc = img->sandbox ? sandbox_enter_thread(img->sandbox, SANDBOX_TOOL) : 0;
+
+	return rc ? err_errno(err, rc, "cannot enter the sandbox") : 0;
+}
