@@ -226,13 +226,14 @@ static void emit_last(struct code *c, const void *function)
 /* If the block that goes on uses them. */
 static void emit_reload(struct code *c, uint8_t units, unsigned load)
 {
-	unsigned skip;
+	unsigned skip, back;
 
 	emit_rm(c, 0xf6, 0, FIELD(call_units)); /* test byte */
 	code_byte(c, units);
 	skip = emit_jump(c, IF_E);
-	jump_fill(c, emit_lea_code(c, SCRATCH_1), c->used + 5 + 7);
+	back = emit_lea_code(c, SCRATCH_1);
 	jump_fill(c, emit_jump(c, ALWAYS), load);
+	jump_fill(c, back, c->used);
 	jump_fill(c, skip, c->used);
 }
 
