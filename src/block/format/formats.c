@@ -8,6 +8,7 @@
 
 const struct block_format *const block_formats[] = {
 	&raw_format,
+	&vdi_format,
 	NULL,
 };
 

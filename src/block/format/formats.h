@@ -5,3 +5,4 @@
 #include "block/format.h"
 
 extern const struct block_format raw_format;
+extern const struct block_format vdi_format;
