@@ -141,6 +141,12 @@ static int set_folders(struct img *img, struct err *err)
 	return 0;
 }
 
+/* Else an operand: "-" and "-1G" are. */
+static bool is_argument(const char *word)
+{
+	return word[0] == '-' && word[1] && !(word[1] >= '0' && word[1] <= '9');
+}
+
 int img_parse(struct img *img, const struct img_command *command, int count, char **arguments,
 	      struct err *err)
 {
@@ -161,7 +167,7 @@ int img_parse(struct img *img, const struct img_command *command, int count, cha
 		used = 1;
 		if (!only_operands && !strcmp(word, "--"))
 			only_operands = true;
-		else if (!only_operands && word[0] == '-' && word[1])
+		else if (!only_operands && is_argument(word))
 			rc = take(img, word, i + 1 < count ? arguments[i + 1] : NULL, &used, err);
 		else
 			img->operands[img->operand_count++] = word;

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`cella image` as a user meets it: results, exit statuses, words; what all formats share, shown with raw."""
+import json
+import os
+import subprocess
+
+import pytest
+
+from machine import CELLA, TIMEOUT
+
+DONE, FAILED, DIFFERENT, LEAKS, UNCHECKED = range(5)
+
+
+def image(*arguments, status=DONE, **options):
+    done = subprocess.run([str(CELLA), "image", *map(str, arguments)], stdin=subprocess.DEVNULL, capture_output=True,
+                          text=True, timeout=TIMEOUT, check=False, **options)
+    assert done.returncode == status, done.stdout + done.stderr
+    return done
+
+
+def image_json(*arguments, **options):
+    return json.loads(image(*arguments, "--json", **options).stdout)
+
+
+def scattered(path, megabytes=8):
+    """A disk with data, zeroes that take space, and holes."""
+    with open(path, "wb") as disk:
+        disk.truncate(megabytes << 20)
+        for at in range(0, megabytes << 20, 3 << 18):
+            disk.seek(at)
+            disk.write(os.urandom(70000))
+            disk.write(bytes(150000))
+    return path
+
+
+def test_create_info_and_resize_agree_on_the_size(tmp_path):
+    disk = tmp_path / "disk.img"
+    assert image_json("create", disk, "10M")["size"] == 10 << 20
+    facts = image_json("info", disk)
+    assert (facts["format"], facts["size"], facts["allocated"]) == ("raw", 10 << 20, 0)
+    assert image_json("resize", disk, "+6M")["size"] == 16 << 20
+    assert disk.stat().st_size == 16 << 20
+    assert "--shrink" in image("resize", disk, "4M", status=FAILED).stderr
+    assert image_json("resize", "--shrink", disk, "-12M")["size"] == 4 << 20
+
+
+def test_create_leaves_an_existing_file_alone(tmp_path):
+    disk = tmp_path / "disk.img"
+    disk.write_bytes(b"mine")
+    assert "overwritten" in image("create", disk, "1M", status=FAILED).stderr
+    assert disk.read_bytes() == b"mine"
+    image("create", "--overwrite", disk, "1M")
+    assert disk.read_bytes() == bytes(1 << 20)
+
+
+def test_preallocated_disk_takes_its_space(tmp_path):
+    disk = tmp_path / "disk.img"
+    image("create", disk, "2M", "-o", "preallocate=on")
+    assert disk.stat().st_blocks * 512 >= 2 << 20
+
+
+@pytest.mark.parametrize("threads", [1, 2, 16])
+def test_convert_copies_and_keeps_holes(tmp_path, threads):
+    source, target = scattered(tmp_path / "source.img"), tmp_path / "target.img"
+    image("convert", "--threads", threads, source, target)
+    assert target.read_bytes() == source.read_bytes()
+    assert target.stat().st_blocks <= source.stat().st_blocks
+    assert image_json("compare", source, target) == {"same": True, "sizes-differ": False}
+
+
+def test_convert_into_an_existing_image_zeroes_what_was_there(tmp_path):
+    source, target = scattered(tmp_path / "source.img"), tmp_path / "target.img"
+    target.write_bytes(b"\xff" * (8 << 20))
+    image("convert", source, target, status=FAILED)
+    image("convert", "--no-create", source, target)
+    assert target.read_bytes() == source.read_bytes()
+
+
+def test_convert_that_fails_leaves_no_target(tmp_path):
+    source, target = scattered(tmp_path / "source.img"), tmp_path / "target.img"
+
+    def small_files():
+        import resource
+        import signal
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (9 << 20, 9 << 20))
+
+    image("convert", source, target, preexec_fn=small_files)
+    target.unlink()
+    source.write_bytes(os.urandom(12 << 20))
+    assert "cannot" in image("convert", source, target, status=FAILED, preexec_fn=small_files).stderr
+    assert not target.exists()
+
+
+def test_compare_names_the_first_byte_that_differs(tmp_path):
+    one, other = tmp_path / "one.img", tmp_path / "other.img"
+    one.write_bytes(bytes(3 << 20))
+    content = bytearray(4 << 20)
+    other.write_bytes(content)
+    assert image_json("compare", one, other) == {"same": True, "sizes-differ": True}
+    content[(3 << 20) + 5] = 1
+    other.write_bytes(content)
+    assert image_json("compare", one, other, status=DIFFERENT)["first-difference"] == (3 << 20) + 5
+    content[1234567] = 1
+    other.write_bytes(content)
+    assert image_json("compare", other, one, status=DIFFERENT)["first-difference"] == 1234567
+
+
+def test_map_covers_the_disk_without_gaps(tmp_path):
+    disk = scattered(tmp_path / "disk.img")
+    content, at = disk.read_bytes(), 0
+    for extent in image_json("map", disk):
+        assert extent["start"] == at
+        at += extent["length"]
+        if extent["zero"]:
+            assert not any(content[extent["start"]:at])
+    assert at == len(content)
+    part = image_json("map", disk, "--start", "1M", "--length", "64K")
+    assert part[0]["start"] == 1 << 20 and sum(extent["length"] for extent in part) == 64 << 10
+
+
+def test_image_in_use_is_not_opened(tmp_path):
+    disk = tmp_path / "disk.img"
+    image("create", disk, "1M")
+    script = ("import fcntl,os,sys,struct\nf=os.open(sys.argv[1],os.O_RDWR)\n"
+              "fcntl.fcntl(f,37,struct.pack('hhqqi',fcntl.F_WRLCK,0,0,0,0))\nprint(flush=True)\ninput()")
+    with subprocess.Popen(["/usr/bin/python3", "-c", script, str(disk)], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE) as other:
+        other.stdout.readline()
+        assert "uses it" in image("info", disk, status=FAILED).stderr
+        image("info", "--shared", disk)
+        other.stdin.close()
+
+
+@pytest.mark.parametrize("arguments,words", [
+    ([], ["no image command", "--help"]),
+    (["convret"], ["'convret'", "did you mean 'convert'"]),
+    (["info"], ["'info' takes FILE"]),
+    (["info", "--chian", "x"], ["'--chian'", "did you mean '--chain'"]),
+    (["info", "/nonexistent.img"], ["'/nonexistent.img'"]),
+    (["info", "-f", "qcow9", "/dev/zero"], ["'/dev/zero'"]),
+    (["create", "/nonexistent/x.img", "1M"], ["'/nonexistent/x.img'"]),
+    (["create", "x.img", "lots"], ["'lots'"]),
+    (["create", "x.img"], ["without a size"]),
+    (["create", "x.img", "1000"], ["512"]),
+    (["create", "-f", "tape", "x.img", "1M"], ["'tape'"]),
+    (["create", "x.img", "1M", "-o", "prealocate=on"], ["did you mean 'preallocate'"]),
+    (["convert", "--threads", "0", "a", "b"], ["1 to 16"]),
+    (["convert", "--sparse", "5", "a", "b"], ["--sparse"]),
+    (["convert", "--cache", "warm", "a", "b"], ["'warm'"]),
+    (["resize", "x.img"], ["FILE [+|-]SIZE"]),
+])
+def test_wrong_use_fails_with_one_line(tmp_path, arguments, words):
+    done = image(*arguments, status=FAILED, cwd=tmp_path)
+    assert done.stdout == "" and done.stderr.startswith("cella: ") and done.stderr.count("\n") == 1, done.stderr
+    for word in words:
+        assert word in done.stderr, done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_help_shows_every_command_and_argument():
+    for line in image("--help").stdout.splitlines():
+        if line.startswith("  "):
+            command = line.split()[0]
+            assert f"Usage: cella image {command}" in image(command, "--help").stdout
+
+
+def test_check_of_raw_says_that_there_is_nothing_to_check(tmp_path):
+    image("create", tmp_path / "disk.img", "1M")
+    image("check", tmp_path / "disk.img", status=UNCHECKED)
