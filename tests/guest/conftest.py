@@ -18,7 +18,7 @@ def build():
 @pytest.fixture(scope="session")
 def kvmbox(build):
     """A function that runs a command in the KVM box and returns its subprocess.CompletedProcess."""
-    def run(*command, files=(), timeout=120):
+    def run(*command, files=(), timeout=240):
         words = [str(ROOT / "tools/kvmbox"), "--build", str(build), "--timeout", str(timeout)]
         for source, name in files:
             words += ["--file", f"{source}:{name}"]

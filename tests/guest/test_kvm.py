@@ -21,6 +21,6 @@ def test_kvmbox_missing_file_is_named(kvmbox):
 
 def test_kvm_engine(kvmbox, build):
     files = [(build / "tests/guest/kvm-engine-test", "/kvm-engine-test")]
-    done = kvmbox("/kvm-engine-test", files=files, timeout=60)
+    done = kvmbox("/kvm-engine-test", files=files)
     print(done.stdout, done.stderr)
     assert done.returncode == 0

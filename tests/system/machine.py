@@ -108,7 +108,7 @@ def soft(arguments):
 
 def in_kvm_box(arguments, files=()):
     """Runs to the end on KVM in the KVM box, with the host files that the arguments name: (status, output and log)."""
-    box = [sys.executable, str(ROOT / "tools" / "kvmbox"), "--timeout", str(TIMEOUT // 2)]
+    box = [sys.executable, str(ROOT / "tools" / "kvmbox"), "--timeout", str(TIMEOUT)]
     renamed = {}
     for file in {kernel(), initrd(), *files}:
         renamed[file] = f"/guest/{pathlib.Path(file).name}"

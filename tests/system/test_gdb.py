@@ -176,12 +176,12 @@ def test_kvm_registers_step_interrupt_and_detach(tmp_path):
                 "print {int}0x200000", pause_when_running("cella", "/control"), "continue",
                 "print {int}0x200000 > 1000", "detach"]
     words = " ".join(f"'{word}'" for word in gdb_words("/gdb", commands))
-    script.write_text(f"{run} 2>/log &\nuntil grep -q 'gdb: listening' /log; do usleep 50000; done\ntimeout 40 {words} 2>&1\n"
+    script.write_text(f"{run} 2>/log &\nuntil grep -q 'gdb: listening' /log; do usleep 50000; done\ntimeout {TIMEOUT // 2} {words} 2>&1\n"
                       "cella control /control status\ncella control /control quit\nwait $!\necho status $?\ncat /log\n")
     debugger = next(package("gdb-minimal").glob("**/bin/gdb"))
     for _ in range(3):
         # The box loses guests now and then (docs/roadmap.md).
-        done = subprocess.run([sys.executable, str(ROOT / "tools" / "kvmbox"), "--timeout", "100",
+        done = subprocess.run([sys.executable, str(ROOT / "tools" / "kvmbox"), "--timeout", str(TIMEOUT),
                                "--file", f"{kernel}:/kernel", "--file", f"{script}:/script",
                                "--file", f"{debugger}:/bin/gdb", "--", "sh", "/script"],
                               stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)

@@ -201,7 +201,7 @@ static void clock(void)
 	check_value("flags-clear-when-read", cmos_read(0xc) & 0x10, 0);
 	cmos_write(0xa, 0x26);
 	cmos_write(0xb, b | 0x40);
-	check("periodic-flag", wait_flag(0x40, 100));
+	check("periodic-flag", wait_flag(0x40, 1000));
 	cmos_write(0xb, b);
 	cmos_write(0x70, 0x5c);
 	cmos_write(0x71, 0xa3);

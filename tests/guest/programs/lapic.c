@@ -86,17 +86,22 @@ static void self_interrupts(void)
 
 static void timer(void)
 {
-	uint32_t first, second;
+	uint32_t first, second, millisecond = 0xffffffff;
 
 	lapic_write(LAPIC_DIVIDE, 3); /* by 16 */
 	lapic_write(LAPIC_TIMER, MASKED | 0x90);
 	lapic_write(LAPIC_INITIAL, 0xffffffff);
-	first = lapic_read(LAPIC_CURRENT);
-	delay_us(1000);
-	second = lapic_read(LAPIC_CURRENT);
+	/* The shortest of some: a busy host may stop us in between. */
+	for (unsigned i = 0; i < 10; i++) {
+		first = lapic_read(LAPIC_CURRENT);
+		delay_us(1000);
+		second = lapic_read(LAPIC_CURRENT);
+		if (first - second < millisecond)
+			millisecond = first - second;
+	}
 	check("timer-counts-down", second < first);
 	lapic_write(LAPIC_TIMER, 0x91);
-	lapic_write(LAPIC_INITIAL, first - second);
+	lapic_write(LAPIC_INITIAL, millisecond);
 	check("one-shot", wait_count(&irq_count[0x91], 1));
 	interrupts_on();
 	delay_us(5000);
@@ -104,7 +109,7 @@ static void timer(void)
 	check_value("one-shot-once", irq_count[0x91], 1);
 	check_value("one-shot-ends-at-zero", lapic_read(LAPIC_CURRENT), 0);
 	lapic_write(LAPIC_TIMER, TIMER_PERIODIC | 0x92);
-	lapic_write(LAPIC_INITIAL, first - second);
+	lapic_write(LAPIC_INITIAL, millisecond);
 	check("periodic", wait_count(&irq_count[0x92], 5));
 	lapic_write(LAPIC_INITIAL, 0);
 	lapic_write(LAPIC_TIMER, MASKED);
@@ -138,8 +143,8 @@ static void deadline(void)
 	check_value("deadline-reads-back", rdmsr(MSR_TSC_DEADLINE), start + DEADLINE_CYCLES);
 	while (!irq_count[0x94])
 		wait_interrupt();
-	/* Nested clocks are not exact. */
-	check("deadline-not-early", rdtsc() >= start + DEADLINE_CYCLES / 2);
+	/* Not at once. Nested clocks are not exact, least of all where a busy host had measured them. */
+	check("deadline-not-early", rdtsc() >= start + DEADLINE_CYCLES / 16);
 	check_value("deadline-disarms", rdmsr(MSR_TSC_DEADLINE), 0);
 	wrmsr(MSR_TSC_DEADLINE, 1);
 	check("deadline-in-the-past", wait_count(&irq_count[0x94], 2));

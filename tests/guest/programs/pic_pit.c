@@ -105,6 +105,9 @@ static void timer(void)
 	delay_us(5000);
 	interrupts_off();
 	check_value("timer-masked", irq_count[0x20], before);
+	/* The counter may be late on a busy host. */
+	for (unsigned i = 0; i < 1000 && !(pic_read(PIC1, READ_IRR) & 1); i++)
+		delay_us(1000);
 	check_value("timer-waits-in-irr", pic_read(PIC1, READ_IRR) & 1, 1);
 	check_value("nothing-in-service", pic_read(PIC1, READ_ISR), 0);
 	check("counter-at-its-rate", counts_in_time());
