@@ -4,5 +4,6 @@
 
 #include "block/format.h"
 
+extern const struct block_format qcow2_format;
 extern const struct block_format raw_format;
 extern const struct block_format vdi_format;
