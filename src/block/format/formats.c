@@ -10,6 +10,7 @@ const struct block_format *const block_formats[] = {
 	&raw_format,
 	&vdi_format,
 	&qcow2_format,
+	&vhdx_format,
 	NULL,
 };
 

@@ -7,3 +7,4 @@
 extern const struct block_format qcow2_format;
 extern const struct block_format raw_format;
 extern const struct block_format vdi_format;
+extern const struct block_format vhdx_format;
