@@ -23,6 +23,7 @@
 #include "cpu/soft/jit/jit_priv.h"
 #include "cpu/soft/mmu_priv.h"
 #include "cpu/soft/tier_priv.h"
+#include "host/clock.h"
 
 #define PAGE_BUCKETS   4096
 #define LINE_BYTES     64
@@ -125,6 +126,15 @@ void block_drop_page(struct soft_cpu *cpu, const uint8_t *page)
 	}
 }
 
+/* How long emptying the cache took, which began then. */
+static void note_flush(struct soft_cpu *cpu, uint64_t start_ns)
+{
+	uint64_t ns = clock_thread_ns() - start_ns;
+
+	if (ns > atomic_load_explicit(&cpu->stats.cache_flush_longest_ns, memory_order_relaxed))
+		cpu->stats.cache_flush_longest_ns = ns;
+}
+
 /* Takes all blocks out of the tables. */
 static void forget_all(struct soft_cpu *cpu)
 {
@@ -141,11 +151,14 @@ static void forget_all(struct soft_cpu *cpu)
 void block_drop_all(struct soft_cpu *cpu)
 {
 	struct block_cache *cache = cpu->blocks;
+	uint64_t start = clock_thread_ns();
 
-	for (unsigned i = 0; i < BLOCK_HASH; i++)
+	/* Only one that is running must find out that it is gone. */
+	for (unsigned i = 0; i < BLOCK_HASH && cpu->tier != TIER_LOOP; i++)
 		for (struct block *b = cache->hash[i]; b; b = b->hash_next)
 			kill(cpu, b);
 	forget_all(cpu);
+	note_flush(cpu, start);
 }
 
 static bool has_room(const struct soft_cpu *cpu)
@@ -158,22 +171,31 @@ static bool has_room(const struct soft_cpu *cpu)
 }
 
 /*
- * Room for one more block. The present one has been left, so that nothing is running that would have
- * to find out that it is gone: starting anew takes no longer than clearing the tables.
+ * The present block has been left, so that nothing is running that would have to find out that it is
+ * gone: this takes no longer than clearing the tables.
  */
+static void start_anew(struct soft_cpu *cpu)
+{
+	struct block_cache *cache = cpu->blocks;
+	uint64_t start = clock_thread_ns();
+
+	if (!cache->reset)
+		forget_all(cpu);
+	if (cpu->jit)
+		jit_reset(cpu->jit);
+	native_flush(cpu->native);
+	cache->used = 0;
+	cache->reset = false;
+	note_flush(cpu, start);
+}
+
+/* Room for one more block. */
 static struct block *arena_top(struct soft_cpu *cpu)
 {
 	struct block_cache *cache = cpu->blocks;
 
-	if (!cache->reset && !has_room(cpu))
-		forget_all(cpu);
-	if (cache->reset) {
-		if (cpu->jit)
-			jit_reset(cpu->jit);
-		native_flush(cpu->native);
-		cache->used = 0;
-		cache->reset = false;
-	}
+	if (unlikely(cache->reset || !has_room(cpu)))
+		start_anew(cpu);
 	return (struct block *)(cache->arena + cache->used);
 }
 

@@ -102,7 +102,7 @@ static inline bool mode_is_translated(uint8_t mode)
 
 /* What the vCPU's thread does, for the statistics: see tier_priv.h. */
 enum tier {
-	TIER_LOOP,        /* between blocks: interrupts, exceptions, mode */
+	TIER_LOOP,        /* interrupts, exceptions, mode; and no block is running */
 	TIER_INTERPRETER, /* handlers, one after the other */
 	TIER_TRANSLATED,
 	TIER_HANDLERS, /* what translated code calls: handlers, misses of the TLB */
@@ -164,6 +164,7 @@ struct soft_msrs {
 struct soft_stats {
 	atomic_uint_fast64_t instructions, blocks, cache_flushes, tlb_misses, exceptions,
 		interrupts, halts, io, mmio, code_writes;
+	atomic_uint_fast64_t cache_flush_longest_ns; /* of processor time */
 };
 
 #define CODE_REQUESTS 256

@@ -225,9 +225,11 @@ struct counter {
 	}
 
 static const struct counter counters[] = {
-	COUNTER(blocks),     COUNTER(cache_flushes), COUNTER(tlb_misses),
-	COUNTER(exceptions), COUNTER(interrupts),    COUNTER(halts),
-	COUNTER(io),         COUNTER(mmio),          COUNTER(code_writes),
+	COUNTER(blocks),      COUNTER(cache_flushes),
+	COUNTER(tlb_misses),  COUNTER(exceptions),
+	COUNTER(interrupts),  COUNTER(halts),
+	COUNTER(io),          COUNTER(mmio),
+	COUNTER(code_writes), COUNTER(cache_flush_longest_ns),
 };
 
 /* "instructions" are those that the interpreter did as part of its own blocks. */
