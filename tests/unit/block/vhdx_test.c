@@ -10,19 +10,19 @@
 #define DATA_OFFSET     (4 * MIB)
 
 static const struct model_image images[] = {
-	{ .format = "vhdx", .bytes = 9 * MIB, .settings = "block-size=1M" },
-	{ .format = "vhdx", .bytes = 5 * MIB + 512, .settings = "block-size=2M" },
+	{ .format = "vhdx", .bytes = 9 * MIB, .settings = "block_size=1M" },
+	{ .format = "vhdx", .bytes = 5 * MIB + 512, .settings = "block_size=2M" },
 	{ .format = "vhdx",
 	  .bytes = 4 * MIB + 7 * 512,
-	  .settings = "block-size=1M,subformat=fixed" },
+	  .settings = "block_size=1M,subformat=fixed" },
 };
 
 /* The smaller one of two images is the parent: its end is inside the disk. */
 static const struct model_image chain[] = {
-	{ .format = "vhdx", .bytes = 5 * MIB + 512, .settings = "block-size=1M" },
+	{ .format = "vhdx", .bytes = 5 * MIB + 512, .settings = "block_size=1M" },
 	{ .format = "vhdx",
 	  .bytes = 7 * MIB + 512,
-	  .settings = "block-size=2M",
+	  .settings = "block_size=2M",
 	  .backing = "parent.vhdx" },
 };
 
