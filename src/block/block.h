@@ -210,13 +210,21 @@ struct block_request {
 	 * 0 or negative errno. */
 	void (*done)(struct block_request *request, int rc);
 
-	/* For the nodes. */
+	/* For the nodes, which may change `op` and `flags` until it ends. */
 	struct block_node *owner; /* where it was queued, and ends */
 	struct block_node *node;  /* which has it now … */
 	uint64_t position;        /* … from here on */
 	uint64_t progress;        /* bytes of it that are done */
+	uint64_t start_ns;        /* not before, for who makes it wait */
 	struct range holds[BLOCK_HOLDS];
 	unsigned hold_count;
+	struct { /* as it was given to the last node that decides about requests itself */
+		struct block_node *node;
+		uint64_t position;
+		unsigned hold_count;
+	} base;
+	enum block_op asked_op;
+	unsigned asked_flags;
 	struct list queue;
 	struct work work;
 	int result;

@@ -168,6 +168,10 @@ bool block_complete_now(struct block_node *node);
  * that node. Any thread. */
 void block_hand_to_worker(struct block_request *request);
 
+/* For `queue` of a filter: the request is for `next` now, as it is. Any thread; the caller kicks the
+ * request's owner if nobody else will. */
+void block_pass_on(struct block_request *request);
+
 /* For `queue`: holds a range of the node's lock until the request ends, or is handed to a worker of
  * that node; false if that would have to wait. */
 bool block_request_hold(struct block_request *request, struct range_lock *lock, uint64_t from,

@@ -54,18 +54,25 @@ bool block_complete_now(struct block_node *node)
 	return last;
 }
 
-static void release_holds(struct block_request *request)
+static void release_holds(struct block_request *request, unsigned keep)
 {
-	while (request->hold_count)
+	while (request->hold_count > keep)
 		range_unlock(&request->holds[--request->hold_count]);
+}
+
+static void end(struct block_request *request, int rc)
+{
+	release_holds(request, 0);
+	request->op = request->asked_op;
+	request->flags = request->asked_flags;
+	request->result = rc;
 }
 
 void block_complete_batched(struct block_request *request, int rc)
 {
 	struct block_node *node = request->node;
 
-	release_holds(request);
-	request->result = rc;
+	end(request, rc);
 	LOCK_SCOPE(&node->lock);
 	list_append(&node->completed, &request->queue);
 }
@@ -74,8 +81,7 @@ void block_complete(struct block_request *request, int rc)
 {
 	struct block_node *owner = request->owner;
 
-	release_holds(request);
-	request->result = rc;
+	end(request, rc);
 	LOCK_SCOPE(&owner->lock);
 	list_append(&owner->completed, &request->queue);
 	pthread_cond_signal(&owner->changed);
@@ -218,11 +224,15 @@ static enum step step_down(struct block_request *request)
 	return MOVED;
 }
 
+/* From where it is on: to a node that decides itself, its end, or a worker. */
 static void dispatch(struct block_request *request)
 {
 	struct block_node *owner = request->owner;
 	struct block_node *node, *before;
 
+	request->base.node = request->node;
+	request->base.position = request->position;
+	request->base.hold_count = request->hold_count;
 	while (!request->node->ops->queue) {
 		enum step step = step_down(request);
 
@@ -231,23 +241,27 @@ static void dispatch(struct block_request *request)
 			return;
 		}
 		if (step == STUCK) {
-			release_holds(request);
-			request->node = owner;
-			request->position = request->offset;
+			release_holds(request, request->base.hold_count);
+			request->node = request->base.node;
+			request->position = request->base.position;
 			block_hand_to_worker(request);
 			return;
 		}
 	}
-	if (request->node == owner) {
-		owner->ops->queue(owner, request);
-		return;
-	}
 	node = request->node;
 	node->ops->queue(node, request);
+	if (node == owner)
+		return;
 	/* Only the last place is remembered for the kick, so another one is kicked now. */
 	before = atomic_exchange(&owner->to_kick, node);
 	if (before && before != node)
 		block_kick(before);
+}
+
+void block_pass_on(struct block_request *request)
+{
+	request->node = request->node->next;
+	dispatch(request);
 }
 
 static int request_problem(struct block_node *node, const struct block_request *request)
@@ -284,6 +298,8 @@ void block_queue(struct block_node *node, struct block_request *request)
 	request->position = request->offset;
 	request->progress = 0;
 	request->hold_count = 0;
+	request->asked_op = request->op;
+	request->asked_flags = request->flags;
 	atomic_fetch_add(&node->in_flight, 1);
 	if (rc || (request->op != BLOCK_FLUSH && !request->bytes))
 		block_complete(request, rc);

@@ -6,7 +6,7 @@
 
 #include "base/cleanup.h"
 #include "base/macros.h"
-#include "block/job/zero.h"
+#include "block/zero.h"
 #include "img/command.h"
 
 #define PIECE_BYTES MIB

@@ -14,7 +14,7 @@
 #include "base/bits.h"
 #include "base/cleanup.h"
 #include "base/macros.h"
-#include "block/job/zero.h"
+#include "block/zero.h"
 #include "host/clock.h"
 #include "host/thread.h"
 

@@ -6,7 +6,7 @@
 
 #include "base/iov.h"
 #include "block/job/copy.h"
-#include "block/job/zero.h"
+#include "block/zero.h"
 #include "paged.h"
 
 #define DISK_BYTES ((uint64_t)PAGED_COUNT * PAGED_GRANULE)
