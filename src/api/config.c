@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/limits.h"
 #include "base/macros.h"
 #include "base/str.h"
 
@@ -55,6 +56,7 @@ static int check_tcp(const char *text, struct err *err)
 
 static const char *const engine_names[] = { "auto", "kvm", "soft", NULL };
 static const char *const net_kinds[] = { "none", "user", "tap", NULL };
+static const char *const detect_modes[] = { "off", "on", "unmap", NULL };
 static const char *const cache_modes[] = { "writeback", "none", "unsafe", NULL };
 static const char *const device_names[] = { "isa-debug-exit", "pc-testdev", NULL };
 static const char *const log_levels[] = { "error", "warn", "info", "debug", "trace", NULL };
@@ -105,6 +107,17 @@ static const struct schema_field memory_fields[] = {
 	{ 0 },
 };
 
+static const struct schema_field limit_group_fields[] = {
+	{ .name = "name",
+	  .type = SCHEMA_STRING,
+	  .required = true,
+	  .min = 1,
+	  .max = ID_MAX,
+	  .help = "which disks name as their limit-group" },
+	LIMIT_FIELDS,
+	{ 0 },
+};
+
 static const struct schema_field disk_fields[] = {
 	{ .name = "path",
 	  .type = SCHEMA_STRING,
@@ -116,9 +129,7 @@ static const struct schema_field disk_fields[] = {
 	  .min = 1,
 	  .max = 32,
 	  .help = "format of the image; without it, name and header must agree" },
-	{ .name = "settings",
-	  .type = SCHEMA_STRING,
-	  .help = "name=value words for the format" },
+	{ .name = "settings", .type = SCHEMA_STRING, .help = "name=value words for the format" },
 	{ .name = "allow",
 	  .type = SCHEMA_STRING,
 	  .list = true,
@@ -143,6 +154,17 @@ static const struct schema_field disk_fields[] = {
 	  .choices = cache_modes,
 	  .preset = "\"writeback\"",
 	  .help = "host page cache" },
+	{ .name = "detect-zeroes",
+	  .type = SCHEMA_STRING,
+	  .choices = detect_modes,
+	  .preset = "\"off\"",
+	  .help = "write zeroes without data, or free their space" },
+	LIMIT_FIELDS,
+	{ .name = "limit-group",
+	  .type = SCHEMA_STRING,
+	  .min = 1,
+	  .max = ID_MAX,
+	  .help = "group that shares limits" },
 	{ .name = "id",
 	  .type = SCHEMA_STRING,
 	  .min = 1,
@@ -214,6 +236,11 @@ const struct schema_field config_fields[] = {
 	{ .name = "kernel", .type = SCHEMA_STRING, .min = 1, .help = "kernel to boot" },
 	{ .name = "initrd", .type = SCHEMA_STRING, .min = 1, .help = "initial RAM disk" },
 	{ .name = "append", .type = SCHEMA_STRING, .max = 65536, .help = "kernel command line" },
+	{ .name = "limit-groups",
+	  .type = SCHEMA_OBJECT,
+	  .list = true,
+	  .fields = limit_group_fields,
+	  .help = "limits that several disks share" },
 	{ .name = "disks",
 	  .type = SCHEMA_OBJECT,
 	  .list = true,

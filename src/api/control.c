@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "api/limits.h"
 #include "base/suggest.h"
 
 static const struct schema_field status_result[] = {
@@ -37,6 +38,21 @@ static const struct schema_field dump_params[] = {
 	{ 0 },
 };
 
+static const struct schema_field limits_params[] = {
+	{ .name = "id",
+	  .type = SCHEMA_STRING,
+	  .required = true,
+	  .min = 1,
+	  .max = 64,
+	  .help = "of the disk, or name of the group" },
+	{ .name = "group",
+	  .type = SCHEMA_BOOLEAN,
+	  .preset = "false",
+	  .help = "it is a group's name" },
+	LIMIT_FIELDS,
+	{ 0 },
+};
+
 static const struct schema_field ended_params[] = {
 	{ .name = "reason",
 	  .type = SCHEMA_STRING,
@@ -59,6 +75,8 @@ const struct control_method_row control_methods[CONTROL_METHODS] = {
 				     "turn this connection into the console's byte stream" },
 	[CONTROL_DEVICE_LIST] = { "device.list", NULL, NULL, "ids and types of all devices" },
 	[CONTROL_DEVICE_DUMP] = { "device.dump", dump_params, NULL, "the state of one device" },
+	[CONTROL_DISK_LIMITS] = { "disk.limits", limits_params, NULL,
+				  "change limits of a disk or a group; returns all of them" },
 	[CONTROL_STATS] = { "stats", NULL, NULL, "counters of engine and devices" },
 	[CONTROL_SUBSCRIBE] = { "subscribe", NULL, NULL,
 				"send events to this connection from now on" },

@@ -152,12 +152,20 @@ const struct option run_options[] = {
 	  .help = "disk image or block device; format=NAME (see cella image formats; without it, name and "
 		  "header must agree), readonly=on, snapshot=on (drop all writes at the end), "
 		  "cache=writeback|none|unsafe, allow=FOLDER (of further files that the image names), "
-		  "settings=NAME=VALUE (of the format), metadata-cache=SIZE, id=ID, serial=TEXT; a comma in "
-		  "a path is doubled",
+		  "settings=NAME=VALUE (of the format), metadata-cache=SIZE, detect-zeroes=off|on|unmap, "
+		  "iops=N, bps=SIZE and others (most requests and bytes a second), limit-group=NAME, id=ID, "
+		  "serial=TEXT; a comma in a path is doubled",
 	  .set = option_set_words,
 	  .key = "disks",
 	  .first = "path",
 	  .words = disk_words },
+	{ .name = "limit-group",
+	  .argument = "NAME[,KEY=VALUE]...",
+	  .help = "limits that all disks with limit-group=NAME share: iops, iops-read, iops-write, bps, bps-read, "
+		  "bps-write, each also with -burst",
+	  .set = option_set_words,
+	  .key = "limit-groups",
+	  .first = "name" },
 	{ .name = "net",
 	  .argument = "none|user|tap=IFNAME[,KEY=VALUE]...",
 	  .help = "network device: user is NAT without privileges, with hostfwd=tcp:ADDR:PORT-:PORT for ports of "

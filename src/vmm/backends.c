@@ -9,6 +9,7 @@
 #include "api/config.h"
 #include "base/log.h"
 #include "base/vec.h"
+#include "block/filter/detect_zeroes.h"
 #include "block/format.h"
 #include "net/tap.h"
 #include "net/user.h"
@@ -44,8 +45,20 @@ static int read_image_options(const json_t *config, json_t **ret_settings,
 	return settings ? block_settings_parse(*ret_settings, settings, err) : 0;
 }
 
-static int open_disk(struct machine_disk *disk, const json_t *config, struct loop *loop,
-		     struct err *err)
+/* The filters in front of an image, the outermost last. */
+static int open_filters(struct limits_book *limits, const json_t *config, struct loop *loop,
+			struct block_node **node, struct err *err)
+{
+	const char *detect = schema_string(config, "detect-zeroes");
+	int rc = 0;
+
+	if (strcmp(detect, "off"))
+		rc = detect_zeroes_open(*node, !strcmp(detect, "unmap"), loop, node, err);
+	return rc ? rc : limits_book_limit(limits, config, loop, node, err);
+}
+
+static int open_disk(struct machine_disk *disk, const json_t *config, struct limits_book *limits,
+		     struct loop *loop, struct err *err)
 {
 	struct block_open_options options = {
 		.path = schema_string(config, "path"),
@@ -71,6 +84,11 @@ static int open_disk(struct machine_disk *disk, const json_t *config, struct loo
 	}
 	json_decref(settings);
 	free(folders);
+	if (rc)
+		return rc;
+	rc = open_filters(limits, config, loop, &disk->node, err);
+	if (rc)
+		block_close(disk->node);
 	return rc;
 }
 
@@ -86,7 +104,7 @@ static int open_disks(struct backends *backends, const json_t *list, struct loop
 	{
 		if (!backends->disks)
 			return err->code;
-		rc = open_disk(&backends->disks[index], item, loop, err);
+		rc = open_disk(&backends->disks[index], item, &backends->limits, loop, err);
 		if (rc)
 			break;
 		backends->disk_count++;
@@ -201,7 +219,9 @@ int backends_open(struct backends *backends, const json_t *config, struct loop *
 
 	*backends = (struct backends){ 0 };
 	list_init(&backends->attachable.list);
-	rc = open_disks(backends, json_object_get(config, "disks"), loop, err);
+	rc = limits_book_init(&backends->limits, config, err);
+	if (!rc)
+		rc = open_disks(backends, json_object_get(config, "disks"), loop, err);
 	if (!rc)
 		rc = open_nics(backends, config, loop, err);
 	if (rc)
@@ -259,6 +279,7 @@ void backends_close(struct backends *backends)
 		net_close(backends->nics[i].net);
 	for (size_t i = 0; i < backends->disk_count; i++)
 		block_close(backends->disks[i].node);
+	limits_book_fini(&backends->limits);
 	free(backends->consoles);
 	free(backends->nics);
 	free(backends->disks);

@@ -11,10 +11,12 @@
 #include "host/loop.h"
 #include "machine/config.h"
 #include "vmm/console.h"
+#include "vmm/limits.h"
 
 struct backends {
 	struct machine_disk *disks;
 	size_t disk_count;
+	struct limits_book limits; /* of the disks */
 	struct machine_nic *nics;
 	size_t nic_count;
 	struct machine_console *consoles;

@@ -122,6 +122,13 @@ static int device_dump(struct connection *connection, const json_t *params, json
 			    err);
 }
 
+static int disk_limits(struct connection *connection, const json_t *params, json_t **ret_result,
+		       struct err *err)
+{
+	return limits_book_change(&vmm_of(connection)->backends.limits, schema_string(params, "id"),
+				  schema_boolean(params, "group"), params, ret_result, err);
+}
+
 static int stats(struct connection *connection, const json_t *params, json_t **ret_result,
 		 struct err *err)
 {
@@ -147,6 +154,7 @@ static method *const methods[CONTROL_METHODS] = {
 	[CONTROL_CONSOLE_ATTACH] = console_attach_to,
 	[CONTROL_DEVICE_LIST] = device_list,
 	[CONTROL_DEVICE_DUMP] = device_dump,
+	[CONTROL_DISK_LIMITS] = disk_limits,
 	[CONTROL_STATS] = stats,
 	[CONTROL_SUBSCRIBE] = subscribe,
 };

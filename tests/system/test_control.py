@@ -200,3 +200,17 @@ def test_process_gives_up_its_rights(tmp_path):
             assert "/" not in [os.readlink(entry.path) for entry in opened]
     finally:
         os.close(inherited)
+
+
+def test_limits_of_disks_change_while_the_machine_runs(tmp_path):
+    disk = tmp_path / "disk.img"
+    disk.write_bytes(bytes(1 << 20))
+    with running(tmp_path, tiny.HALT, "--limit-group", "db,bps=10M", "--disk",
+                 f"{disk},iops=100,iops-burst=50,limit-group=db,detect-zeroes=unmap") as machine:
+        limits = machine.call("disk.limits", id="disk0")
+        assert (limits["iops"], limits["iops-burst"], limits["bps"]) == (100, 50, 0)
+        assert machine.call("disk.limits", id="disk0", iops=0)["iops"] == 0
+        assert machine.call("disk.limits", id="db", group=True)["bps"] == 10 << 20
+        assert "no disk 'disk7'" in machine.call("disk.limits", id="disk7")["message"]
+    refused = cella("run", "--kernel", tmp_path / "kernel", "--disk", f"{disk},limit-group=web")
+    assert refused.returncode == 1 and "--limit-group web" in refused.stderr
