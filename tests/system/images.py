@@ -37,7 +37,7 @@ def qemu_json(*words):
     return json.loads(qemu_img(words[0], "--output=json", *words[1:]))
 
 
-def raw_disk(path, size, seed, chunks=40):
+def raw_disk(path, size, seed, chunks=25):
     """A raw file with data here and there, some of it at odd sectors, and holes."""
     source = random.Random(seed)
     with open(path, "wb") as disk:
@@ -61,7 +61,7 @@ def write_both(raw, image, qemu_format, size, seed, writer, options=()):
     """The same random writes by `qemu-io` to the raw file and, by it or through `convert -n`, to the image."""
     source = random.Random(seed)
     commands = []
-    for _ in range(30):
+    for _ in range(20):
         count = source.choice([512, 4096, 65536, 1536 * 1024])
         offset = source.randrange((size - count) // 512 + 1) * 512
         word = source.choice(["write -P {}", "write -P {}", "write -z"]).format(source.randrange(1, 255))

@@ -11,6 +11,7 @@ const struct block_format *const block_formats[] = {
 	&vdi_format,
 	&qcow2_format,
 	&vhdx_format,
+	&vhd_format,
 	NULL,
 };
 

@@ -7,4 +7,5 @@
 extern const struct block_format qcow2_format;
 extern const struct block_format raw_format;
 extern const struct block_format vdi_format;
+extern const struct block_format vhd_format;
 extern const struct block_format vhdx_format;

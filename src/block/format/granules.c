@@ -224,7 +224,7 @@ static int write_placed(struct granules *granules, struct placed *placed, struct
 	if (!rc)
 		rc = ops->attach(granules, placed->index, placed->count, placed->at);
 	else if (ops->give_back)
-		ops->give_back(granules, placed->count, placed->at);
+		ops->give_back(granules, placed->index, placed->count, placed->at);
 	return rc;
 }
 

@@ -45,7 +45,7 @@ struct granules_ops {
 	/* For writing. Their content is in the file now. */
 	int (*attach)(struct granules *granules, uint64_t index, uint64_t count, uint64_t at);
 	/* Optional. What was placed is not attached after all. */
-	void (*give_back)(struct granules *granules, uint64_t count, uint64_t at);
+	void (*give_back)(struct granules *granules, uint64_t index, uint64_t count, uint64_t at);
 	/* Optional. Granules read as zeroes from now on. */
 	int (*attach_zero)(struct granules *granules, uint64_t index, uint64_t count);
 	/* Optional. All bytes of a PACKED granule. */

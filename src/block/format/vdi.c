@@ -105,11 +105,12 @@ static int place(struct granules *granules, uint64_t index, uint64_t *count, uin
 	return 0;
 }
 
-static void give_back(struct granules *granules, uint64_t count, uint64_t at)
+static void give_back(struct granules *granules, uint64_t index, uint64_t count, uint64_t at)
 {
 	struct vdi *vdi = vdi_of_granules(granules);
 	uint32_t block = (uint32_t)((at - vdi->header.data_offset) / vdi->header.block_bytes);
 
+	(void)index;
 	LOCK_SCOPE(&vdi->lock);
 	for (uint32_t i = 0; i < count; i++)
 		set_used(vdi, block + i, false);
