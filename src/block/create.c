@@ -81,10 +81,10 @@ static int create_on(struct block_opener *opener, const struct block_create_opti
 		     bool made, struct err *err)
 {
 	json_t *settings = NULL;
-	int rc = opener_identify(opener, create->file, err);
+	int rc;
 
-	if (!rc)
-		rc = look_at_backing(opener, options, create, err);
+	opener_identify(opener, create->file);
+	rc = look_at_backing(opener, options, create, err);
 	if (!rc)
 		rc = check_size(options, create, err);
 	if (!rc)

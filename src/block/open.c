@@ -157,9 +157,9 @@ int opener_open_image(struct block_opener *opener, int fd, const char *format_na
 		      : raw_open(&options, fd, opener->chain->loop, &file, err);
 	if (rc)
 		return rc;
-	rc = opener_identify(opener, file, err);
-	if (!rc)
-		rc = find_format(opener, file, format_name, &format, err);
+	if (!opener->parent)
+		opener_identify(opener, file);
+	rc = find_format(opener, file, format_name, &format, err);
 	if (!rc)
 		rc = open_format(opener, format, file, read_only, ret_node, err);
 	if (rc)

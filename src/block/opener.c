@@ -47,7 +47,8 @@ char *opener_folder_of(const char *path)
 /* The name as the image means it: relative ones start at the folder of the image. */
 static char *absolute_name(const struct block_opener *opener, const char *name)
 {
-	AUTO_FREE char *folder = *name == '/' ? NULL : parent_of(opener->path);
+	AUTO_FREE char *real = realpath(opener->path, NULL);
+	AUTO_FREE char *folder = parent_of(real ? real : opener->path);
 	char *path = NULL;
 
 	if (*name == '/')
@@ -141,11 +142,9 @@ static int count_file(struct chain *chain, struct err *err)
 	return 0;
 }
 
-int opener_identify(struct block_opener *opener, struct block_node *file, struct err *err)
+/* -ELOOP: one of the images that named this one. */
+static int check_identity(const struct block_opener *opener, struct err *err)
 {
-	opener->has_identity = raw_identity(file, &opener->identity);
-	if (!opener->has_identity)
-		return 0;
 	for (const struct block_opener *at = opener->parent; at; at = at->parent) {
 		if (at->has_identity && at->identity.st_dev == opener->identity.st_dev &&
 		    at->identity.st_ino == opener->identity.st_ino)
@@ -154,11 +153,20 @@ int opener_identify(struct block_opener *opener, struct block_node *file, struct
 	return 0;
 }
 
-/* The path that a name leads to and, but for a protocol's, the descriptor. */
-static int open_named(struct block_opener *opener, const char *name, bool read_only,
-		      char **ret_path, int *ret_fd, struct err *err)
+void opener_identify(struct block_opener *opener, struct block_node *file)
 {
-	bool anywhere = opener->chain->options->anywhere;
+	opener->has_identity = raw_identity(file, &opener->identity);
+}
+
+/*
+ * Opens the file that `below`, an image with a parent, is named by: `*ret_fd` is -1 for a
+ * protocol's. The path is the caller's to free, also after a failure. Who it is, is known before it
+ * is locked.
+ */
+static int open_named(struct block_opener *below, const char *name, bool read_only, char **ret_path,
+		      int *ret_fd, struct err *err)
+{
+	const struct block_opener *opener = below->parent;
 	struct block_open_options options;
 	int rc = count_file(opener->chain, err);
 
@@ -166,18 +174,25 @@ static int open_named(struct block_opener *opener, const char *name, bool read_o
 	if (rc)
 		return rc;
 	if (block_protocol_of_path(name)) {
-		if (!anywhere)
+		if (!opener->chain->options->anywhere)
 			return refuse(opener, name, "is not a local file",
 				      "allow all files if you trust the image", err);
-		*ret_path = strdup(name);
+		below->path = *ret_path = strdup(name);
 		return *ret_path ? 0 : err_errno(err, ENOMEM, "cannot open '%s'", name);
 	}
 	rc = opener_resolve(opener, name, ret_path, err);
 	if (rc)
 		return rc;
+	below->path = *ret_path;
 	options = file_options(opener, *ret_path, read_only);
 	*ret_fd = open_without_links(*ret_path, raw_open_flags(&options), err);
-	return *ret_fd < 0 ? *ret_fd : 0;
+	if (*ret_fd < 0)
+		return *ret_fd;
+	below->has_identity = !fstat(*ret_fd, &below->identity);
+	rc = check_identity(below, err);
+	if (rc)
+		close(*ret_fd);
+	return rc;
 }
 
 int block_opener_file(struct block_opener *opener, const char *name, unsigned flags,
@@ -193,7 +208,7 @@ int block_opener_file(struct block_opener *opener, const char *name, unsigned fl
 	struct block_node *node;
 	int fd, rc;
 
-	rc = open_named(opener, name, read_only, &path, &fd, err);
+	rc = open_named(&below, name, read_only, &path, &fd, err);
 	if (rc)
 		return rc;
 	options = file_options(opener, path, read_only);
@@ -201,12 +216,6 @@ int block_opener_file(struct block_opener *opener, const char *name, unsigned fl
 		      : raw_open(&options, fd, opener->chain->loop, &node, err);
 	if (rc)
 		return rc;
-	below.path = path;
-	rc = opener_identify(&below, node, err);
-	if (rc) {
-		block_close(node);
-		return rc;
-	}
 	node->grows = !read_only;
 	*ret_node = node;
 	return 0;
@@ -225,11 +234,8 @@ int block_opener_image(struct block_opener *opener, const char *name, const char
 	if (depth >= BLOCK_DEPTH_MAX)
 		return err_set(err, ELOOP, "image '%s' stands on more than %d others",
 			       opener->chain->options->path, BLOCK_DEPTH_MAX);
-	rc = open_named(opener, name, true, &path, &fd, err);
-	if (rc)
-		return rc;
-	below.path = path;
-	return opener_open_image(&below, fd, format, true, ret_node, err);
+	rc = open_named(&below, name, true, &path, &fd, err);
+	return rc ? rc : opener_open_image(&below, fd, format, true, ret_node, err);
 }
 
 int block_opener_create(struct block_opener *opener, const char *name, struct block_node **ret_node,

@@ -39,5 +39,5 @@ int opener_resolve(const struct block_opener *opener, const char *name, char **r
 /* The folder of a regular file, links followed; NULL: no such thing. Caller frees. */
 char *opener_folder_of(const char *path);
 
-/* Remembers which file the image is. -ELOOP: one that names it. */
-int opener_identify(struct block_opener *opener, struct block_node *file, struct err *err);
+/* Remembers which file the first image is. */
+void opener_identify(struct block_opener *opener, struct block_node *file);
