@@ -20,6 +20,7 @@
 #include "cpu/soft/block_priv.h"
 #include "cpu/soft/debugger_priv.h"
 #include "cpu/soft/engine_priv.h"
+#include "cpu/soft/jit/verify_access_priv.h"
 
 /* Geometry of one paging mode. */
 struct paging {
@@ -40,7 +41,11 @@ static uint64_t reserved_address_bits(const struct soft_cpu *cpu)
 
 static void *table_entry(struct soft_cpu *cpu, uint64_t gpa, unsigned bytes)
 {
-	return memory_map(cpu->memory, GPA(gpa), bytes);
+	void *host = memory_map(cpu->memory, GPA(gpa), bytes);
+
+	if (unlikely(cpu->verify) && host)
+		verify_table(cpu, host);
+	return host;
 }
 
 /* Sets bits in an entry as the processor does; false: somebody changed it, walk again. */

@@ -378,6 +378,9 @@ static bool run_once(struct soft_cpu *cpu)
 			debugger_stepped(cpu);
 			return true;
 		}
+		/* The first instruction behind it may fault as well, and so on for ever. */
+		if (attention & ATTENTION_KICK)
+			return true;
 	}
 	if (attention & ATTENTION_REQUEST)
 		code_serve_requests(cpu);

@@ -184,6 +184,14 @@ uint8_t *verify_page(struct soft_cpu *cpu, uint8_t *page, unsigned kind)
 	return copy ? copy->bytes : page;
 }
 
+void verify_table(struct soft_cpu *cpu, const void *host)
+{
+	const uint8_t *page = (const uint8_t *)((uintptr_t)host & ~PAGE_MASK);
+
+	if (cpu->verify->interpreting && copy_find(cpu->verify, page))
+		give_up(cpu);
+}
+
 /* One page's part of an access. */
 static void keep_part(struct soft_cpu *cpu, uint64_t linear, unsigned size, unsigned kind)
 {

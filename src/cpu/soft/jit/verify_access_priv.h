@@ -12,5 +12,8 @@ struct soft_cpu;
  */
 void verify_access(struct soft_cpu *cpu, uint64_t linear, unsigned size, unsigned kind);
 
+/* A page table is read at `host`. Does not return if the run has changed it: that is in a copy. */
+void verify_table(struct soft_cpu *cpu, const void *host);
+
 /* Where the access really goes for a page that lies at `page` on the host. */
 uint8_t *verify_page(struct soft_cpu *cpu, uint8_t *page, unsigned kind);

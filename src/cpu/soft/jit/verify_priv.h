@@ -11,8 +11,8 @@
  *
  * A run ends at the first instruction that must not be done twice (ports, devices, system registers,
  * time, interrupt flag, repeated strings, …): that one and what follows in its block is done once, by
- * the interpreter. It also ends in front of a block that faults, meets a device, or writes to pages
- * with code; if that is the first, the interpreter does it alone.
+ * the interpreter. It also ends in front of a block that faults, meets a device, writes to pages
+ * with code, or goes by page tables that the run has written; if that is the first, the interpreter does it alone.
  *
  * Devices write memory meanwhile, so what differs is undone and tried again before it is believed. A
  * difference ends the machine: the log says which blocks, where, and what.

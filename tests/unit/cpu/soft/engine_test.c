@@ -7,11 +7,13 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <string.h>
 
 #include "base/macros.h"
 #include "base/bytes.h"
 #include "board.h"
+#include "x86/exception.h"
 #include "x86/msr.h"
 
 #define STOP 0xe6, BOARD_STOP /* out %al, $BOARD_STOP */
@@ -93,6 +95,38 @@ static void kick_halted_vcpu_returns(void **state)
 
 	board_reset(b, BOARD_LONG);
 	assert_int_equal(pthread_create(&thread, NULL, run_forever, b), 0);
+	soft_engine_ops.vcpu_kick(b->vcpus[0]);
+	pthread_join(thread, &exit);
+	assert_int_equal((uintptr_t)exit, VCPU_EXIT_KICKED);
+}
+
+#define STARTED UINT64_C(0x6000)
+
+static void *run_faulting(void *ctx)
+{
+	/* movb $1, STARTED; mov 0x10000, %al: beyond the limit */
+	static const uint8_t code[] = { 0xc6, 0x06, 0x00, 0x60, 1, 0x67, 0xa0, 0, 0, 1, 0 };
+
+	return (void *)(uintptr_t)board_run(ctx, code, sizeof(code));
+}
+
+static void kick_vcpu_whose_handler_faults_for_ever_returns(void **state)
+{
+	struct board *b = *state;
+	struct vcpu_state *s;
+	pthread_t thread;
+	void *exit;
+
+	board_reset(b, BOARD_REAL);
+	s = board_state(b);
+	s->segments[SEG_SS].base = BOARD_DATA; /* the stack is pushed to again and again */
+	board_set(b, s);
+	board_poke(b, 4ull * EXCEPTION_GP, 0x9000, 4);
+	board_poke(b, 0x9000, UINT64_C(0x00010000a067), 6); /* the same access */
+	board_poke(b, STARTED, 0, 1);
+	assert_int_equal(pthread_create(&thread, NULL, run_faulting, b), 0);
+	while (!board_peek(b, STARTED, 1))
+		sched_yield();
 	soft_engine_ops.vcpu_kick(b->vcpus[0]);
 	pthread_join(thread, &exit);
 	assert_int_equal((uintptr_t)exit, VCPU_EXIT_KICKED);
@@ -368,6 +402,7 @@ int main(void)
 		cmocka_unit_test(run_program_stops_with_its_registers),
 		cmocka_unit_test(kick_before_run_returns_at_once),
 		cmocka_unit_test(kick_halted_vcpu_returns),
+		cmocka_unit_test(kick_vcpu_whose_handler_faults_for_ever_returns),
 		cmocka_unit_test(triple_fault_shuts_down),
 		cmocka_unit_test(state_set_and_get_returns_the_same),
 		cmocka_unit_test(state_set_impossible_refused),

@@ -273,6 +273,30 @@ static void verify_wrong_code_across_pages_ends_with_error(void **state)
 	assert_int_equal(run_again(b), VCPU_EXIT_ERROR);
 }
 
+/* What runs leave undone until they are compared may be what the processor itself reads. */
+static void verify_page_table_written_is_no_difference(void **state)
+{
+	/* mov %rdi, (%rdx); mov (%rsi), %rcx */
+	static const uint8_t code[] = { 0x48, 0x89, 0x3a, 0x48, 0x8b, 0x0e, STOP };
+	struct board *b = *state;
+
+	board_poke(b, FAR, 1, 8);
+	board_poke(b, 2 * FAR, 2, 8);
+	for (unsigned i = 0; i < 3; i++) {
+		struct vcpu_state *s;
+
+		prepare(b);
+		board_map(b, FAR, FAR);
+		s = board_state(b);
+		s->gpr[GPR_RDX] = s->cr3 + 0x2000 + 8;
+		s->gpr[GPR_RSI] = FAR;
+		s->gpr[GPR_RDI] = board_peek(b, s->gpr[GPR_RDX], 8) + FAR;
+		board_set(b, s);
+		assert_int_equal(board_run(b, code, sizeof(code)), VCPU_EXIT_KICKED);
+		assert_int_equal(board_state(b)->gpr[GPR_RCX], 2);
+	}
+}
+
 static void verify_more_vcpus_refused(void **state)
 {
 	struct board *b = NULL;
@@ -291,6 +315,8 @@ int main(void)
 		cmocka_unit_test(verify_stale_way_ends_with_error),
 		cmocka_unit_test_setup_teardown(verify_wrong_code_across_pages_ends_with_error,
 						setup, teardown),
+		cmocka_unit_test_setup_teardown(verify_page_table_written_is_no_difference, setup,
+						teardown),
 		cmocka_unit_test(verify_more_vcpus_refused),
 	};
 
