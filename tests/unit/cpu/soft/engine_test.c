@@ -121,7 +121,7 @@ static void kick_vcpu_whose_handler_faults_for_ever_returns(void **state)
 	s = board_state(b);
 	s->segments[SEG_SS].base = BOARD_DATA; /* the stack is pushed to again and again */
 	board_set(b, s);
-	board_poke(b, 4ull * EXCEPTION_GP, 0x9000, 4);
+	board_poke(b, s->idtr.base + 4ull * EXCEPTION_GP, 0x9000, 4);
 	board_poke(b, 0x9000, UINT64_C(0x00010000a067), 6); /* the same access */
 	board_poke(b, STARTED, 0, 1);
 	assert_int_equal(pthread_create(&thread, NULL, run_faulting, b), 0);
