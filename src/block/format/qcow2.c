@@ -91,6 +91,7 @@ static void qcow2_close(struct block_node *node)
 		qcow2_mark_clean(q);
 	table_cache_free(q->l2);
 	table_cache_free(q->refcounts);
+	qcow2_bitmaps_free(q);
 	qcow2_header_fini(&q->header);
 	vec_fini(&q->pending);
 	free(q->l1);
@@ -140,5 +141,9 @@ const struct block_format qcow2_format = {
 	.open = qcow2_open_image,
 	.create = qcow2_create,
 	.measure = qcow2_measure,
+	.check = qcow2_check,
 	.set_backing = qcow2_set_backing,
+	.empty = qcow2_empty,
+	.snapshots = &qcow2_snapshot_ops,
+	.bitmaps = &qcow2_bitmap_ops,
 };

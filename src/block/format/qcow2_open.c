@@ -167,7 +167,7 @@ static int open_backing(struct qcow2 *q, const struct block_format_open *open, s
 /* Who writes must clear what it does not keep up to date. */
 static int clear_features(struct qcow2 *q, struct err *err)
 {
-	uint64_t kept = q->header.autoclear & QCOW2_RAW_DATA_FILE;
+	uint64_t kept = q->header.autoclear & (QCOW2_RAW_DATA_FILE | QCOW2_BITMAPS);
 	int rc;
 
 	if (q->read_only || q->check || kept == q->header.autoclear)
@@ -175,6 +175,34 @@ static int clear_features(struct qcow2 *q, struct err *err)
 	q->header.autoclear = kept;
 	rc = qcow2_header_store_features(q);
 	return rc ? err_errno(err, rc, "cannot write the header of image '%s'", q->path) : 0;
+}
+
+/* Bitmaps that somebody did not keep up to date are of no use any more. */
+static int open_bitmaps(struct qcow2 *q, struct err *err)
+{
+	int rc = qcow2_bitmaps_start(q, err);
+
+	if (rc && (q->read_only || q->check)) {
+		log_warn("%s", err ? err->text : "bitmaps are damaged");
+		return 0;
+	}
+	if (!q->bitmaps && !q->read_only && !q->check)
+		q->header.bitmap_count = 0;
+	return rc;
+}
+
+/* Data must never be written over the snapshots, so it is known where they are. */
+static int locate_snapshots(struct qcow2 *q, struct err *err)
+{
+	struct qcow2_snapshots snapshots;
+	int rc;
+
+	if (!q->header.snapshot_count || q->read_only || q->check)
+		return 0;
+	rc = qcow2_snapshots_load(q, &snapshots, err);
+	qcow2_set_table(q, QCOW2_SNAPSHOTS, q->header.snapshots_offset, snapshots.bytes);
+	qcow2_snapshots_fini(&snapshots);
+	return rc;
 }
 
 /* The file becomes the node's only when nothing can fail any more. */
@@ -211,6 +239,12 @@ int qcow2_open_image(const struct block_format_open *open, struct block_node **r
 		rc = open_backing(q, open, err);
 	if (!rc)
 		rc = clear_features(q, err);
+	if (!rc)
+		rc = locate_snapshots(q, err);
+	if (!rc)
+		rc = open_bitmaps(q, err);
+	if (!rc)
+		rc = qcow2_recover(q, err);
 	if (!rc)
 		rc = add_children(q, err);
 	if (rc && q) {

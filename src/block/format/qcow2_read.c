@@ -164,7 +164,10 @@ bool qcow2_map(struct block_node *node, enum block_op op, uint64_t offset, uint6
 		return false;
 	if (op == BLOCK_READ)
 		return map_read(q, &place, offset, ret_place);
+	if (place.kind != QCOW2_IS_DATA || !place.copied || atomic_load(&q->corrupt) ||
+	    qcow2_is_metadata(q, place.host, bytes))
+		return false;
+	qcow2_bitmaps_record(q, offset, bytes);
 	*ret_place = (struct block_place){ q->data, place.host };
-	return place.kind == QCOW2_IS_DATA && place.copied && !atomic_load(&q->corrupt) &&
-	       !q->bitmaps && !qcow2_is_metadata(q, place.host, bytes);
+	return true;
 }

@@ -188,6 +188,10 @@ int qcow2_resize(struct block_node *node, uint64_t bytes, struct err *err)
 		return err_set(err, EFBIG,
 			       "cannot resize image '%s': too large for clusters of %llu bytes",
 			       q->path, (unsigned long long)q->cluster_bytes);
+	if (q->header.bitmap_count)
+		return err_set(err, ENOTSUP,
+			       "cannot resize image '%s': its bitmaps are of one size only",
+			       q->path);
 	if (q->header.version < 3 && q->header.snapshot_count)
 		return err_set(err, ENOTSUP,
 			       "cannot resize image '%s': version 2 has snapshots of one size only",
@@ -198,6 +202,24 @@ int qcow2_resize(struct block_node *node, uint64_t bytes, struct err *err)
 	if (!rc)
 		rc = bytes > atomic_load(&q->size) ? grow(q, bytes) : shrink(q, bytes);
 	return rc ? err_errno(err, rc, "cannot resize image '%s'", q->path) : 0;
+}
+
+int qcow2_empty(struct block_node *node, struct err *err)
+{
+	struct qcow2 *q = qcow2_of(node);
+	int rc = qcow2_check_writable(q);
+
+	RANGE_EXCLUSIVE_SCOPE(range, &node->ranges, 0, UINT64_MAX);
+	LOCK_SCOPE(&q->flush_lock);
+	if (!rc)
+		rc = qcow2_flush_locked(q);
+	if (!rc)
+		rc = qcow2_drop_held(q, 0, atomic_load(&q->size), true);
+	if (!rc)
+		drop_tables(q, 0);
+	if (!rc)
+		rc = qcow2_flush_locked(q);
+	return rc ? err_errno(err, rc, "cannot empty image '%s'", q->path) : 0;
 }
 
 /* ---- the backing file ---- */

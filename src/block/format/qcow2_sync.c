@@ -249,7 +249,7 @@ bool qcow2_is_clean(struct qcow2 *q)
 		if (q->l1_dirty.end)
 			return false;
 	}
-	return !table_cache_is_dirty(q->l2) && !q->bitmaps && !atomic_load(&q->corrupt);
+	return !table_cache_is_dirty(q->l2) && !atomic_load(&q->corrupt);
 }
 
 static int flush_files(struct qcow2 *q)
@@ -310,6 +310,8 @@ int qcow2_mark_clean(struct qcow2 *q)
 	int rc;
 
 	LOCK_SCOPE(&q->flush_lock);
+	if (!atomic_load(&q->corrupt))
+		qcow2_bitmaps_stop(q);
 	rc = qcow2_flush_locked(q);
 	if (rc || atomic_load(&q->corrupt))
 		return rc;

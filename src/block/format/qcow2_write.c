@@ -347,6 +347,7 @@ int qcow2_write(struct block_node *node, uint64_t offset, uint64_t bytes, struct
 
 		if (!(flags & BLOCK_COMPRESS)) {
 			RANGE_SHARED_SCOPE(range, &node->ranges, offset, bytes);
+			qcow2_bitmaps_record(q, offset, bytes);
 			rc = write_plain(q, offset, bytes, from, &done);
 		}
 		if (!rc && !done) {
@@ -354,6 +355,7 @@ int qcow2_write(struct block_node *node, uint64_t offset, uint64_t bytes, struct
 			uint64_t high = round_up(offset + bytes, q->cluster_bytes);
 
 			RANGE_EXCLUSIVE_SCOPE(range, &node->ranges, low, high - low);
+			qcow2_bitmaps_record(q, offset, bytes);
 			rc = flags & BLOCK_COMPRESS
 				     ? qcow2_write_compressed(q, offset, bytes, from, &done)
 				     : qcow2_write_held(q, offset, bytes, from, &done);

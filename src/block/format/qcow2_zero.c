@@ -189,6 +189,7 @@ int qcow2_write_zeroes(struct block_node *node, uint64_t offset, uint64_t bytes,
 	if (rc)
 		return rc;
 	RANGE_EXCLUSIVE_SCOPE(range, &node->ranges, low, high - low);
+	qcow2_bitmaps_record(q, offset, bytes);
 	return qcow2_zero_held(q, offset, bytes, flags & BLOCK_MAY_UNMAP);
 }
 
@@ -202,6 +203,7 @@ int qcow2_discard(struct block_node *node, uint64_t offset, uint64_t bytes)
 	if (rc)
 		return rc;
 	RANGE_EXCLUSIVE_SCOPE(range, &node->ranges, low, high - low);
+	qcow2_bitmaps_record(q, offset, bytes);
 	if (!q->raw_external)
 		rc = qcow2_drop_held(q, offset, bytes, false);
 	if (!rc && q->external)

@@ -141,6 +141,39 @@ static inline void disk_expect(struct disk *disk, uint64_t offset, uint64_t byte
 	free(buffer);
 }
 
+static inline void disk_tell(void *ctx, enum block_finding finding, bool repaired, const char *text)
+{
+	(void)ctx;
+	print_message("%s%s: %s\n", repaired ? "repaired " : "",
+		      finding == BLOCK_FINDING_LEAK ? "leak" : "error", text);
+}
+
+/* What the check finds. The image is closed. */
+static inline struct block_check disk_check(struct disk *disk, enum block_repair repair, bool tell)
+{
+	struct block_check check = { .repair = repair, .told = tell ? disk_tell : NULL };
+	struct err err = ERR_INIT;
+
+	disk_open(disk, (struct block_open_options){
+				.check = true,
+				.read_only = repair == BLOCK_REPAIR_NOTHING,
+				.cache = BLOCK_CACHE_UNSAFE,
+			});
+	if (disk->node->format->check(disk->node, &check, &err))
+		fail_msg("%s", err.text);
+	block_close(disk->node);
+	disk->node = NULL;
+	return check;
+}
+
+static inline void disk_expect_clean(struct disk *disk)
+{
+	struct block_check check = disk_check(disk, BLOCK_REPAIR_NOTHING, true);
+
+	assert_int_equal(check.found[BLOCK_FINDING_ERROR], 0);
+	assert_int_equal(check.found[BLOCK_FINDING_LEAK], 0);
+}
+
 /* The peer finds nothing wrong, and reads the same bytes. The image is closed. */
 static inline void disk_expect_peer_agrees(struct disk *disk)
 {
@@ -153,6 +186,7 @@ static inline void disk_expect_peer_agrees(struct disk *disk)
 		RUN(disk, "/dev/stderr", "cat", log);
 		fail_msg("qemu-img check");
 	}
+	disk_expect_clean(disk);
 	disk_write_file(model, disk->model, disk->bytes);
 	if (RUN(disk, log, "qemu-img", "compare", "-f", "raw", "-F", "qcow2", model, disk->path)) {
 		RUN(disk, "/dev/stderr", "cat", log);
