@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/bits.h"
+#include "cpu/soft/engine_priv.h"
 #include "cpu/soft/native_exec_priv.h"
 
 /* A bit an element of the memory operand that is accessed. */
@@ -158,8 +159,11 @@ const struct insn *native_masked_store_whole(struct soft_cpu *cpu, const struct 
 void store_selected(struct soft_cpu *cpu, const struct insn *insn, const uint8_t *data,
 		    const uint8_t *mask, unsigned count)
 {
+	/* Spec: SDM, MASKMOVQ: faults of what is not selected are up to the processor. */
+	bool whole = cpu->engine->vendor_amd;
+
 	for (unsigned i = 0; i < count; i++)
-		if (mask[i] & 0x80)
+		if (whole || mask[i] & 0x80)
 			store_probe(cpu, insn, ea_linear_plus(cpu, insn, i, 1, true), 1);
 	for (unsigned i = 0; i < count; i++)
 		if (mask[i] & 0x80)
