@@ -78,7 +78,8 @@ struct block_open_options {
 	enum block_probe probe;
 	bool read_only;
 	bool snapshot;   /* writes go to a throw-away overlay; implies that the rest is only read */
-	bool no_backing; /* opens the image without its backing file; what is there reads as zeroes */
+	bool no_backing; /* opens the image without its backing file: what is there reads as zeroes,
+			    and its extents have neither flag, at depth 1 */
 	bool check;      /* only for block_check(): opens also what is damaged; nothing is repaired
 			    by opening */
 	enum block_cache cache;

@@ -111,6 +111,21 @@ int opener_resolve(const struct block_opener *opener, const char *name, char **r
 	return 0;
 }
 
+int block_resolve(const struct block_open_options *options, const char *name, char **ret_path,
+		  struct err *err)
+{
+	struct chain chain = { .options = options, .folder = opener_folder_of(options->path) };
+	struct block_opener opener = { .chain = &chain, .path = options->path };
+	int rc;
+
+	if (block_protocol_of_path(name))
+		rc = refuse(&opener, name, "is not a local file", "commit to a local file", err);
+	else
+		rc = opener_resolve(&opener, name, ret_path, err);
+	free(chain.folder);
+	return rc;
+}
+
 /* Options for one more file of the chain. */
 static struct block_open_options file_options(const struct block_opener *opener, const char *path,
 					      bool read_only)

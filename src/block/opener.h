@@ -42,6 +42,13 @@ int block_opener_image(struct block_opener *opener, const char *name, const char
 int block_opener_create(struct block_opener *opener, const char *name, struct block_node **ret_node,
 			struct err *err);
 
+/*
+ * Where a name leads that the image `options->path` wrote down, if the rules allow it: for tools that
+ * write to what an image stands on. Caller frees the path.
+ */
+int block_resolve(const struct block_open_options *options, const char *name, char **ret_path,
+		  struct err *err);
+
 /* The path of the image itself, for messages and names of further files; lives as long as the
  * opener. */
 const char *block_opener_name(const struct block_opener *opener);

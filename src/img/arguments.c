@@ -110,14 +110,9 @@ static int take(struct img *img, const char *word, const char *next, int *ret_us
 static int find_backing_folder(struct img *img, struct err *err)
 {
 	const char *backing = img_value(img, "backing");
-	char *folder = img->operand_count ? img_folder_of(img->operands[0]) : NULL;
-	char *path = NULL;
+	char *path = backing && img->operand_count ? img_beside(img->operands[0], backing) : NULL;
 
-	if (backing &&
-	    (!folder || asprintf(&path, "%s/%s", *backing == '/' ? "" : folder, backing) < 0))
-		path = NULL;
 	img->backing_folder = path ? img_folder_of(path) : NULL;
-	free(folder);
 	free(path);
 	return backing && !img->backing_folder ? err_errno(err, ENOMEM, "cannot read arguments")
 					       : 0;

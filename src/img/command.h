@@ -36,6 +36,7 @@ enum img_access {
 	IMG_NOTHING, /* it is no file */
 	IMG_READS,
 	IMG_CHANGES, /* an existing image */
+	IMG_COMMITS, /* also what it stands on */
 	IMG_MAKES,   /* also further files beside it */
 };
 
@@ -74,6 +75,10 @@ void img_print_help(FILE *out, const struct img_command *command);
 
 /* The folder that a file is in, or would be; links followed where it exists. NULL: no memory. */
 char *img_folder_of(const char *path);
+
+/* The path of a name that is relative to the folder of a file, as images mean them. Caller frees;
+ * NULL: no memory. */
+char *img_beside(const char *file, const char *name);
 
 /* Gives up all rights but to open what the operands name. */
 int img_confine(struct img *img, struct err *err);
@@ -135,11 +140,16 @@ const char *img_size_text(uint64_t bytes, char buffer[IMG_SIZE_TEXT]);
 /* The commands; the last one has no name. */
 extern const struct img_command img_commands[];
 
+int img_bitmap(struct img *img, struct err *err);
 int img_check(struct img *img, struct err *err);
+int img_commit(struct img *img, struct err *err);
 int img_compare(struct img *img, struct err *err);
 int img_convert(struct img *img, struct err *err);
 int img_create(struct img *img, struct err *err);
 int img_formats(struct img *img, struct err *err);
 int img_info(struct img *img, struct err *err);
 int img_map(struct img *img, struct err *err);
+int img_measure(struct img *img, struct err *err);
+int img_rebase(struct img *img, struct err *err);
 int img_resize(struct img *img, struct err *err);
+int img_snapshot(struct img *img, struct err *err);

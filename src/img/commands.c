@@ -3,6 +3,15 @@
 #include "img/command.h"
 #include "img/formats.h"
 
+static const struct img_argument bitmap_arguments[] = {
+	IMG_FORMAT_ARGUMENT,
+	{ .name = "granularity", .value = "SIZE", .help = "bytes that a bit stands for (64K)" },
+	IMG_OPTIONS_ARGUMENT,
+	IMG_ALLOW_ARGUMENTS,
+	IMG_SHARED_ARGUMENT,
+	{ 0 },
+};
+
 static const struct img_argument check_arguments[] = {
 	IMG_FORMAT_ARGUMENT,
 	{ .name = "repair",
@@ -12,6 +21,14 @@ static const struct img_argument check_arguments[] = {
 	IMG_OPTIONS_ARGUMENT,
 	IMG_ALLOW_ARGUMENTS,
 	IMG_SHARED_ARGUMENT,
+	{ 0 },
+};
+
+static const struct img_argument commit_arguments[] = {
+	IMG_FORMAT_ARGUMENT,
+	{ .name = "keep", .letter = 'd', .help = "leave the image as it is" },
+	IMG_OPTIONS_ARGUMENT,
+	IMG_ALLOW_ARGUMENTS,
 	{ 0 },
 };
 
@@ -99,6 +116,43 @@ static const struct img_argument map_arguments[] = {
 	{ 0 },
 };
 
+static const struct img_argument measure_arguments[] = {
+	IMG_FORMAT_ARGUMENT,
+	{ .name = "output-format",
+	  .letter = 'O',
+	  .value = "FORMAT",
+	  .help = "of the new image (raw)" },
+	{ .name = "options",
+	  .letter = 'o',
+	  .value = "NAME=VALUE,...",
+	  .help = "settings of that format",
+	  .many = true },
+	{ .name = "size", .value = "SIZE", .help = "of an empty disk, instead of FILE" },
+	IMG_OPTIONS_ARGUMENT,
+	IMG_ALLOW_ARGUMENTS,
+	IMG_SHARED_ARGUMENT,
+	{ 0 },
+};
+
+static const struct img_argument rebase_arguments[] = {
+	IMG_FORMAT_ARGUMENT,
+	{ .name = "backing",
+	  .letter = 'b',
+	  .value = "FILE",
+	  .help = "the new backing file, relative to the image; '' for none" },
+	{ .name = "backing-format", .letter = 'F', .value = "FORMAT", .help = "format of that" },
+	{ .name = "unsafe",
+	  .letter = 'u',
+	  .help = "change only the name: the old file was moved, or is the same" },
+	IMG_OPTIONS_ARGUMENT,
+	IMG_ALLOW_ARGUMENTS,
+	{ 0 },
+};
+
+static const struct img_argument snapshot_arguments[] = {
+	IMG_FORMAT_ARGUMENT, IMG_OPTIONS_ARGUMENT, IMG_ALLOW_ARGUMENTS, IMG_SHARED_ARGUMENT, { 0 },
+};
+
 static const struct img_argument resize_arguments[] = {
 	IMG_FORMAT_ARGUMENT,
 	{ .name = "shrink", .help = "drop what lies behind the new end" },
@@ -108,6 +162,14 @@ static const struct img_argument resize_arguments[] = {
 };
 
 const struct img_command img_commands[] = {
+	{ .name = "bitmap",
+	  .summary = "dirty bitmaps that an image keeps",
+	  .operands = "list|add|delete|clear|enable|disable|merge FILE [NAME [FROM]]",
+	  .operands_min = 2,
+	  .operands_max = 4,
+	  .access = { IMG_NOTHING, IMG_CHANGES },
+	  .arguments = bitmap_arguments,
+	  .run = img_bitmap },
 	{ .name = "check",
 	  .summary = "look for damage, and repair it",
 	  .operands = "FILE",
@@ -116,6 +178,14 @@ const struct img_command img_commands[] = {
 	  .access = { IMG_CHANGES },
 	  .arguments = check_arguments,
 	  .run = img_check },
+	{ .name = "commit",
+	  .summary = "write an image into its backing file",
+	  .operands = "FILE",
+	  .operands_min = 1,
+	  .operands_max = 1,
+	  .access = { IMG_COMMITS },
+	  .arguments = commit_arguments,
+	  .run = img_commit },
 	{ .name = "compare",
 	  .summary = "compare the contents of two disks",
 	  .operands = "FILE FILE",
@@ -162,6 +232,22 @@ const struct img_command img_commands[] = {
 	  .access = { IMG_READS },
 	  .arguments = map_arguments,
 	  .run = img_map },
+	{ .name = "measure",
+	  .summary = "show the space that an image would take",
+	  .operands = "[FILE]",
+	  .operands_min = 0,
+	  .operands_max = 1,
+	  .access = { IMG_READS },
+	  .arguments = measure_arguments,
+	  .run = img_measure },
+	{ .name = "rebase",
+	  .summary = "give an image another backing file",
+	  .operands = "FILE",
+	  .operands_min = 1,
+	  .operands_max = 1,
+	  .access = { IMG_CHANGES },
+	  .arguments = rebase_arguments,
+	  .run = img_rebase },
 	{ .name = "resize",
 	  .summary = "change the size of a disk",
 	  .operands = "FILE [+|-]SIZE",
@@ -170,5 +256,13 @@ const struct img_command img_commands[] = {
 	  .access = { IMG_CHANGES },
 	  .arguments = resize_arguments,
 	  .run = img_resize },
+	{ .name = "snapshot",
+	  .summary = "snapshots inside an image",
+	  .operands = "list|create|apply|delete FILE [NAME]",
+	  .operands_min = 2,
+	  .operands_max = 3,
+	  .access = { IMG_NOTHING, IMG_CHANGES },
+	  .arguments = snapshot_arguments,
+	  .run = img_snapshot },
 	{ 0 },
 };

@@ -26,22 +26,35 @@ char *img_folder_of(const char *path)
 	return strndup(name, slash == name ? 1 : (size_t)(slash - name));
 }
 
+char *img_beside(const char *file, const char *name)
+{
+	AUTO_FREE char *folder = img_folder_of(file);
+	char *path;
+
+	if (*name == '/')
+		return strdup(name);
+	return folder && asprintf(&path, "%s/%s", folder, name) >= 0 ? path : NULL;
+}
+
+/* Rights to an operand, and to what lies beside it. */
+static const struct {
+	unsigned file, folder;
+} rights[] = {
+	[IMG_READS] = { SANDBOX_READ, SANDBOX_READ },
+	[IMG_CHANGES] = { SANDBOX_READ | SANDBOX_WRITE, SANDBOX_READ },
+	[IMG_COMMITS] = { SANDBOX_READ | SANDBOX_WRITE, SANDBOX_READ | SANDBOX_WRITE },
+	[IMG_MAKES] = { SANDBOX_READ | SANDBOX_WRITE,
+			SANDBOX_READ | SANDBOX_WRITE | SANDBOX_CREATE | SANDBOX_REMOVE },
+};
+
 static int allow_operand(struct img *img, const char *path, enum img_access access, struct err *err)
 {
 	AUTO_FREE char *folder = img_folder_of(path);
 	int rc = folder ? 0 : err_errno(err, ENOMEM, "cannot enter the sandbox");
 
-	if (!rc && (access == IMG_CHANGES || access == IMG_MAKES))
-		rc = sandbox_allow(img->sandbox, path, SANDBOX_READ | SANDBOX_WRITE, err);
-	else if (!rc)
-		rc = sandbox_allow(img->sandbox, path, SANDBOX_READ, err);
 	if (!rc)
-		rc = sandbox_allow(img->sandbox, folder,
-				   access == IMG_MAKES ? SANDBOX_READ | SANDBOX_WRITE |
-								 SANDBOX_CREATE | SANDBOX_REMOVE
-						       : SANDBOX_READ,
-				   err);
-	return rc;
+		rc = sandbox_allow(img->sandbox, path, rights[access].file, err);
+	return rc ? rc : sandbox_allow(img->sandbox, folder, rights[access].folder, err);
 }
 
 static bool uses_protocol(const struct img *img)
@@ -56,14 +69,17 @@ static bool uses_protocol(const struct img *img)
 static int allow_all(struct img *img, struct err *err)
 {
 	const enum img_access *access = img->command->access;
+	unsigned beside = SANDBOX_READ | (access[0] == IMG_COMMITS ? SANDBOX_WRITE : 0);
 	int rc = 0;
 
-	for (unsigned i = 0; i < img->operand_count && !rc && access[i] != IMG_NOTHING; i++)
-		rc = allow_operand(img, img->operands[i], access[i], err);
+	for (unsigned i = 0; i < img->operand_count && !rc; i++) {
+		if (access[i] != IMG_NOTHING)
+			rc = allow_operand(img, img->operands[i], access[i], err);
+	}
 	for (const char **folder = img->folders; *folder && !rc; folder++)
-		rc = sandbox_allow(img->sandbox, *folder, SANDBOX_READ, err);
+		rc = sandbox_allow(img->sandbox, *folder, beside, err);
 	if (!rc && img_flag(img, "allow-all"))
-		rc = sandbox_allow(img->sandbox, "/", SANDBOX_READ, err);
+		rc = sandbox_allow(img->sandbox, "/", beside, err);
 	return rc;
 }
 
