@@ -49,6 +49,7 @@ struct img_command {
 	const char *operands; /* as usage shows them */
 	unsigned operands_min, operands_max;
 	enum img_access access[IMG_OPERANDS_MAX];
+	bool unconfined;                      /* runs without the sandbox */
 	const struct img_argument *arguments; /* besides --json and --help */
 	/* An exit status; IMG_FAILED with `err` set. */
 	int (*run)(struct img *img, struct err *err);
@@ -140,6 +141,7 @@ const char *img_size_text(uint64_t bytes, char buffer[IMG_SIZE_TEXT]);
 /* The commands; the last one has no name. */
 extern const struct img_command img_commands[];
 
+int img_bench(struct img *img, struct err *err);
 int img_bitmap(struct img *img, struct err *err);
 int img_check(struct img *img, struct err *err);
 int img_commit(struct img *img, struct err *err);

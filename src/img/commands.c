@@ -3,6 +3,23 @@
 #include "img/command.h"
 #include "img/formats.h"
 
+static const struct img_argument bench_arguments[] = {
+	IMG_FORMAT_ARGUMENT,
+	{ .name = "write", .letter = 'w', .help = "overwrite the disk, instead of reading it" },
+	{ .name = "sequential", .help = "one place after another, instead of any" },
+	{ .name = "count", .letter = 'c', .value = "N", .help = "requests (100000)" },
+	{ .name = "depth", .letter = 'd', .value = "N", .help = "at the same time (32)" },
+	{ .name = "size", .letter = 's', .value = "SIZE", .help = "of a request (4K)" },
+	{ .name = "cache",
+	  .letter = 't',
+	  .value = "MODE",
+	  .help = "writeback (default), none, unsafe" },
+	{ .name = "threads", .help = "without io_uring" },
+	IMG_OPTIONS_ARGUMENT,
+	IMG_ALLOW_ARGUMENTS,
+	{ 0 },
+};
+
 static const struct img_argument bitmap_arguments[] = {
 	IMG_FORMAT_ARGUMENT,
 	{ .name = "granularity", .value = "SIZE", .help = "bytes that a bit stands for (64K)" },
@@ -162,6 +179,14 @@ static const struct img_argument resize_arguments[] = {
 };
 
 const struct img_command img_commands[] = {
+	{ .name = "bench",
+	  .summary = "measure the speed of requests on an image",
+	  .operands = "FILE",
+	  .operands_min = 1,
+	  .operands_max = 1,
+	  .unconfined = true,
+	  .arguments = bench_arguments,
+	  .run = img_bench },
 	{ .name = "bitmap",
 	  .summary = "dirty bitmaps that an image keeps",
 	  .operands = "list|add|delete|clear|enable|disable|merge FILE [NAME [FROM]]",
