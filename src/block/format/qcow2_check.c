@@ -50,10 +50,10 @@ static int check_mark(struct checker *checker, uint64_t *entry, const char *what
 	if (copied == single)
 		return 0;
 	rc = qcow2_refcount(q, offset, &refcount);
-	/* What only leaks is told as that. */
+	/* Taken for shared, it is copied once too often: nothing worse. What leaks is told already. */
 	if (copied || (!rc && refcount == 1))
-		block_check_add(checker->check, BLOCK_FINDING_ERROR, repairs,
-				"%s at %#llx is wrongly marked as %s", what,
+		block_check_add(checker->check, copied ? BLOCK_FINDING_ERROR : BLOCK_FINDING_LEAK,
+				repairs, "%s at %#llx is wrongly marked as %s", what,
 				(unsigned long long)offset, copied ? "used once" : "shared");
 	if (!repairs)
 		return 0;
