@@ -308,6 +308,5 @@ int main(void)
 		cmocka_unit_test(qcow2_compressed_garbage_is_an_error),
 	};
 
-	atomic_store(&log_threshold, (enum log_level) - 1);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
