@@ -16,12 +16,12 @@
 
 int qcow2_count_init(struct qcow2_count *count, struct qcow2 *q)
 {
-	/* Whole refcount blocks, so that they can be made from a window. */
-	uint64_t clusters = round_up(QCOW2_WINDOW, BIT(q->block_bits));
 	uint64_t file = block_size_bytes(q->file);
+	uint64_t file_end = (file >> q->cluster_bits) + (qcow2_in_cluster(q, file) != 0);
+	/* Whole refcount blocks, so that they can be made from a window. */
+	uint64_t clusters = round_up(MIN(file_end + 1, QCOW2_WINDOW), BIT(q->block_bits));
 
-	*count = (struct qcow2_count){ .q = q, .end = clusters };
-	count->file_end = (file >> q->cluster_bits) + (qcow2_in_cluster(q, file) != 0);
+	*count = (struct qcow2_count){ .q = q, .end = clusters, .file_end = file_end };
 	count->counts = calloc(clusters, sizeof(*count->counts));
 	return count->counts ? 0 : -ENOMEM;
 }
