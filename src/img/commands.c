@@ -86,6 +86,8 @@ static const struct img_argument convert_arguments[] = {
 	  .value = "MODE",
 	  .help = "of the source: writeback (default), none" },
 	{ .name = "overwrite", .help = "an existing target is overwritten" },
+	{ .name = "resume",
+	  .help = "keep what is done after an interruption, and go on from there" },
 	{ .name = "no-create", .letter = 'n', .help = "write into an existing image" },
 	{ .name = "progress",
 	  .letter = 'p',

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* `convert`: a new image with the content of another. */
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -11,9 +12,11 @@
 #include "host/clock.h"
 #include "img/command.h"
 #include "img/progress.h"
+#include "img/resume.h"
 
 #define SPARSE_BYTES 4096
 #define SHOW_NS      (200 * NS_PER_MS)
+#define SAVE_NS      (5 * NS_PER_SEC)
 
 struct conversion {
 	struct img *img;
@@ -22,6 +25,8 @@ struct conversion {
 	uint64_t sparse_bytes, threads;
 	struct block_node *from, *to;
 	bool made; /* the target is ours to remove */
+	struct resume resume;
+	sigset_t interrupts; /* blocked, and asked for between looks at the progress */
 };
 
 static int parse_cache(const struct img *img, const char *name, enum block_cache *cache,
@@ -88,6 +93,14 @@ static int create_target(struct conversion *c, struct err *err)
 	return rc;
 }
 
+/* A checkpoint is worth something only if the target is on the disk by then. */
+static int begin_resumable(struct conversion *c, struct err *err)
+{
+	if (c->cache == BLOCK_CACHE_UNSAFE)
+		c->cache = BLOCK_CACHE_WRITEBACK;
+	return resume_open(&c->resume, c->img->operands[0], c->target, err);
+}
+
 static int open_target(struct conversion *c, struct err *err)
 {
 	struct block_open_options options = {
@@ -120,34 +133,69 @@ static bool is_all_zero(struct block_node *node)
 			 extent.flags & BLOCK_EXTENT_ZERO);
 }
 
+/* Until the end of the copy, whatever it is. */
+static int watch(struct conversion *c, struct block_copy *running, struct progress *progress,
+		 struct err *err)
+{
+	const struct timespec now = { 0 };
+	uint64_t saved_ns = clock_now_ns();
+	int rc = 0;
+
+	while (!block_copy_wait(running, SHOW_NS)) {
+		progress_show(progress, block_copy_done_bytes(running));
+		if (sigtimedwait(&c->interrupts, NULL, &now) > 0)
+			block_copy_cancel(running);
+		if (!rc && c->resume.path && clock_now_ns() - saved_ns >= SAVE_NS) {
+			rc = resume_save(&c->resume, c->to, block_copy_complete_bytes(running),
+					 err);
+			saved_ns = clock_now_ns();
+		}
+	}
+	progress_end(progress, block_copy_done_bytes(running));
+	return rc;
+}
+
+static int run_copy(struct conversion *c, const struct block_copy_options *options,
+		    uint64_t *ret_complete, struct err *err)
+{
+	struct progress progress;
+	struct block_copy *running;
+	int ended, rc;
+
+	rc = block_copy_start(&running, options, err);
+	if (rc)
+		return rc;
+	progress_start(&progress, options->bytes, img_flag(c->img, "progress"),
+		       img_flag(c->img, "quiet"));
+	rc = watch(c, running, &progress, err);
+	*ret_complete = block_copy_complete_bytes(running);
+	ended = block_copy_end(running, rc ? NULL : err);
+	return rc ? rc : ended;
+}
+
 static int copy(struct conversion *c, struct err *err)
 {
 	struct block_copy_options options = {
 		.from = c->from,
 		.to = c->to,
+		.start = c->resume.position,
 		.bytes = block_size_bytes(c->from),
 		.threads = (unsigned)c->threads,
 		.sparse_bytes = (uint32_t)c->sparse_bytes,
-		.target_zero = is_all_zero(c->to),
+		.target_zero = !c->resume.continues && is_all_zero(c->to),
 		.write_flags = img_flag(c->img, "compress") ? BLOCK_COMPRESS : 0,
 	};
-	struct progress progress;
-	struct block_copy *running;
-	int rc = block_copy_start(&running, &options, err);
+	uint64_t complete = 0;
+	int rc = run_copy(c, &options, &complete, err);
 
-	if (rc)
-		return rc;
-	progress_start(&progress, options.bytes, img_flag(c->img, "progress"),
-		       img_flag(c->img, "quiet"));
-	while (!block_copy_wait(running, SHOW_NS))
-		progress_show(&progress, block_copy_done_bytes(running));
-	progress_end(&progress, block_copy_done_bytes(running));
-	rc = block_copy_end(running, err);
 	if (!rc) {
 		rc = block_flush(c->to);
-		if (rc)
-			err_errno(err, rc, "cannot write image '%s'", c->target);
+		return rc ? err_errno(err, rc, "cannot write image '%s'", c->target) : 0;
 	}
+	if (rc == -ECANCELED)
+		err_set(err, ECANCELED, "interrupted");
+	if (c->resume.path && !resume_save(&c->resume, c->to, complete, NULL))
+		err_hint(err, "continue with the same command");
 	return rc;
 }
 
@@ -167,9 +215,15 @@ int img_convert(struct img *img, struct err *err)
 	json_t *result = NULL;
 	int rc = parse(&c, err);
 
+	sigemptyset(&c.interrupts);
+	sigaddset(&c.interrupts, SIGINT);
+	sigaddset(&c.interrupts, SIGTERM);
+	sigprocmask(SIG_BLOCK, &c.interrupts, NULL);
 	if (!rc)
 		rc = open_source(&c, err);
-	if (!rc && !img_flag(img, "no-create"))
+	if (!rc && img_flag(img, "resume"))
+		rc = begin_resumable(&c, err);
+	if (!rc && !c.resume.continues && !img_flag(img, "no-create"))
 		rc = create_target(&c, err);
 	if (!rc)
 		rc = open_target(&c, err);
@@ -182,8 +236,11 @@ int img_convert(struct img *img, struct err *err)
 				   c.to->format->name, "size", (json_int_t)block_size_bytes(c.to));
 	block_close(c.from);
 	block_close(c.to);
-	if (rc && c.made)
+	if (rc && c.made && !c.resume.path)
 		unlink(c.target);
+	if (!rc)
+		resume_forget(&c.resume);
+	resume_fini(&c.resume);
 	if (rc)
 		return IMG_FAILED;
 	img_print(img, result, print_text);

@@ -168,3 +168,42 @@ def test_help_shows_every_command_and_argument():
 def test_check_of_raw_says_that_there_is_nothing_to_check(tmp_path):
     image("create", tmp_path / "disk.img", "1M")
     image("check", tmp_path / "disk.img", status=UNCHECKED)
+
+
+def test_convert_goes_on_where_it_was_interrupted(tmp_path):
+    source, target = tmp_path / "source.img", tmp_path / "target.qcow2"
+    source.write_bytes(os.urandom(24 << 20))
+
+    def small_files():
+        import resource
+        import signal
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (12 << 20, 12 << 20))
+
+    assert "continue" in image("convert", "--resume", "--threads", "1", source, target, status=FAILED,
+                               preexec_fn=small_files).stderr
+    assert json.loads((tmp_path / "target.qcow2.resume").read_bytes().rstrip(b"\0"))["position"] >= 8 << 20
+    image("convert", "--resume", source, target)
+    image("compare", source, target)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["source.img", "target.qcow2"]
+
+
+def test_convert_does_not_go_on_with_another_source(tmp_path):
+    one, target = tmp_path / "one.img", tmp_path / "target.img"
+    one.write_bytes(bytes(1 << 20))
+    (tmp_path / "target.img.resume").write_text('{"position": 0}')
+    assert "another conversion" in image("convert", "--resume", one, target, status=FAILED).stderr
+    assert (tmp_path / "target.img.resume").exists() and not target.exists()
+
+
+def test_interrupted_convert_ends_and_leaves_no_target(tmp_path):
+    import signal
+    source, target = tmp_path / "source.img", tmp_path / "target.img"
+    source.write_bytes(os.urandom(32 << 20))
+    with subprocess.Popen([str(CELLA), "image", "convert", "--progress", source, target], stderr=subprocess.PIPE) as running:
+        running.stderr.read(1)
+        running.send_signal(signal.SIGINT)
+        text = running.communicate(timeout=TIMEOUT)[1].decode()
+    # It may have been quicker than the signal.
+    assert running.returncode in (DONE, FAILED) and target.exists() == (running.returncode == DONE)
+    assert running.returncode == DONE or "interrupted" in text

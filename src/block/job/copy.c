@@ -39,8 +39,14 @@ struct block_copy {
 	const char *failed;
 	uint64_t failed_at;
 
+	uint64_t at_work[THREADS_MAX]; /* start of the piece that a thread has; UINT64_MAX: none */
+
 	unsigned thread_count;
-	pthread_t threads[THREADS_MAX];
+	struct copier {
+		struct block_copy *copy;
+		unsigned index;
+		pthread_t thread;
+	} copiers[THREADS_MAX];
 };
 
 struct piece {
@@ -89,13 +95,18 @@ static void set_piece_locked(const struct block_copy *copy, struct piece *piece)
 	piece->bytes = MIN(end - piece->offset, max);
 }
 
-/* The next piece; false at the end or after a failure. */
-static bool take(struct block_copy *copy, struct piece *piece)
+/* The next piece, when the last one is done; false at the end or after a failure. */
+static bool take(const struct copier *copier, struct piece *piece)
 {
+	struct block_copy *copy = copier->copy;
 	int rc;
 
 	LOCK_SCOPE(&copy->lock);
-	if (copy->rc || copy->position == copy->options.bytes)
+	/* A piece that failed stays at work: nothing behind it is complete. */
+	if (copy->rc)
+		return false;
+	copy->at_work[copier->index] = UINT64_MAX;
+	if (copy->position == copy->options.bytes)
 		return false;
 	rc = atomic_load(&copy->cancelled) ? -ECANCELED : look_up_locked(copy);
 	if (rc) {
@@ -105,6 +116,7 @@ static bool take(struct block_copy *copy, struct piece *piece)
 		return false;
 	}
 	set_piece_locked(copy, piece);
+	copy->at_work[copier->index] = piece->offset;
 	copy->position += piece->bytes;
 	return true;
 }
@@ -179,13 +191,14 @@ static void copy_piece(struct block_copy *copy, const struct piece *piece, uint8
 
 static void *copy_main(void *ctx)
 {
-	struct block_copy *copy = ctx;
+	struct copier *copier = ctx;
+	struct block_copy *copy = copier->copy;
 	AUTO_FREE uint8_t *buffer = aligned_alloc(BUFFER_ALIGN, PIECE_BYTES);
 	struct piece piece;
 
 	if (!buffer)
 		fail(copy, -ENOMEM, "copy", 0);
-	while (take(copy, &piece))
+	while (take(copier, &piece))
 		copy_piece(copy, &piece, buffer);
 	pthread_mutex_lock(&copy->lock);
 	if (!--copy->running)
@@ -205,12 +218,14 @@ static unsigned choose_threads(void)
 
 static int start_thread(struct block_copy *copy, struct err *err)
 {
+	struct copier *copier = &copy->copiers[copy->thread_count];
 	int rc;
 
 	pthread_mutex_lock(&copy->lock);
 	copy->running++;
 	pthread_mutex_unlock(&copy->lock);
-	rc = thread_start(&copy->threads[copy->thread_count], "copy", copy_main, copy, err);
+	*copier = (struct copier){ .copy = copy, .index = copy->thread_count };
+	rc = thread_start(&copier->thread, "copy", copy_main, copier, err);
 	if (!rc) {
 		copy->thread_count++;
 		return 0;
@@ -233,6 +248,10 @@ int block_copy_start(struct block_copy **ret_copy, const struct block_copy_optio
 	if (!copy)
 		return err_errno(err, ENOMEM, "cannot copy");
 	copy->options = *options;
+	copy->position = copy->extent.offset = options->start;
+	copy->done_bytes = options->start;
+	for (unsigned i = 0; i < THREADS_MAX; i++)
+		copy->at_work[i] = UINT64_MAX;
 	copy->granule = MAX(options->sparse_bytes, (uint32_t)BLOCK_SECTOR);
 	copy->granule = MAX(copy->granule, block_granularity_bytes(options->to));
 	copy->granule = MIN(copy->granule, (uint32_t)PIECE_BYTES);
@@ -255,6 +274,17 @@ int block_copy_start(struct block_copy **ret_copy, const struct block_copy_optio
 uint64_t block_copy_done_bytes(struct block_copy *copy)
 {
 	return atomic_load(&copy->done_bytes);
+}
+
+uint64_t block_copy_complete_bytes(struct block_copy *copy)
+{
+	uint64_t complete;
+
+	LOCK_SCOPE(&copy->lock);
+	complete = copy->position;
+	for (unsigned i = 0; i < THREADS_MAX; i++)
+		complete = MIN(complete, copy->at_work[i]);
+	return complete;
 }
 
 void block_copy_cancel(struct block_copy *copy)
@@ -283,7 +313,7 @@ int block_copy_end(struct block_copy *copy, struct err *err)
 	if (!copy)
 		return 0;
 	for (unsigned i = 0; i < copy->thread_count; i++)
-		pthread_join(copy->threads[i], NULL);
+		pthread_join(copy->copiers[i].thread, NULL);
 	rc = copy->rc;
 	if (rc)
 		err_errno(err, rc, "cannot %s at byte %llu", copy->failed,

@@ -15,7 +15,8 @@ struct block_copy;
 
 struct block_copy_options {
 	struct block_node *from, *to; /* borrowed until the end; nobody writes to `from` */
-	uint64_t bytes;               /* from the start of both */
+	uint64_t start;               /* from here on in both; a multiple of the target's granules */
+	uint64_t bytes;               /* and up to here */
 	unsigned threads;             /* 0: chosen by the number of processors */
 	/* Runs of zeroes of so many bytes, aligned, are not written as data, if the target has no
 	 * larger granules. 0: all that is not known to be zero is written. */
@@ -28,8 +29,11 @@ struct block_copy_options {
 int block_copy_start(struct block_copy **ret_copy, const struct block_copy_options *options,
 		     struct err *err);
 
-/* Any thread. */
+/* What is copied of it, the part before `start` included. Any thread. */
 uint64_t block_copy_done_bytes(struct block_copy *copy);
+
+/* All of the disk up to here is copied; behind it there may be gaps. Any thread. */
+uint64_t block_copy_complete_bytes(struct block_copy *copy);
 
 /* Makes it end with -ECANCELED soon. Any thread, also a signal handler. */
 void block_copy_cancel(struct block_copy *copy);
