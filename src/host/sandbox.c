@@ -113,6 +113,7 @@ static const struct rule rules[] = {
 	{ SCMP_SYS(futex), ALL, "locks" },
 	{ SCMP_SYS(sched_yield), ALL, "locks" },
 	{ SCMP_SYS(membarrier), ALL, "code caches" },
+	{ SCMP_SYS(sysinfo), TOOL | OPENING, "the library's sort asks how much memory it may take" },
 	{ SCMP_SYS(sched_getaffinity), ALL, "the allocator counts processors" },
 	{ SCMP_SYS(set_robust_list), ALL, "start of a thread" },
 	{ SCMP_SYS(rseq), ALL, "start of a thread" },
