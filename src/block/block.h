@@ -119,6 +119,9 @@ uint32_t block_unit_bytes(struct block_node *node);
 /* What is best moved as a whole (a cluster, a block): a power of two, at least the unit. */
 uint32_t block_granularity_bytes(struct block_node *node);
 bool block_can_write(struct block_node *node);
+/* Writes must come in the order of their offsets, each place once, in whole granules: the image is a
+ * stream. Others fail with -ENOTSUP. */
+bool block_in_order(struct block_node *node);
 bool block_can_discard(struct block_node *node);
 bool block_can_write_zeroes(struct block_node *node);
 /* Facts about the node for people and JSON; new reference. */

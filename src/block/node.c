@@ -112,6 +112,13 @@ bool block_can_write(struct block_node *node)
 	return node && node->ops->can_write(node);
 }
 
+bool block_in_order(struct block_node *node)
+{
+	while (node->ops->filter && node->next)
+		node = node->next;
+	return node->in_order;
+}
+
 /* As FIND_SLOT(), but not past the first node that is no filter: that one itself. */
 #define FIND_FILTER_SLOT(node, slot)                                                               \
 	({                                                                                         \

@@ -116,6 +116,7 @@ struct block_node {
 	const struct block_format *format; /* which opened it; NULL: a file or filter */
 	struct loop *loop;                 /* NULL: only blocking calls */
 	bool grows;                        /* a file: writes behind the end make it longer */
+	bool in_order;                     /* see block_in_order() */
 
 	struct block_node *next;      /* the first of `children`; NULL: the last of the chain */
 	struct block_node **children; /* all nodes that this one stands on; closed behind it */

@@ -27,13 +27,15 @@
 struct block_copy {
 	struct block_copy_options options;
 	uint32_t granule; /* runs of zeroes are multiples of it */
+	bool in_order;    /* pieces are written one after another */
 	_Atomic uint64_t done_bytes;
 	_Atomic bool cancelled;
 
 	pthread_mutex_t lock; /* guards all that follows */
-	pthread_cond_t ended;
+	pthread_cond_t ended, turned;
 	uint64_t position;          /* taken up to here */
 	struct block_extent extent; /* the last that was looked up */
+	uint64_t written;           /* all before it is; only kept for targets in order */
 	unsigned running;
 	int rc; /* the first error … */
 	const char *failed;
@@ -62,6 +64,7 @@ static void fail(struct block_copy *copy, int rc, const char *what, uint64_t at)
 	copy->rc = rc;
 	copy->failed = what;
 	copy->failed_at = at;
+	pthread_cond_broadcast(&copy->turned);
 }
 
 /* What is known of the disk at `position`. Extents are looked up one at a time. */
@@ -113,6 +116,7 @@ static bool take(const struct copier *copier, struct piece *piece)
 		copy->rc = rc;
 		copy->failed = "look up";
 		copy->failed_at = copy->position;
+		pthread_cond_broadcast(&copy->turned);
 		return false;
 	}
 	set_piece_locked(copy, piece);
@@ -169,24 +173,45 @@ static int write_piece(struct block_copy *copy, const struct piece *piece, uint8
 	return rc;
 }
 
+/* Waits until the pieces before are written, if the target asks for that; false if one failed. */
+static bool wait_for_turn(struct block_copy *copy, const struct piece *piece)
+{
+	if (!copy->in_order)
+		return true;
+	LOCK_SCOPE(&copy->lock);
+	while (!copy->rc && copy->written != piece->offset)
+		pthread_cond_wait(&copy->turned, &copy->lock);
+	return !copy->rc;
+}
+
+static void end_turn(struct block_copy *copy, const struct piece *piece)
+{
+	atomic_fetch_add(&copy->done_bytes, piece->bytes);
+	if (!copy->in_order)
+		return;
+	LOCK_SCOPE(&copy->lock);
+	copy->written = piece->offset + piece->bytes;
+	pthread_cond_broadcast(&copy->turned);
+}
+
 static void copy_piece(struct block_copy *copy, const struct piece *piece, uint8_t *buffer)
 {
-	int rc;
+	int rc = 0;
 
-	if (piece->zero) {
-		rc = write_zeroes(copy, piece->offset, piece->bytes);
-	} else {
+	if (!piece->zero)
 		rc = block_read(copy->options.from, piece->offset, buffer, piece->bytes);
-		if (rc) {
-			fail(copy, rc, "read", piece->offset);
-			return;
-		}
-		rc = write_piece(copy, piece, buffer);
+	if (rc) {
+		fail(copy, rc, "read", piece->offset);
+		return;
 	}
+	if (!wait_for_turn(copy, piece))
+		return;
+	rc = piece->zero ? write_zeroes(copy, piece->offset, piece->bytes)
+			 : write_piece(copy, piece, buffer);
 	if (rc)
 		fail(copy, rc, "write", piece->offset);
 	else
-		atomic_fetch_add(&copy->done_bytes, piece->bytes);
+		end_turn(copy, piece);
 }
 
 static void *copy_main(void *ctx)
@@ -255,11 +280,13 @@ int block_copy_start(struct block_copy **ret_copy, const struct block_copy_optio
 	copy->granule = MAX(options->sparse_bytes, (uint32_t)BLOCK_SECTOR);
 	copy->granule = MAX(copy->granule, block_granularity_bytes(options->to));
 	copy->granule = MIN(copy->granule, (uint32_t)PIECE_BYTES);
+	copy->in_order = block_in_order(options->to);
 	pthread_mutex_init(&copy->lock, NULL);
 	pthread_condattr_init(&monotonic);
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
 	pthread_cond_init(&copy->ended, &monotonic);
 	pthread_condattr_destroy(&monotonic);
+	pthread_cond_init(&copy->turned, NULL);
 	for (unsigned i = 0; i < threads && !rc; i++)
 		rc = start_thread(copy, err);
 	if (rc) {
@@ -319,6 +346,7 @@ int block_copy_end(struct block_copy *copy, struct err *err)
 		err_errno(err, rc, "cannot %s at byte %llu", copy->failed,
 			  (unsigned long long)copy->failed_at);
 	pthread_cond_destroy(&copy->ended);
+	pthread_cond_destroy(&copy->turned);
 	pthread_mutex_destroy(&copy->lock);
 	free(copy);
 	return rc;
