@@ -12,6 +12,7 @@ const struct block_format *const block_formats[] = {
 	&qcow2_format,
 	&vhdx_format,
 	&vhd_format,
+	&vmdk_format,
 	NULL,
 };
 
