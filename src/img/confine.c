@@ -6,6 +6,7 @@
  * taken over.
  */
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,8 @@
 #include "base/cleanup.h"
 #include "host/sandbox.h"
 #include "img/command.h"
+
+#define ARENAS 8 /* of the allocator, for any number of threads */
 
 char *img_folder_of(const char *path)
 {
@@ -105,6 +108,8 @@ int img_confine(struct img *img, struct err *err)
 	/* Storage over the network needs more than any of this: libraries, names, sockets. */
 	if (uses_protocol(img) || img->command->unconfined)
 		return 0;
+	/* Else the allocator opens a file to count processors when there are many threads. */
+	mallopt(M_ARENA_MAX, ARENAS);
 	sigaction(SIGSYS, &action, NULL);
 	rc = sandbox_new_tool(&img->sandbox, err);
 	if (!rc)

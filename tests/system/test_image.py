@@ -59,6 +59,12 @@ def test_preallocated_disk_takes_its_space(tmp_path):
     assert disk.stat().st_blocks * 512 >= 2 << 20
 
 
+def test_compressing_threads_stay_inside_the_sandbox(tmp_path):
+    source, target = scattered(tmp_path / "source.img", 32), tmp_path / "target.qcow2"
+    image("convert", "--compress", "--threads", 16, source, target)
+    image("compare", source, target)
+
+
 @pytest.mark.parametrize("threads", [1, 2, 16])
 def test_convert_copies_and_keeps_holes(tmp_path, threads):
     source, target = scattered(tmp_path / "source.img"), tmp_path / "target.img"
