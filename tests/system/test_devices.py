@@ -100,6 +100,31 @@ def test_filesystem_survives_in_guest(tmp_path):
     assert os.system(f"e2fsck -fn {disk} > /dev/null 2>&1") == 0
 
 
+def test_filesystem_on_every_format_in_one_guest(tmp_path):
+    raw = tmp_path / "empty.img"
+    with open(raw, "wb") as file:
+        file.truncate(64 << 20)
+    os.system(f"mke2fs -q -t ext4 {raw}")
+    tool = [str(CELLA), "image"]
+    names = ["over.qcow2", "disk.qcow2", "disk.vdi", "disk.vhdx"]
+    subprocess.run([*tool, "create", "-b", "empty.img", str(tmp_path / names[0])], check=True, timeout=TIMEOUT)
+    for name in names[1:]:
+        subprocess.run([*tool, "convert", str(raw), str(tmp_path / name)], check=True, timeout=TIMEOUT)
+    disks = [word for name in names for word in ("--disk", f"{tmp_path / name},detect-zeroes=unmap,iops=100000")]
+    loop = "for d in vda vdb vdc vdd; do mount -t ext4 -o discard /dev/$d /mnt"
+    write = f"{loop}; cp /bin/busybox /mnt/a; cp /mnt/a /mnt/b; rm /mnt/a; sync; umount /mnt; done"
+    read = f"{loop}; cmp /bin/busybox /mnt/b && echo same-$d; umount /mnt; done"
+    for command in (write, read):
+        status, text = soft(run_command(command, *disks))
+        assert status == 0, text
+    for name, device in zip(names, "abcd"):
+        assert f"same-vd{device}" in text, text
+        subprocess.run([*tool, "check", str(tmp_path / name)], check=True, timeout=TIMEOUT)
+        subprocess.run(["qemu-img", "convert", "-O", "raw", tmp_path / name, tmp_path / "back.img"], check=True,
+                       timeout=TIMEOUT)
+        assert os.system(f"e2fsck -fn {tmp_path / 'back.img'} > /dev/null 2>&1") == 0
+
+
 def test_network_out_through_nat_to_loopback():
     body = random.Random(2).randbytes(1 << 20)
     with web_server(body) as port:
