@@ -76,7 +76,7 @@ static void vhdx_free(struct vhdx *vhdx)
 	pthread_mutex_destroy(&vhdx->header_lock);
 	pthread_mutex_destroy(&vhdx->bitmap_lock);
 	pthread_mutex_destroy(&vhdx->space.lock);
-	pthread_mutex_destroy(&vhdx->log.lock);
+	vhdx_log_fini(vhdx);
 	free(vhdx);
 }
 

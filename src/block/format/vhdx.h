@@ -124,8 +124,11 @@ struct vhdx_log {
 	uint64_t sequence;
 	struct vhdx_guid guid;
 	bool named;  /* the header names the log: whoever opens the image replays it */
-	bool failed; /* tables are in the log, but not in their places: the next to open it replays
-			it, and until then nothing more is written */
+	/* Tables that are in the log and could not be written to their places: that comes before
+	 * anything else in the log. */
+	struct table_write *late; /* of allocated bytes */
+	unsigned late_count;
+	bool lost; /* no memory for those: the next to open the image replays the log */
 	/* Flushes of the file are numbered as they begin: the last that began, the last of those
 	 * that have ended well. */
 	_Atomic uint64_t flush_begun, flush_ended;
@@ -229,6 +232,8 @@ int vhdx_log_view(struct block_node *file, const struct vhdx_header *header, str
 int vhdx_log_write(void *ctx, const struct table_write *writes, unsigned count);
 /* After all is flushed: the header names the log no more. */
 int vhdx_log_end(struct vhdx *vhdx);
+
+void vhdx_log_fini(struct vhdx *vhdx);
 
 /* ---- space: vhdx_space.c ---- */
 

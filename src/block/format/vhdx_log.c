@@ -113,6 +113,53 @@ static int name_log(struct vhdx *vhdx, const struct vhdx_guid *guid)
 	return rc;
 }
 
+/* With the log's lock, as all below. */
+static void forget_late(struct vhdx_log *log)
+{
+	for (unsigned i = 0; i < log->late_count; i++)
+		free((void *)(uintptr_t)log->late[i].bytes);
+	free(log->late);
+	log->late = NULL;
+	log->late_count = 0;
+}
+
+static void keep_late(struct vhdx_log *log, const struct table_write *writes, unsigned count)
+{
+	log->late = calloc(count, sizeof(*log->late));
+	log->lost = !log->late;
+	for (unsigned i = 0; i < count && !log->lost; i++) {
+		uint8_t *bytes = malloc(VHDX_LOG_SECTOR);
+
+		log->lost = !bytes;
+		if (bytes) {
+			memcpy(bytes, writes[i].bytes, VHDX_LOG_SECTOR);
+			log->late[log->late_count++] =
+				(struct table_write){ writes[i].offset, bytes };
+		}
+	}
+}
+
+static int put_in_place(struct vhdx *vhdx, const struct table_write *writes, unsigned count)
+{
+	int rc = 0;
+
+	for (unsigned i = 0; i < count && !rc; i++)
+		rc = block_write(vhdx->node.next, writes[i].offset, writes[i].bytes,
+				 VHDX_LOG_SECTOR);
+	return rc;
+}
+
+/* What an earlier write left to do. */
+static int finish_late(struct vhdx *vhdx)
+{
+	struct vhdx_log *log = &vhdx->log;
+	int rc = log->lost ? -EIO : put_in_place(vhdx, log->late, log->late_count);
+
+	if (!rc)
+		forget_late(log);
+	return rc;
+}
+
 static int write_some(struct vhdx *vhdx, const struct table_write *writes, unsigned count)
 {
 	struct vhdx_log *log = &vhdx->log;
@@ -124,21 +171,19 @@ static int write_some(struct vhdx *vhdx, const struct table_write *writes, unsig
 		rc = name_log(vhdx, &log->guid);
 	if (rc)
 		return rc;
-	for (unsigned i = 0; i < count && !rc; i++)
-		rc = block_write(vhdx->node.next, writes[i].offset, writes[i].bytes,
-				 VHDX_LOG_SECTOR);
-	log->failed = rc;
+	rc = put_in_place(vhdx, writes, count);
+	if (rc)
+		keep_late(log, writes, count);
 	return rc;
 }
 
 int vhdx_log_write(void *ctx, const struct table_write *writes, unsigned count)
 {
 	struct vhdx *vhdx = ctx;
-	int rc = 0;
+	int rc;
 
 	LOCK_SCOPE(&vhdx->log.lock);
-	if (vhdx->log.failed)
-		return -EIO;
+	rc = finish_late(vhdx);
 	while (count && !rc) {
 		unsigned now = MIN(count, (unsigned)ENTRY_TABLES_MAX);
 
@@ -155,10 +200,15 @@ int vhdx_log_end(struct vhdx *vhdx)
 	int rc;
 
 	LOCK_SCOPE(&vhdx->log.lock);
-	if (vhdx->log.failed)
-		return -EIO;
-	if (!vhdx->log.named)
-		return 0;
+	rc = finish_late(vhdx);
+	if (rc || !vhdx->log.named)
+		return rc;
 	rc = flush_file(vhdx);
 	return rc ? rc : name_log(vhdx, &null);
+}
+
+void vhdx_log_fini(struct vhdx *vhdx)
+{
+	forget_late(&vhdx->log);
+	pthread_mutex_destroy(&vhdx->log.lock);
 }

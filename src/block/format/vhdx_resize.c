@@ -79,7 +79,7 @@ static int move_bat(struct vhdx *vhdx, uint64_t rows)
 		rc = name_bat(vhdx, bat);
 	if (rc) {
 		/* The log may hold the move already. */
-		if (!vhdx->log.failed)
+		if (!vhdx->log.late && !vhdx->log.lost)
 			vhdx_space_free(vhdx, bat.offset, bat.bytes);
 		return rc;
 	}
