@@ -391,6 +391,16 @@ static void open_tape(struct disk *disk, struct tape *tape)
 		fail_msg("%s", err.text);
 }
 
+/* The tape is still needed. */
+static void close_above_tape(struct disk *disk)
+{
+	struct block_node *backing = disk->node->child_count > 1 ? disk->node->children[1] : NULL;
+
+	disk->node->ops->close(disk->node);
+	block_close(backing);
+	disk->node = NULL;
+}
+
 static void qcow2_cut_at_any_time_loses_nothing_flushed(void **state)
 {
 	(void)state;
@@ -405,9 +415,7 @@ static void qcow2_cut_at_any_time_loses_nothing_flushed(void **state)
 		tape = tape_new(disk.path);
 		open_tape(&disk, tape);
 		work_on(&disk, tape, &log);
-		/* The tape is still needed. */
-		disk.node->ops->close(disk.node);
-		disk.node = NULL;
+		close_above_tape(&disk);
 		for (unsigned n = 0; n < CUTS; n++)
 			check_cut(&disk, tape, &log,
 				  disk_random(&disk, (uint32_t)tape->events.count + 1));
