@@ -53,6 +53,22 @@ static const struct schema_field limits_params[] = {
 	{ 0 },
 };
 
+static const struct schema_field resize_params[] = {
+	{ .name = "id",
+	  .type = SCHEMA_STRING,
+	  .required = true,
+	  .min = 1,
+	  .max = 64,
+	  .help = "of the disk" },
+	{ .name = "size",
+	  .type = SCHEMA_SIZE,
+	  .required = true,
+	  .min = 512,
+	  .multiple = 512,
+	  .help = "new size in bytes" },
+	{ 0 },
+};
+
 static const struct schema_field ended_params[] = {
 	{ .name = "reason",
 	  .type = SCHEMA_STRING,
@@ -77,6 +93,8 @@ const struct control_method_row control_methods[CONTROL_METHODS] = {
 	[CONTROL_DEVICE_DUMP] = { "device.dump", dump_params, NULL, "the state of one device" },
 	[CONTROL_DISK_LIMITS] = { "disk.limits", limits_params, NULL,
 				  "change limits of a disk or a group; returns all of them" },
+	[CONTROL_DISK_RESIZE] = { "disk.resize", resize_params, NULL,
+				  "make a disk larger, and tell the guest" },
 	[CONTROL_STATS] = { "stats", NULL, NULL, "counters of engine and devices" },
 	[CONTROL_SUBSCRIBE] = { "subscribe", NULL, NULL,
 				"send events to this connection from now on" },

@@ -249,6 +249,12 @@ void block_submit(struct block_node *node, struct block_request *request);
  */
 void block_set_batch_done(struct block_node *node, void (*batch_done)(void *ctx), void *ctx);
 
+/*
+ * As block_resize(), for the loop's thread: done by a worker, as a sandbox leaves the loop no calls
+ * for it, while the thread waits. Nothing in flight, and nothing is queued meanwhile.
+ */
+int block_resize_by_worker(struct block_node *node, uint64_t bytes, struct err *err);
+
 /* Waits until nothing is in flight; calls `done` of all that was. Loop thread (or no loop running).
  * Accepts NULL. */
 void block_drain(struct block_node *node);

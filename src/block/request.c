@@ -348,6 +348,44 @@ static bool wait_graph(struct block_node *node)
 	return false;
 }
 
+struct resize {
+	struct work work;
+	struct block_node *node;
+	uint64_t bytes;
+	struct err *err;
+	int rc;
+	bool done; /* guarded by the node's lock */
+};
+
+static void resize_work(struct work *work)
+{
+	struct resize *resize = container_of(work, struct resize, work);
+	struct block_node *node = resize->node;
+
+	resize->rc = block_resize(node, resize->bytes, resize->err);
+	LOCK_SCOPE(&node->lock);
+	resize->done = true;
+	pthread_cond_signal(&node->changed);
+}
+
+int block_resize_by_worker(struct block_node *node, uint64_t bytes, struct err *err)
+{
+	struct resize resize = {
+		.work.run = resize_work, .node = node, .bytes = bytes, .err = err
+	};
+	struct block_node *at = node;
+
+	while (at && !at->workers)
+		at = at->next;
+	if (!at)
+		return block_resize(node, bytes, err);
+	workers_submit(at->workers, &resize.work);
+	LOCK_SCOPE(&node->lock);
+	while (!resize.done)
+		pthread_cond_wait(&node->changed, &node->lock);
+	return resize.rc;
+}
+
 void block_drain(struct block_node *node)
 {
 	if (!node)

@@ -81,6 +81,9 @@ json_t *machine_devices(struct machine *machine);
  */
 int machine_dump(struct machine *machine, const char *id, json_t **ret_json, struct err *err);
 
+/* Makes a disk larger and tells the guest. -ENOENT: there is no such disk; and what the disk says. */
+int machine_resize_disk(struct machine *machine, const char *id, uint64_t bytes, struct err *err);
+
 /* Counters: {"engine": …, "devices": {id: …}, "time_ns": …}. New reference; NULL when out of
  * memory. */
 json_t *machine_stats(struct machine *machine);

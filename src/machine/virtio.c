@@ -2,6 +2,7 @@
 /* Virtio devices of the configuration, each a function on the PCI bus (see chips.h). */
 #include "machine/chips.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "base/macros.h"
@@ -55,6 +56,17 @@ int add_disks(struct machine *machine, const struct board_chip *chip, struct err
 			rc = plug(machine, virtio, err);
 	}
 	return rc;
+}
+
+int machine_resize_disk(struct machine *machine, const char *id, uint64_t bytes, struct err *err)
+{
+	struct device **device;
+
+	vec_for_each (device, &machine->devices) {
+		if (!strcmp((*device)->id, id) && !strcmp((*device)->ops->type, "virtio-blk"))
+			return virtio_blk_resize(*device, bytes, err);
+	}
+	return err_set(err, ENOENT, "there is no disk '%s'", id);
 }
 
 int add_nics(struct machine *machine, const struct board_chip *chip, struct err *err)

@@ -417,6 +417,41 @@ static void blk_resume(struct device *device)
 	virtio_device_resume(device);
 }
 
+static bool set_paused_before(struct blk *blk)
+{
+	bool before;
+
+	LOCK_SCOPE(&blk->virtio.device.lock);
+	before = blk->paused;
+	blk->paused = true;
+	return before;
+}
+
+static void show_capacity(struct blk *blk)
+{
+	LOCK_SCOPE(&blk->virtio.device.lock);
+	blk->config.capacity = htole64(block_size_bytes(blk->node) / SECTOR_BYTES);
+	virtio_config_changed(&blk->virtio);
+}
+
+int virtio_blk_resize(struct device *device, uint64_t bytes, struct err *err)
+{
+	struct blk *blk = blk_of(virtio_from_device(device));
+	bool was_paused;
+	int rc;
+
+	if (bytes < block_size_bytes(blk->node))
+		return err_set(err, EINVAL, "disk '%s' would become smaller", device->id);
+	was_paused = set_paused_before(blk);
+	block_drain(blk->node);
+	rc = block_resize_by_worker(blk->node, bytes, err);
+	if (!rc)
+		show_capacity(blk);
+	if (!was_paused)
+		blk_resume(device);
+	return rc;
+}
+
 static json_t *blk_stats(struct device *device)
 {
 	struct blk *blk = blk_of(virtio_from_device(device));

@@ -14,6 +14,12 @@ struct virtio_blk_options {
 	bool write_through;      /* shows no volatile cache: every write is durable when it ends */
 };
 
+/*
+ * Makes the disk larger and tells the driver. Loop thread. -EINVAL: it would be smaller; and what
+ * block_resize() says.
+ */
+int virtio_blk_resize(struct device *device, uint64_t bytes, struct err *err);
+
 /* Caller frees with device_free(). 0 or -ENOMEM. */
 int virtio_blk_new(struct virtio_device **ret_virtio, const char *id, struct memory *memory,
 		   const struct virtio_blk_options *options, struct err *err);

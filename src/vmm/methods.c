@@ -129,6 +129,13 @@ static int disk_limits(struct connection *connection, const json_t *params, json
 				  schema_boolean(params, "group"), params, ret_result, err);
 }
 
+static int disk_resize(struct connection *connection, const json_t *params, json_t **ret_result,
+		       struct err *err)
+{
+	return machine_resize_disk(vmm_of(connection)->machine, schema_string(params, "id"),
+				   schema_integer(params, "size"), err);
+}
+
 static int stats(struct connection *connection, const json_t *params, json_t **ret_result,
 		 struct err *err)
 {
@@ -155,6 +162,7 @@ static method *const methods[CONTROL_METHODS] = {
 	[CONTROL_DEVICE_LIST] = device_list,
 	[CONTROL_DEVICE_DUMP] = device_dump,
 	[CONTROL_DISK_LIMITS] = disk_limits,
+	[CONTROL_DISK_RESIZE] = disk_resize,
 	[CONTROL_STATS] = stats,
 	[CONTROL_SUBSCRIBE] = subscribe,
 };

@@ -214,3 +214,21 @@ def test_limits_of_disks_change_while_the_machine_runs(tmp_path):
         assert "no disk 'disk7'" in machine.call("disk.limits", id="disk7")["message"]
     refused = cella("run", "--kernel", tmp_path / "kernel", "--disk", f"{disk},limit-group=web")
     assert refused.returncode == 1 and "--limit-group web" in refused.stderr
+
+
+@pytest.mark.parametrize("name,options", [("disk.img", ""), ("disk.qcow2", ""), ("disk.img", ",cache=none,detect-zeroes=on")])
+def test_disk_grows_while_the_machine_runs(tmp_path, name, options):
+    disk = tmp_path / name
+    assert cella("image", "create", disk, "1M").returncode == 0
+    with running(tmp_path, tiny.HALT, "--disk", f"{disk}{options}") as machine:
+        assert machine.call("disk.resize", id="disk0", size=3 << 20) is None
+        assert machine.call("stats")["devices"]["disk0"]["backend"]["size"] == 3 << 20
+        assert "smaller" in machine.call("disk.resize", id="disk0", size=1 << 20)["message"]
+        assert "no disk 'rng'" in machine.call("disk.resize", id="rng", size=1 << 20)["message"]
+        machine.call("pause")
+        assert machine.call("disk.resize", id="disk0", size=4 << 20) is None
+        machine.call("resume")
+        assert machine.call("status")["state"] == "running"
+        machine.call("quit")
+        assert machine.wait() == 0
+    assert json.loads(cella("image", "info", "--json", disk).stdout)["size"] == 4 << 20

@@ -2,6 +2,7 @@
 /* The block device between a driver and an image file. Spec: Virtio 1.2 5.2 */
 #include "driver.h"
 
+#include <errno.h>
 #include <linux/virtio_blk.h>
 #include <unistd.h>
 
@@ -358,6 +359,30 @@ static void blk_quiesced_is_still_until_resume(void **state)
 	disk_fini(&disk);
 }
 
+static void blk_grown_disk_takes_requests_behind_the_old_end(void **state)
+{
+	struct virtio_blk_config config;
+	struct err err = ERR_INIT;
+	struct disk disk;
+	uint8_t generation;
+
+	(void)state;
+	disk_init(&disk, (struct block_open_options){ 0 }, (struct virtio_blk_options){ 0 });
+	driver_start(&disk.driver, disk.virtio, 0);
+	assert_int_equal(run(&disk, 0, VIRTIO_BLK_T_IN, DISK_BYTES / 512, 512, true),
+			 VIRTIO_BLK_S_IOERR);
+	generation = disk.virtio->config_generation;
+	assert_int_equal(virtio_blk_resize(&disk.virtio->device, 2 * DISK_BYTES, NULL), 0);
+	assert_int_not_equal(disk.virtio->config_generation, generation);
+	virtio_config_read(disk.virtio, 0, &config, sizeof(config));
+	assert_int_equal(le64toh(config.capacity), 2 * DISK_BYTES / 512);
+	assert_int_equal(run(&disk, 0, VIRTIO_BLK_T_IN, DISK_BYTES / 512, 512, true),
+			 VIRTIO_BLK_S_OK);
+	assert_int_equal(virtio_blk_resize(&disk.virtio->device, DISK_BYTES, &err), -EINVAL);
+	assert_non_null(strstr(err.text, "smaller"));
+	disk_fini(&disk);
+}
+
 static void blk_write_cache_mode_is_saved_and_loaded(void **state)
 {
 	struct state_stream out = { 0 }, in;
@@ -440,6 +465,7 @@ int main(void)
 		cmocka_unit_test(blk_one_kick_takes_all),
 		cmocka_unit_test(blk_reset_with_requests_in_flight_waits_for_them),
 		cmocka_unit_test(blk_quiesced_is_still_until_resume),
+		cmocka_unit_test(blk_grown_disk_takes_requests_behind_the_old_end),
 		cmocka_unit_test(blk_write_cache_mode_is_saved_and_loaded),
 		cmocka_unit_test(blk_stats_count_requests),
 		cmocka_unit_test(blk_features_follow_disk),

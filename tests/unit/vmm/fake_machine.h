@@ -72,6 +72,13 @@ int machine_dump(struct machine *machine, const char *id, json_t **ret_json, str
 	return 0;
 }
 
+int machine_resize_disk(struct machine *machine, const char *id, uint64_t bytes, struct err *err)
+{
+	(void)machine;
+	(void)bytes;
+	return err_set(err, ENOENT, "there is no disk '%s'", id);
+}
+
 json_t *machine_stats(struct machine *machine)
 {
 	(void)machine;
