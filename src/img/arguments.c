@@ -178,6 +178,8 @@ int img_parse(struct img *img, const struct img_command *command, int count, cha
 		err_hint(err, "see 'cella image %s --help'", command->name);
 		return -EINVAL;
 	}
+	if (command->prepare && command->prepare(img, err))
+		return -EINVAL;
 	return set_folders(img, err);
 }
 

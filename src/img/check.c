@@ -139,7 +139,7 @@ int img_check(struct img *img, struct err *err)
 	options.check = true;
 	options.no_backing = true;
 	options.read_only = repair == BLOCK_REPAIR_NOTHING;
-	rc = block_open(&options, NULL, &node, err);
+	rc = img_open_as(img, &options, &node, err);
 	json_decref(settings);
 	if (rc)
 		return IMG_FAILED;

@@ -53,6 +53,8 @@ struct img_command {
 	const struct img_argument *arguments; /* besides --json and --help */
 	/* An exit status; IMG_FAILED with `err` set. */
 	int (*run)(struct img *img, struct err *err);
+	/* Optional: sets operands as `access` and `run` expect them. 0 or -EINVAL. */
+	int (*prepare)(struct img *img, struct err *err);
 	/* Optional: help behind the arguments. */
 	void (*more_help)(FILE *out);
 };
@@ -130,6 +132,10 @@ int img_settings(const struct img *img, const char *argument, json_t **ret_setti
 int img_open_options(const struct img *img, const char *path, struct block_open_options *options,
 		     json_t **ret_settings, struct err *err);
 
+/* Opens an image; who meets it in use is told what this command can do. */
+int img_open_as(const struct img *img, const struct block_open_options *options,
+		struct block_node **ret_node, struct err *err);
+
 /* Opens an operand by those arguments. */
 int img_open(const struct img *img, const char *path, bool writable, struct block_node **ret_node,
 	     struct err *err);
@@ -148,6 +154,7 @@ int img_commit(struct img *img, struct err *err);
 int img_compare(struct img *img, struct err *err);
 int img_convert(struct img *img, struct err *err);
 int img_create(struct img *img, struct err *err);
+int img_prepare_dd(struct img *img, struct err *err);
 int img_formats(struct img *img, struct err *err);
 int img_info(struct img *img, struct err *err);
 int img_map(struct img *img, struct err *err);

@@ -117,7 +117,7 @@ static int open_second(struct img *img, struct block_node **ret_node, struct err
 	if (rc)
 		return rc;
 	options.format = img_value(img, "other-format");
-	rc = block_open(&options, NULL, ret_node, err);
+	rc = img_open_as(img, &options, ret_node, err);
 	json_decref(settings);
 	return rc;
 }

@@ -7,7 +7,9 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/macros.h"
 #include "base/str.h"
+#include "block/filter/window.h"
 #include "block/job/copy.h"
 #include "host/clock.h"
 #include "img/command.h"
@@ -57,6 +59,22 @@ static int parse(struct conversion *c, struct err *err)
 	return rc;
 }
 
+/* Only the part that was asked for; what reaches over the end is cut. */
+static int take_part(struct conversion *c, struct err *err)
+{
+	uint64_t size = block_size_bytes(c->from), start = 0, length = UINT64_MAX;
+	int rc = img_size(c->img, "start", &start, err);
+
+	if (!rc)
+		rc = img_size(c->img, "length", &length, err);
+	if (rc || (!start && length >= size))
+		return rc;
+	if (img_flag(c->img, "resume"))
+		return err_set(err, EINVAL, "'--resume' is for whole disks");
+	start = MIN(start, size);
+	return window_open(c->from, start, MIN(length, size - start), NULL, &c->from, err);
+}
+
 static int open_source(struct conversion *c, struct err *err)
 {
 	struct block_open_options options;
@@ -66,9 +84,9 @@ static int open_source(struct conversion *c, struct err *err)
 	if (rc)
 		return rc;
 	options.cache = c->source_cache;
-	rc = block_open(&options, NULL, &c->from, err);
+	rc = img_open_as(c->img, &options, &c->from, err);
 	json_decref(settings);
-	return rc;
+	return rc ? rc : take_part(c, err);
 }
 
 static int create_target(struct conversion *c, struct err *err)

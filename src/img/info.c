@@ -103,7 +103,7 @@ int img_info(struct img *img, struct err *err)
 	if (rc)
 		return IMG_FAILED;
 	options.no_backing = !img_flag(img, "chain");
-	rc = block_open(&options, NULL, &node, err);
+	rc = img_open_as(img, &options, &node, err);
 	json_decref(settings);
 	if (rc)
 		return IMG_FAILED;

@@ -44,6 +44,25 @@ int img_open_options(const struct img *img, const char *path, struct block_open_
 	return 0;
 }
 
+static bool takes_shared(const struct img *img)
+{
+	const struct img_argument *row = img->command->arguments;
+
+	while (row && row->name && strcmp(row->name, "shared"))
+		row++;
+	return row && row->name;
+}
+
+int img_open_as(const struct img *img, const struct block_open_options *options,
+		struct block_node **ret_node, struct err *err)
+{
+	int rc = block_open(options, NULL, ret_node, err);
+
+	if (rc == -EAGAIN && options->read_only && takes_shared(img))
+		err_hint(err, "stop it, or read what it is writing to with --shared");
+	return rc;
+}
+
 int img_open(const struct img *img, const char *path, bool writable, struct block_node **ret_node,
 	     struct err *err)
 {
@@ -54,7 +73,7 @@ int img_open(const struct img *img, const char *path, bool writable, struct bloc
 	if (rc)
 		return rc;
 	options.read_only = !writable;
-	rc = block_open(&options, NULL, ret_node, err);
+	rc = img_open_as(img, &options, ret_node, err);
 	json_decref(settings);
 	return rc;
 }

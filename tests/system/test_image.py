@@ -133,7 +133,8 @@ def test_image_in_use_is_not_opened(tmp_path):
     with subprocess.Popen(["/usr/bin/python3", "-c", script, str(disk)], stdin=subprocess.PIPE,
                           stdout=subprocess.PIPE) as other:
         other.stdout.readline()
-        assert "uses it" in image("info", disk, status=FAILED).stderr
+        refused = image("info", disk, status=FAILED).stderr
+        assert "uses it" in refused and "--shared" in refused
         image("info", "--shared", disk)
         other.stdin.close()
 
@@ -213,3 +214,17 @@ def test_interrupted_convert_ends_and_leaves_no_target(tmp_path):
     # It may have been quicker than the signal.
     assert running.returncode in (DONE, FAILED) and target.exists() == (running.returncode == DONE)
     assert running.returncode == DONE or "interrupted" in text
+
+
+@pytest.mark.parametrize("words,start,end", [
+    (["bs=1M", "count=2", "skip=3"], 3 << 20, 5 << 20),
+    (["count=9"], 0, 9 * 512),
+    (["bs=64K", "skip=127"], 127 << 16, 8 << 20),
+    (["bs=1M", "skip=9"], 8 << 20, 8 << 20),
+])
+def test_dd_copies_the_part(tmp_path, words, start, end):
+    source = scattered(tmp_path / "source.img")
+    image("dd", f"if={source}", f"of={tmp_path / 'part.qcow2'}", *words)
+    image("convert", tmp_path / "part.qcow2", tmp_path / "part.img")
+    assert (tmp_path / "part.img").read_bytes() == source.read_bytes()[start:end]
+    assert "if=, of=" in image("dd", f"if={source}", "to=x", status=FAILED).stderr
