@@ -172,6 +172,7 @@ json_t *jit_stats(const struct soft_cpu *cpu)
 		{ "cache_bytes", &jit->size },
 		{ "resets", &jit->stats.resets },
 		{ "drops", &jit->stats.drops },
+		{ "replaced", &jit->stats.replaced },
 		{ "links", &jit->stats.links },
 		{ "link_epochs", &cpu->link_epoch },
 		{ "jumps", &jit->stats.jumps },
@@ -253,6 +254,8 @@ void jit_replace(struct soft_cpu *cpu, struct block *block)
 	const uint8_t *body = block->body;
 
 	part_all(block);
-	if (translate(cpu, block))
-		divert(cpu->jit, body, block->body);
+	if (!translate(cpu, block))
+		return;
+	cpu->jit->stats.replaced++;
+	divert(cpu->jit, body, block->body);
 }

@@ -74,6 +74,7 @@ struct jit_stats {
 	uint64_t blocks;
 	uint64_t resets;            /* of the whole cache */
 	uint64_t drops;             /* blocks whose code became invalid */
+	uint64_t replaced;          /* blocks translated again, without shared checks */
 	uint64_t links;             /* ways out joined to their target's code */
 	uint64_t leaves;            /* ends of blocks done by a handler; and of them */
 	uint64_t jumps;             /* those whose target was not in the table */
