@@ -44,6 +44,8 @@ static const struct kind kinds[] = {
 	{ "vdi", NULL, 16 << 10, 2500 },
 	{ "vhd", "block-size=512K", 8 << 10, 1500 },
 	{ "vhdx", "block_size=1M", 16 << 10, 2500 },
+	{ "vmdk", NULL, 2 << 10, 350 },
+	{ "vmdk", "zeroed-grain=on", 2 << 10, 350 },
 };
 
 struct rig {
@@ -115,13 +117,18 @@ static struct block_node *open_image(struct rig *rig, struct recorded *file)
 	return node;
 }
 
-static void rig_init(struct rig *rig, const struct kind *kind, uint32_t seed)
+/* `empty`: a new image of the kind, if there is one already. */
+static void rig_init(struct rig *rig, const struct kind *kind, uint32_t seed,
+		     const struct content *empty)
 {
 	*rig = (struct rig){ .kind = kind, .random = seed };
 	rig->format = block_format_find(kind->format);
 	assert_non_null(rig->format);
 	assert_true(kind->sectors <= SECTORS_MAX);
-	make_empty(rig);
+	if (empty)
+		content_copy(&rig->empty, empty);
+	else
+		make_empty(rig);
 	rig->buffer = malloc(kind->sectors * SECTOR);
 	assert_non_null(rig->buffer);
 }
@@ -378,7 +385,7 @@ static void powercut_keeps_what_was_flushed(void **state)
 	for (unsigned i = 0; i < ARRAY_SIZE(kinds); i++) {
 		struct rig rig;
 
-		rig_init(&rig, &kinds[i], i + 1);
+		rig_init(&rig, &kinds[i], i + 1, NULL);
 		rig.file.fail_at = UINT64_MAX;
 		ops_run(&rig);
 		cut_everywhere(&rig);
@@ -388,7 +395,8 @@ static void powercut_keeps_what_was_flushed(void **state)
 
 /* ---- writes that fail ---- */
 
-static void fail_once(const struct kind *kind, uint32_t seed, uint64_t at, int error)
+static void fail_once(const struct kind *kind, uint32_t seed, const struct content *empty,
+		      uint64_t at, int error)
 {
 	struct sector *sectors = calloc(kind->sectors, sizeof(*sectors));
 	struct recorded file = { .fail_at = UINT64_MAX };
@@ -396,7 +404,7 @@ static void fail_once(const struct kind *kind, uint32_t seed, uint64_t at, int e
 	struct rig rig;
 
 	assert_non_null(sectors);
-	rig_init(&rig, kind, seed);
+	rig_init(&rig, kind, seed, empty);
 	rig.file.fail_at = at;
 	rig.file.error = error;
 	ops_run(&rig);
@@ -422,13 +430,14 @@ static void failed_write_loses_nothing_else(void **state)
 		struct rig rig;
 		size_t events;
 
-		rig_init(&rig, &kinds[i], i + 1);
+		rig_init(&rig, &kinds[i], i + 1, NULL);
 		rig.file.fail_at = UINT64_MAX;
 		ops_run(&rig);
 		events = rig.file.events.count;
-		rig_fini(&rig);
 		for (size_t at = 0; at < events; at++)
-			fail_once(&kinds[i], i + 1, at, errors[at % ARRAY_SIZE(errors)]);
+			fail_once(&kinds[i], i + 1, &rig.empty, at,
+				  errors[at % ARRAY_SIZE(errors)]);
+		rig_fini(&rig);
 	}
 }
 
