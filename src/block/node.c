@@ -23,6 +23,7 @@ void block_node_init(struct block_node *node, const struct block_ops *ops, struc
 	pthread_mutex_init(&node->lock, NULL);
 	pthread_cond_init(&node->changed, NULL);
 	list_init(&node->completed);
+	list_init(&node->held_back);
 	node->task.run = complete_task;
 }
 
@@ -38,6 +39,44 @@ int block_node_add(struct block_node *node, struct block_node *child)
 	children[node->child_count++] = child;
 	node->next = children[0];
 	return 0;
+}
+
+void block_node_replace(struct block_node *parent, struct block_node *from, struct block_node *to)
+{
+	unsigned i = 0;
+
+	while (i < parent->child_count && parent->children[i] != from)
+		i++;
+	check(i < parent->child_count);
+	if (to) {
+		parent->children[i] = to;
+	} else {
+		parent->child_count--;
+		for (; i < parent->child_count; i++)
+			parent->children[i] = parent->children[i + 1];
+	}
+	parent->next = parent->child_count ? parent->children[0] : NULL;
+}
+
+struct block_node *block_backing(struct block_node *node)
+{
+	return node->ops->backing ? node->ops->backing(node) : NULL;
+}
+
+int block_node_set_backing(struct block_node *node, struct block_node *backing)
+{
+	struct block_node *old = block_backing(node);
+	int rc = 0;
+
+	if (!node->ops->set_backing)
+		return -ENOTSUP;
+	if (old)
+		block_node_replace(node, old, backing);
+	else if (backing)
+		rc = block_node_add(node, backing);
+	if (!rc)
+		node->ops->set_backing(node, backing);
+	return rc;
 }
 
 void block_node_fini(struct block_node *node)

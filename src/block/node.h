@@ -101,6 +101,11 @@ struct block_ops {
 	bool (*can_write_zeroes)(struct block_node *node);
 	/* Left out: false, also where next can. */
 	bool (*can_fua)(struct block_node *node);
+	/* Optional: the node of the image that this one stands on; NULL: none is open. */
+	struct block_node *(*backing)(struct block_node *node);
+	/* Optional. Nothing in flight. What the image lacks comes from `backing` from now on, NULL:
+	 * is zero. Changes nothing that is written down, and no children. */
+	void (*set_backing)(struct block_node *node, struct block_node *backing);
 	/* Facts for people and JSON ("format", "file", the header's fields, "backing": {…}); new
 	 * reference. */
 	json_t *(*describe)(struct block_node *node);
@@ -131,6 +136,11 @@ struct block_node {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	struct list completed; /* requests to tell `done`; guarded by lock */
+
+	_Atomic unsigned inside; /* threads in block_queue() or block_kick() */
+	_Atomic bool changing;   /* see block_change(); set with lock */
+	struct list held_back;   /* requests that came meanwhile; guarded by lock */
+
 	struct loop_task task;
 
 	void (*batch_done)(void *ctx); /* see block_set_batch_done() */
@@ -146,6 +156,32 @@ struct block_node {
 void block_node_init(struct block_node *node, const struct block_ops *ops, struct loop *loop);
 int block_node_add(struct block_node *node, struct block_node *child);
 void block_node_fini(struct block_node *node);
+
+/*
+ * Changes the graph below `root` while devices use it: holds back new requests, waits for those in
+ * flight (and calls their `done`), calls `change`, and lets the others go on. Returns what `change`
+ * returned. The rules:
+ *	- Loop thread, or no loop running; not from inside a `done`. No lock that a `done` takes.
+ *	- `root` is what devices hold, and stays, as do the nodes in front of the place of change.
+ *	- Only requests are held back. Who uses calls (a job, an export) makes them on nodes that stay, or
+ *	  has ended.
+ *	- `change` may wait for I/O, as the machine waits for it, but not for the loop. Whatever it
+ *	  returns, it leaves a whole graph.
+ *	- What comes in has the same size, can be written if what goes could, and has workers if it
+ *	  has no `queue` (block_node_start_workers()).
+ *	- What goes is closed afterwards, by who took it out, without its children that stay.
+ */
+int block_change(struct block_node *root, int (*change)(void *ctx, struct err *err), void *ctx,
+		 struct err *err);
+
+/* `to` (NULL: nothing) takes the place of the child `from`, which is the caller's then. Inside
+ * block_change(), or nothing in flight. */
+void block_node_replace(struct block_node *parent, struct block_node *from, struct block_node *to);
+
+/* The image that this one stands on, and a change of it: the old one is the caller's then. As
+ * block_node_replace(). -ENOTSUP, -ENOMEM. */
+struct block_node *block_backing(struct block_node *node);
+int block_node_set_backing(struct block_node *node, struct block_node *backing);
 
 /*
  * Starts `threads` workers, so that block_queue() works on a node without `queue` of its own.

@@ -9,6 +9,7 @@
  * block_drain(), which does the same without the loop.
  */
 #include <errno.h>
+#include <sched.h>
 #include <stdatomic.h>
 
 #include "base/check.h"
@@ -289,11 +290,11 @@ static int request_problem(struct block_node *node, const struct block_request *
 	return 0;
 }
 
-void block_queue(struct block_node *node, struct block_request *request)
+/* Starts a request that belongs to the node. */
+static void start(struct block_node *node, struct block_request *request)
 {
 	int rc = request_problem(node, request);
 
-	check(node->loop && (node->ops->queue || node->workers));
 	request->owner = request->node = node;
 	request->position = request->offset;
 	request->progress = 0;
@@ -307,14 +308,38 @@ void block_queue(struct block_node *node, struct block_request *request)
 		dispatch(request);
 }
 
+/* While the graph is being changed: the request waits for the end of that. */
+static bool hold_back(struct block_node *node, struct block_request *request)
+{
+	if (!atomic_load(&node->changing))
+		return false;
+	LOCK_SCOPE(&node->lock);
+	if (!atomic_load(&node->changing))
+		return false;
+	list_append(&node->held_back, &request->queue);
+	return true;
+}
+
+void block_queue(struct block_node *node, struct block_request *request)
+{
+	check(node->loop && (node->ops->queue || node->workers));
+	atomic_fetch_add(&node->inside, 1);
+	if (!hold_back(node, request))
+		start(node, request);
+	atomic_fetch_sub(&node->inside, 1);
+}
+
 void block_kick(struct block_node *node)
 {
-	struct block_node *place = atomic_exchange(&node->to_kick, NULL);
+	struct block_node *place;
 
+	atomic_fetch_add(&node->inside, 1);
+	place = atomic_exchange(&node->to_kick, NULL);
 	if (place)
 		block_kick(place);
 	if (node->ops->kick)
 		node->ops->kick(node);
+	atomic_fetch_sub(&node->inside, 1);
 }
 
 void block_submit(struct block_node *node, struct block_request *request)
@@ -395,4 +420,50 @@ void block_drain(struct block_node *node)
 		if (!block_complete_now(node) && !wait_graph(node))
 			wait_completed(node);
 	}
+}
+
+/* ---- changes of the graph ---- */
+
+/* Nothing of the root is in the graph any more, and nothing comes. */
+static void quiesce(struct block_node *root)
+{
+	pthread_mutex_lock(&root->lock);
+	atomic_store(&root->changing, true);
+	pthread_mutex_unlock(&root->lock);
+	block_drain(root);
+	/* Who was on the way in when the gate closed may still queue something, or kick. */
+	while (atomic_load(&root->inside) || atomic_load(&root->in_flight)) {
+		sched_yield();
+		block_drain(root);
+	}
+}
+
+static void let_go(struct block_node *root)
+{
+	struct list held = LIST_INIT(held);
+	struct block_request *request;
+
+	pthread_mutex_lock(&root->lock);
+	atomic_store(&root->changing, false);
+	while ((request = list_first(&root->held_back, struct block_request, queue))) {
+		list_remove(&request->queue);
+		list_append(&held, &request->queue);
+	}
+	pthread_mutex_unlock(&root->lock);
+	while ((request = list_first(&held, struct block_request, queue))) {
+		list_remove(&request->queue);
+		block_queue(root, request);
+	}
+	block_kick(root);
+}
+
+int block_change(struct block_node *root, int (*change)(void *ctx, struct err *err), void *ctx,
+		 struct err *err)
+{
+	int rc;
+
+	quiesce(root);
+	rc = change(ctx, err);
+	let_go(root);
+	return rc;
 }

@@ -21,6 +21,7 @@
 
 #include "base/bits.h"
 #include "base/check.h"
+#include "base/cleanup.h"
 #include "base/log.h"
 #include "base/macros.h"
 #include "block/file/raw_priv.h"
@@ -222,6 +223,22 @@ static int lock_file(struct raw *raw, struct err *err)
 		 raw->read_only ? ""
 				: ", or open the disk in both with snapshot=on or readonly=on");
 	return -EAGAIN;
+}
+
+int raw_lock(struct block_node *node, struct err *err)
+{
+	return node->ops == &raw_ops ? lock_file(raw_of(node), err) : 0;
+}
+
+void raw_unlock(struct block_node *node)
+{
+	int fd;
+
+	if (node->ops != &raw_ops)
+		return;
+	fd = take_fd(&raw_of(node)->lock_fd);
+	if (fd >= 0)
+		close(fd);
 }
 
 static int measure(struct raw *raw, struct err *err)

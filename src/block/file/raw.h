@@ -26,5 +26,10 @@ int raw_open(const struct block_open_options *options, int fd, struct loop *loop
 int raw_open_scratch(int fd, uint64_t bytes, const struct block_open_options *options,
 		     struct loop *loop, struct block_node **ret_node, struct err *err);
 
+/* Takes the lock that `no_lock` left out, as raw_open() would; lets it go. Nothing happens on other
+ * kinds of nodes. -EAGAIN: somebody else has it. */
+int raw_lock(struct block_node *node, struct err *err);
+void raw_unlock(struct block_node *node);
+
 /* What fstat(2) says of the node's file; false if the node is none of this kind. */
 bool raw_identity(struct block_node *node, struct stat *ret_stat);

@@ -39,6 +39,19 @@ static bool qcow2_can_write(struct block_node *node)
 	return !qcow2_of(node)->read_only;
 }
 
+static struct block_node *qcow2_backing(struct block_node *node)
+{
+	return qcow2_of(node)->backing;
+}
+
+static void qcow2_stand_on(struct block_node *node, struct block_node *backing)
+{
+	struct qcow2 *q = qcow2_of(node);
+
+	q->backing = backing;
+	q->backing_size = backing ? block_size_bytes(backing) : 0;
+}
+
 static void describe_options(const struct qcow2 *q, json_t *facts)
 {
 	const struct qcow2_header *header = &q->header;
@@ -121,6 +134,8 @@ const struct block_ops qcow2_ops = {
 	.can_write = qcow2_can_write,
 	.can_discard = qcow2_can_write,
 	.can_write_zeroes = qcow2_can_write,
+	.backing = qcow2_backing,
+	.set_backing = qcow2_stand_on,
 	.describe = qcow2_describe,
 	.close = qcow2_close,
 };

@@ -1,0 +1,428 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "vmm/jobs.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "api/control.h"
+#include "api/schema.h"
+#include "base/log.h"
+#include "base/macros.h"
+#include "block/format.h"
+#include "block/job/job.h"
+#include "block/job/overlay.h"
+#include "host/clock.h"
+#include "vmm/control.h"
+#include "vmm/vmm.h"
+
+#define TELL_NS NS_PER_SEC /* how often it is told how far jobs are */
+
+struct disk_job {
+	struct list node;
+	struct vmm *vmm;
+	const struct machine_disk *disk;
+	struct block_job *job;
+};
+
+/* ---- what is told ---- */
+
+static json_t *job_json(const struct disk_job *disk_job)
+{
+	struct block_job_progress progress = block_job_progress(disk_job->job);
+
+	return json_pack("{s:s, s:s, s:s, s:b, s:I, s:I, s:I, s:I}", "id", disk_job->disk->id,
+			 "kind", progress.kind, "state", block_job_state_name(progress.state),
+			 "paused", progress.paused, "done", (json_int_t)progress.done_bytes,
+			 "total", (json_int_t)progress.total_bytes, "rate",
+			 (json_int_t)progress.rate, "speed", (json_int_t)progress.speed);
+}
+
+json_t *jobs_list(struct vmm *vmm)
+{
+	json_t *list = json_array();
+	struct disk_job *disk_job;
+
+	list_for_each (disk_job, &vmm->jobs.list, node)
+		json_array_append_new(list, job_json(disk_job));
+	return list;
+}
+
+static void tell_progress(struct loop_timer *timer)
+{
+	struct vmm *vmm = container_of(timer, struct vmm, jobs.timer);
+	struct disk_job *disk_job;
+
+	list_for_each (disk_job, &vmm->jobs.list, node)
+		control_tell(vmm->control, CONTROL_EVENT_JOB_PROGRESS, job_json(disk_job));
+	if (!list_empty(&vmm->jobs.list))
+		loop_timer_arm(vmm->loop, timer, clock_now_ns() + TELL_NS);
+}
+
+static void told(void *ctx, struct block_job *job)
+{
+	struct disk_job *disk_job = ctx;
+	struct vmm *vmm = disk_job->vmm;
+	struct err err = ERR_INIT;
+	json_t *facts = job_json(disk_job);
+
+	if (block_job_progress(job).state != BLOCK_JOB_ENDED) {
+		control_tell(vmm->control, CONTROL_EVENT_JOB_READY, facts);
+		return;
+	}
+	list_remove(&disk_job->node);
+	if (block_job_free(job, &err)) {
+		log_warn("disk '%s': a job ended: %s", disk_job->disk->id, err.text);
+		json_object_set_new(facts, "error", json_string(err.text));
+	}
+	control_tell(vmm->control, CONTROL_EVENT_JOB_ENDED, facts);
+	free(disk_job);
+}
+
+/* ---- the life of jobs ---- */
+
+void jobs_init(struct jobs *jobs)
+{
+	list_init(&jobs->list);
+	jobs->timer = (struct loop_timer){ .expired = tell_progress };
+}
+
+void jobs_fini(struct vmm *vmm)
+{
+	struct disk_job *disk_job, *next;
+
+	list_for_each_safe (disk_job, next, &vmm->jobs.list, node) {
+		list_remove(&disk_job->node);
+		block_job_free(disk_job->job, NULL);
+		free(disk_job);
+	}
+	if (vmm->loop)
+		loop_timer_cancel(vmm->loop, &vmm->jobs.timer);
+}
+
+int jobs_allow_folders(struct vmm *vmm, struct err *err)
+{
+	json_t *folders = json_object_get(vmm->config, "job-folders"), *folder;
+	size_t index;
+	int rc = json_array_size(folders) ? sandbox_allow_opening(vmm->sandbox, err) : 0;
+
+	json_array_foreach(folders, index, folder)
+	{
+		if (!rc)
+			rc = sandbox_allow(vmm->sandbox, json_string_value(folder),
+					   SANDBOX_READ | SANDBOX_WRITE | SANDBOX_CREATE |
+						   SANDBOX_REMOVE,
+					   err);
+	}
+	return rc;
+}
+
+static int find_disk(struct vmm *vmm, const json_t *params, const struct machine_disk **ret_disk,
+		     struct err *err)
+{
+	const char *id = schema_string(params, "id");
+
+	for (size_t i = 0; i < vmm->backends.disk_count; i++) {
+		*ret_disk = &vmm->backends.disks[i];
+		if (!strcmp((*ret_disk)->id, id))
+			return 0;
+	}
+	return err_set(err, ENOENT, "there is no disk '%s'", id);
+}
+
+/* Jobs have threads, and most open images. */
+static int check_folders(struct vmm *vmm, struct err *err)
+{
+	if (json_array_size(json_object_get(vmm->config, "job-folders")))
+		return 0;
+	err_set(err, EPERM, "the machine runs without folders for jobs");
+	err_hint(err, "start it with --job-folder FOLDER");
+	return -EPERM;
+}
+
+/* A job that is to be started; the caller frees it after a failure. */
+static int job_new(struct vmm *vmm, const json_t *params, struct disk_job **ret_job,
+		   struct block_job_options *options, struct err *err)
+{
+	struct disk_job *disk_job;
+	const struct machine_disk *disk;
+	int rc = check_folders(vmm, err);
+
+	if (!rc)
+		rc = find_disk(vmm, params, &disk, err);
+	if (rc)
+		return rc;
+	disk_job = calloc(1, sizeof(*disk_job));
+	if (!disk_job)
+		return err_errno(err, ENOMEM, "cannot start a job");
+	disk_job->vmm = vmm;
+	disk_job->disk = disk;
+	*options = (struct block_job_options){
+		.root = disk->node,
+		.loop = vmm->loop,
+		.speed = schema_integer(params, "speed"),
+		.told = told,
+		.ctx = disk_job,
+	};
+	*ret_job = disk_job;
+	return 0;
+}
+
+/* It was started, or not. */
+static int job_started(struct disk_job *disk_job, int rc)
+{
+	struct vmm *vmm = disk_job->vmm;
+
+	if (rc) {
+		free(disk_job);
+		return rc;
+	}
+	if (list_empty(&vmm->jobs.list))
+		loop_timer_arm(vmm->loop, &vmm->jobs.timer, clock_now_ns() + TELL_NS);
+	list_append(&vmm->jobs.list, &disk_job->node);
+	return 0;
+}
+
+/* ---- images ---- */
+
+static enum block_cache cache_of(struct vmm *vmm, const struct machine_disk *disk)
+{
+	const json_t *rows = json_object_get(vmm->config, "disks");
+	enum block_cache cache = BLOCK_CACHE_WRITEBACK;
+
+	for (size_t i = 0; i < json_array_size(rows); i++) {
+		const json_t *row = json_array_get(rows, i);
+
+		if (!strcmp(schema_string(row, "id"), disk->id))
+			block_cache_parse(schema_string(row, "cache"), &cache);
+	}
+	return cache;
+}
+
+struct target {
+	struct block_node *node;
+	const char *path;
+	bool made;
+};
+
+/* The image that "target" and "format" name, made unless "existing" says that it is there. */
+static int target_open(struct target *target, const struct disk_job *disk_job, const json_t *params,
+		       struct err *err)
+{
+	struct block_create_options create = {
+		.path = schema_string(params, "target"),
+		.format = schema_string(params, "format"),
+		.bytes = block_size_bytes(disk_job->disk->node),
+	};
+	struct block_open_options options = {
+		.path = create.path,
+		.format = create.format,
+		.cache = cache_of(disk_job->vmm, disk_job->disk),
+	};
+	int rc = 0;
+
+	*target = (struct target){ .path = create.path };
+	if (!schema_boolean(params, "existing")) {
+		rc = block_create(&create, err);
+		target->made = !rc;
+	}
+	if (!rc)
+		rc = block_open(&options, disk_job->vmm->loop, &target->node, err);
+	if (rc && target->made)
+		unlink(target->path);
+	return rc;
+}
+
+static void target_drop(struct target *target)
+{
+	block_close(target->node);
+	if (target->made)
+		unlink(target->path);
+}
+
+/* The first node that is no filter. */
+static struct block_node *image_of(const struct machine_disk *disk)
+{
+	struct block_node *node = disk->node;
+
+	while (node->ops->filter)
+		node = node->next;
+	return node;
+}
+
+/* The image of that file below the disk's. NULL: none. */
+static struct block_node *find_image(const struct machine_disk *disk, const char *path)
+{
+	char *wanted = realpath(path, NULL);
+	struct block_node *node = block_backing(image_of(disk));
+
+	for (; node && wanted; node = block_backing(node)) {
+		json_t *facts = block_describe(node);
+		const char *file = json_string_value(json_object_get(facts, "file"));
+		char *real = file ? realpath(file, NULL) : NULL;
+		bool found = real && !strcmp(real, wanted);
+
+		free(real);
+		json_decref(facts);
+		if (found)
+			break;
+	}
+	free(wanted);
+	return wanted ? node : NULL;
+}
+
+/* The image that "base" names; NULL without it. */
+static int base_of(const struct machine_disk *disk, const json_t *params,
+		   struct block_node **ret_base, struct err *err)
+{
+	const char *path = schema_string(params, "base");
+
+	*ret_base = path ? find_image(disk, path) : NULL;
+	if (path && !*ret_base)
+		return err_set(err, ENOENT, "the disk does not stand on image '%s'", path);
+	return 0;
+}
+
+/* ---- methods that start ---- */
+
+int jobs_commit(struct vmm *vmm, const json_t *params, struct err *err)
+{
+	struct block_job_options options;
+	struct disk_job *disk_job;
+	struct block_node *base;
+	int rc = job_new(vmm, params, &disk_job, &options, err);
+
+	if (rc)
+		return rc;
+	rc = base_of(disk_job->disk, params, &base, err);
+	if (!rc)
+		rc = block_commit_start(&disk_job->job, &options, base, err);
+	return job_started(disk_job, rc);
+}
+
+int jobs_stream(struct vmm *vmm, const json_t *params, struct err *err)
+{
+	struct block_job_options options;
+	struct disk_job *disk_job;
+	struct block_node *base;
+	int rc = job_new(vmm, params, &disk_job, &options, err);
+
+	if (rc)
+		return rc;
+	rc = base_of(disk_job->disk, params, &base, err);
+	if (!rc)
+		rc = block_stream_start(&disk_job->job, &options, base,
+					schema_string(params, "base"),
+					base ? base->format->name : NULL, err);
+	return job_started(disk_job, rc);
+}
+
+static int start_copy(struct vmm *vmm, const json_t *params, bool backup, struct err *err)
+{
+	const char *bitmap = backup ? schema_string(params, "bitmap") : NULL;
+	struct block_job_options options;
+	struct disk_job *disk_job;
+	struct target target;
+	int rc = job_new(vmm, params, &disk_job, &options, err);
+
+	if (rc)
+		return rc;
+	rc = target_open(&target, disk_job, params, err);
+	if (rc)
+		return job_started(disk_job, rc);
+	rc = backup ? block_backup_start(&disk_job->job, &options, target.node, target.made, bitmap,
+					 err)
+		    : block_mirror_start(&disk_job->job, &options, target.node, target.made, err);
+	if (rc)
+		target_drop(&target);
+	return job_started(disk_job, rc);
+}
+
+int jobs_mirror(struct vmm *vmm, const json_t *params, struct err *err)
+{
+	return start_copy(vmm, params, false, err);
+}
+
+int jobs_backup(struct vmm *vmm, const json_t *params, struct err *err)
+{
+	return start_copy(vmm, params, true, err);
+}
+
+int jobs_snapshot(struct vmm *vmm, const json_t *params, struct err *err)
+{
+	struct block_create_options create = {
+		.path = schema_string(params, "target"),
+		.format = "qcow2",
+	};
+	const struct machine_disk *disk;
+	int rc = check_folders(vmm, err);
+
+	if (!rc)
+		rc = find_disk(vmm, params, &disk, err);
+	return rc ? rc
+		  : block_overlay_put(disk->node, vmm->loop, &create, cache_of(vmm, disk), err);
+}
+
+/* ---- methods that steer ---- */
+
+static struct block_job *find_job(struct vmm *vmm, const json_t *params, struct err *err)
+{
+	const char *id = schema_string(params, "id");
+	struct disk_job *disk_job;
+
+	list_for_each (disk_job, &vmm->jobs.list, node) {
+		if (!strcmp(disk_job->disk->id, id))
+			return disk_job->job;
+	}
+	err_set(err, ENOENT, "disk '%s' has no job", id);
+	err_hint(err, "ask job.list");
+	return NULL;
+}
+
+static int set_paused(struct vmm *vmm, const json_t *params, bool paused, struct err *err)
+{
+	struct block_job *job = find_job(vmm, params, err);
+
+	if (!job)
+		return -ENOENT;
+	block_job_pause(job, paused);
+	return 0;
+}
+
+int jobs_pause(struct vmm *vmm, const json_t *params, struct err *err)
+{
+	return set_paused(vmm, params, true, err);
+}
+
+int jobs_resume(struct vmm *vmm, const json_t *params, struct err *err)
+{
+	return set_paused(vmm, params, false, err);
+}
+
+int jobs_speed(struct vmm *vmm, const json_t *params, struct err *err)
+{
+	struct block_job *job = find_job(vmm, params, err);
+
+	if (!job)
+		return -ENOENT;
+	block_job_set_speed(job, schema_integer(params, "speed"));
+	return 0;
+}
+
+int jobs_cancel(struct vmm *vmm, const json_t *params, struct err *err)
+{
+	struct block_job *job = find_job(vmm, params, err);
+
+	if (!job)
+		return -ENOENT;
+	block_job_cancel(job);
+	return 0;
+}
+
+int jobs_complete(struct vmm *vmm, const json_t *params, struct err *err)
+{
+	struct block_job *job = find_job(vmm, params, err);
+
+	return job ? block_job_complete(job, err) : -ENOENT;
+}
