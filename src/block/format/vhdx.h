@@ -123,7 +123,7 @@ struct vhdx_log {
 	uint32_t head; /* where the next entry begins; offset in the log */
 	uint64_t sequence;
 	struct vhdx_guid guid;
-	bool named;  /* the header names the log: whoever opens the image replays it */
+	bool named; /* the header names the log: whoever opens the image replays it */
 	/* Tables that are in the log and could not be written to their places: that comes before
 	 * anything else in the log. */
 	struct table_write *late; /* of allocated bytes */

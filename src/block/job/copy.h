@@ -15,9 +15,9 @@ struct block_copy;
 
 struct block_copy_options {
 	struct block_node *from, *to; /* borrowed until the end; nobody writes to `from` */
-	uint64_t start;               /* from here on in both; a multiple of the target's granules */
-	uint64_t bytes;               /* and up to here */
-	unsigned threads;             /* 0: chosen by the number of processors */
+	uint64_t start;   /* from here on in both; a multiple of the target's granules */
+	uint64_t bytes;   /* and up to here */
+	unsigned threads; /* 0: chosen by the number of processors */
 	/* Runs of zeroes of so many bytes, aligned, are not written as data, if the target has no
 	 * larger granules. 0: all that is not known to be zero is written. */
 	uint32_t sparse_bytes;
