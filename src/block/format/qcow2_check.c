@@ -266,6 +266,10 @@ int qcow2_check(struct block_node *node, struct block_check *check, struct err *
 
 	RANGE_EXCLUSIVE_SCOPE(range, &node->ranges, 0, UINT64_MAX);
 	LOCK_SCOPE(&q->flush_lock);
+	{
+		LOCK_SCOPE(&q->lock);
+		qcow2_release_reserve(q);
+	}
 	rc = q->read_only ? 0 : qcow2_flush_locked(q);
 	if (!rc)
 		rc = qcow2_count_init(&checker.count, q);

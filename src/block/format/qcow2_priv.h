@@ -156,7 +156,9 @@ struct qcow2 {
 
 	pthread_mutex_t lock;
 	uint64_t free_hint; /* no cluster below is free */
-	uint64_t append;    /* where compressed data goes on; 0: in a new cluster */
+	uint64_t append,
+		append_end; /* where compressed data goes on, and the end of what is set aside
+					for it; both 0: nothing is */
 	VEC(struct qcow2_extent) pending;
 
 	pthread_mutex_t barrier_lock;
@@ -300,6 +302,8 @@ int qcow2_alloc(struct qcow2 *q, uint64_t clusters, uint64_t *ret_offset, uint64
 int qcow2_alloc_run(struct qcow2 *q, uint64_t clusters, uint64_t *ret_offset);
 /* Room for compressed data, not aligned. */
 int qcow2_alloc_bytes(struct qcow2 *q, uint64_t bytes, uint64_t *ret_offset);
+/* Gives back what was set aside for compressed data. */
+void qcow2_release_reserve(struct qcow2 *q);
 /* Gives back at once what nothing in the file ever named. */
 void qcow2_unalloc(struct qcow2 *q, uint64_t offset, uint64_t clusters);
 /* Gives back after the next flush what tables in the file may still name. */

@@ -23,22 +23,38 @@ static int read_backing(struct qcow2 *q, uint64_t offset, uint64_t bytes, struct
 	return rc;
 }
 
+/* The memory of the next `bytes`, if it is in one piece. */
+static uint8_t *in_one_piece(struct block_buffer to, uint64_t bytes)
+{
+	for (unsigned i = 0; i < to.iov_count; i++) {
+		if (to.skip < to.iov[i].iov_len)
+			return to.iov[i].iov_len - to.skip >= bytes
+				       ? (uint8_t *)to.iov[i].iov_base + to.skip
+				       : NULL;
+		to.skip -= to.iov[i].iov_len;
+	}
+	return NULL;
+}
+
 static int read_compressed(struct qcow2 *q, uint64_t entry, uint64_t in_cluster, uint64_t bytes,
 			   struct block_buffer to)
 {
-	AUTO_FREE uint8_t *packed = NULL, *cluster = malloc(q->cluster_bytes);
+	AUTO_FREE uint8_t *packed = NULL, *cluster = NULL;
+	uint8_t *target = bytes == q->cluster_bytes ? in_one_piece(to, bytes) : NULL;
 	uint64_t offset, packed_bytes;
 	int rc;
 
 	qcow2_compressed_place(q, entry, &offset, &packed_bytes);
 	packed = malloc(packed_bytes);
-	if (!packed || !cluster)
+	if (!target)
+		target = cluster = malloc(q->cluster_bytes);
+	if (!packed || !target)
 		return -ENOMEM;
 	rc = block_read(q->file, offset, packed, packed_bytes);
 	if (!rc)
-		rc = qcow2_decompress(q->header.compression, cluster, q->cluster_bytes, packed,
+		rc = qcow2_decompress(q->header.compression, target, q->cluster_bytes, packed,
 				      packed_bytes);
-	if (!rc)
+	if (!rc && cluster)
 		iov_scatter(to.iov, to.iov_count, to.skip, cluster + in_cluster, bytes);
 	return rc;
 }

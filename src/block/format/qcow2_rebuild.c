@@ -128,7 +128,7 @@ static int switch_over(struct rebuild *rebuild, _Atomic uint64_t *table)
 	qcow2_set_table(q, QCOW2_REFTABLE, offset, rebuild->table_clusters << q->cluster_bits);
 	table_cache_forget(q->refcounts, 0, UINT64_MAX);
 	q->free_hint = 0;
-	q->append = 0;
+	q->append = q->append_end = 0;
 	return 0;
 }
 

@@ -20,6 +20,9 @@
 #include "base/macros.h"
 #include "host/thread.h"
 
+/* Clusters that are set aside for compressed data. */
+#define RESERVE_CLUSTERS 16
+
 uint64_t qcow2_refcount_get(const struct qcow2 *q, const uint8_t *bytes, uint64_t index)
 {
 	unsigned order = q->header.refcount_order, bits = 1u << order;
@@ -438,49 +441,66 @@ int qcow2_alloc_run(struct qcow2 *q, uint64_t clusters, uint64_t *ret_offset)
 	return rc ? rc : qcow2_refer(q, *ret_offset, clusters, 1);
 }
 
-static int open_cluster_for_append(struct qcow2 *q, uint64_t bytes, uint64_t *ret_offset)
+void qcow2_release_reserve(struct qcow2 *q)
 {
-	uint64_t left = q->append ? q->cluster_bytes - qcow2_in_cluster(q, q->append) : 0;
-	uint64_t offset, count;
-	int rc;
+	uint64_t from = round_up(q->append, q->cluster_bytes), end = q->append_end;
 
-	rc = qcow2_alloc(q, 1, &offset, &count);
+	q->append = q->append_end = 0;
+	if (from < end)
+		qcow2_unalloc(q, from, (end - from) >> q->cluster_bits);
+}
+
+/* Some clusters at once, so that those of data do not come in between. */
+static int reserve(struct qcow2 *q)
+{
+	uint64_t offset, count;
+	int rc = qcow2_alloc(q, RESERVE_CLUSTERS, &offset, &count);
+
 	if (rc)
 		return rc;
-	/* Goes on in the next cluster, if that is the one behind. */
-	if (left && left < bytes && offset == q->append + left &&
-	    !qcow2_refer(q, q->append, 1, 1)) {
-		*ret_offset = q->append;
-		return 0;
+	if (!q->append_end || offset != q->append_end) {
+		qcow2_release_reserve(q);
+		q->append = offset;
 	}
-	*ret_offset = offset;
+	q->append_end = offset + (count << q->cluster_bits);
 	return 0;
 }
 
 int qcow2_alloc_bytes(struct qcow2 *q, uint64_t bytes, uint64_t *ret_offset)
 {
-	uint64_t left = q->append ? q->cluster_bytes - qcow2_in_cluster(q, q->append) : 0;
 	int rc = 0;
 
-	if (left >= bytes && !qcow2_refer(q, q->append, 1, 1))
-		*ret_offset = q->append;
-	else
-		rc = open_cluster_for_append(q, bytes, ret_offset);
+	/* A cluster that was begun has a reference for each that is in it. */
+	if (qcow2_in_cluster(q, q->append) && qcow2_refer(q, q->append, 1, 1))
+		q->append = round_up(q->append, q->cluster_bytes);
+	if (q->append_end - q->append < bytes) {
+		bool begun = qcow2_in_cluster(q, q->append);
+		uint64_t before = q->append;
+
+		rc = reserve(q);
+		if (begun && (rc || q->append != before))
+			qcow2_unalloc(q, before, 1);
+	}
 	if (rc)
 		return rc;
-	q->append = *ret_offset + bytes;
-	if (!qcow2_in_cluster(q, q->append))
-		q->append = 0;
+	*ret_offset = q->append;
+	q->append += bytes;
 	return 0;
 }
 
 /* ---- giving back ---- */
 
+/* Nothing more goes into a cluster that may become free. */
+static void leave_cluster(struct qcow2 *q, uint64_t offset, uint64_t clusters)
+{
+	if (qcow2_in_cluster(q, q->append) && q->append >= offset &&
+	    q->append < offset + (clusters << q->cluster_bits))
+		q->append = round_up(q->append, q->cluster_bytes);
+}
+
 void qcow2_unalloc(struct qcow2 *q, uint64_t offset, uint64_t clusters)
 {
-	if (q->append && q->append - 1 >= offset &&
-	    q->append - 1 < offset + (clusters << q->cluster_bits))
-		q->append = 0;
+	leave_cluster(q, offset, clusters);
 	if (qcow2_refer(q, offset, clusters, -1))
 		log_debug("image '%s': clusters leaked at %#llx", q->path,
 			  (unsigned long long)offset);
@@ -492,9 +512,7 @@ void qcow2_free_later(struct qcow2 *q, uint64_t offset, uint64_t clusters)
 	struct qcow2_extent *last =
 		q->pending.count ? &q->pending.items[q->pending.count - 1] : NULL;
 
-	if (q->append && q->append - 1 >= offset &&
-	    q->append - 1 < offset + (clusters << q->cluster_bits))
-		q->append = 0;
+	leave_cluster(q, offset, clusters);
 	if (last && last->offset + (last->clusters << q->cluster_bits) == offset)
 		last->clusters += clusters;
 	else if (q->pending.count >= QCOW2_PENDING_MAX || vec_push(&q->pending, extent))

@@ -310,8 +310,11 @@ int qcow2_mark_clean(struct qcow2 *q)
 	int rc;
 
 	LOCK_SCOPE(&q->flush_lock);
-	if (!atomic_load(&q->corrupt))
+	if (!atomic_load(&q->corrupt)) {
 		qcow2_bitmaps_stop(q);
+		LOCK_SCOPE(&q->lock);
+		qcow2_release_reserve(q);
+	}
 	rc = qcow2_flush_locked(q);
 	if (rc || atomic_load(&q->corrupt))
 		return rc;
