@@ -53,6 +53,21 @@ static const struct schema_field limits_params[] = {
 	{ 0 },
 };
 
+static const struct schema_field lease_params[] = {
+	{ .name = "id",
+	  .type = SCHEMA_STRING,
+	  .required = true,
+	  .min = 1,
+	  .max = 64,
+	  .help = "of the disk" },
+	{ .name = "ms",
+	  .type = SCHEMA_INTEGER,
+	  .required = true,
+	  .max = 24 * 3600 * 1000,
+	  .help = "milliseconds from now on; 0: it ends now" },
+	{ 0 },
+};
+
 static const struct schema_field resize_params[] = {
 	{ .name = "id",
 	  .type = SCHEMA_STRING,
@@ -91,6 +106,8 @@ const struct control_method_row control_methods[CONTROL_METHODS] = {
 				     "turn this connection into the console's byte stream" },
 	[CONTROL_DEVICE_LIST] = { "device.list", NULL, NULL, "ids and types of all devices" },
 	[CONTROL_DEVICE_DUMP] = { "device.dump", dump_params, NULL, "the state of one device" },
+	[CONTROL_DISK_LEASE] = { "disk.lease", lease_params, NULL,
+				 "let a disk with lease=on be written for so long" },
 	[CONTROL_DISK_LIMITS] = { "disk.limits", limits_params, NULL,
 				  "change limits of a disk or a group; returns all of them" },
 	[CONTROL_DISK_RESIZE] = { "disk.resize", resize_params, NULL,

@@ -46,6 +46,7 @@
 #define BLOCK_SIZE_MAX (UINT64_C(1) << 62)
 
 struct block_node;
+struct block_lease;
 
 /* ---- opening ---- */
 
@@ -83,10 +84,12 @@ struct block_open_options {
 	bool check;      /* only for block_check(): opens also what is damaged; nothing is repaired
 			    by opening */
 	enum block_cache cache;
-	bool no_io_uring;       /* use threads even where io_uring works */
-	bool no_lock;           /* others may write at the same time: `info` of a running disk */
-	uint64_t cache_bytes;   /* of metadata, each image of the chain; 0: 16 MiB */
-	const json_t *settings; /* the format's own (its `open_options`); NULL: presets */
+	bool no_io_uring;          /* use threads even where io_uring works */
+	bool no_lock;              /* others may write at the same time: `info` of a running disk */
+	struct block_lease *lease; /* changes need it (lease.h); borrowed for the node's life; NULL:
+				      none needed */
+	uint64_t cache_bytes;      /* of metadata, each image of the chain; 0: 16 MiB */
+	const json_t *settings;    /* the format's own (its `open_options`); NULL: presets */
 
 	/*
 	 * Further files that an image names (backing files, extents, external data) are opened only

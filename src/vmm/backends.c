@@ -11,6 +11,7 @@
 #include "base/vec.h"
 #include "block/filter/detect_zeroes.h"
 #include "block/format.h"
+#include "host/clock.h"
 #include "net/tap.h"
 #include "net/user.h"
 
@@ -57,8 +58,8 @@ static int open_filters(struct limits_book *limits, const json_t *config, struct
 	return rc ? rc : limits_book_limit(limits, config, loop, node, err);
 }
 
-static int open_disk(struct machine_disk *disk, const json_t *config, struct limits_book *limits,
-		     struct loop *loop, struct err *err)
+static int open_disk(struct machine_disk *disk, struct disk_lease *lease, const json_t *config,
+		     struct limits_book *limits, struct loop *loop, struct err *err)
 {
 	struct block_open_options options = {
 		.path = schema_string(config, "path"),
@@ -71,6 +72,8 @@ static int open_disk(struct machine_disk *disk, const json_t *config, struct lim
 	json_t *settings = NULL;
 	int rc;
 
+	lease->needed = schema_boolean(config, "lease");
+	options.lease = lease->needed ? &lease->lease : NULL;
 	disk->id = schema_string(config, "id");
 	disk->serial = schema_string(config, "serial");
 	if (block_cache_parse(schema_string(config, "cache"), &options.cache))
@@ -100,11 +103,13 @@ static int open_disks(struct backends *backends, const json_t *list, struct loop
 	int rc = 0;
 
 	backends->disks = items_for(list, sizeof(backends->disks[0]), err);
+	backends->leases = items_for(list, sizeof(backends->leases[0]), err);
 	json_array_foreach(list, index, item)
 	{
-		if (!backends->disks)
+		if (!backends->disks || !backends->leases)
 			return err->code;
-		rc = open_disk(&backends->disks[index], item, &backends->limits, loop, err);
+		rc = open_disk(&backends->disks[index], &backends->leases[index], item,
+			       &backends->limits, loop, err);
 		if (rc)
 			break;
 		backends->disk_count++;
@@ -250,6 +255,18 @@ int backends_open(struct backends *backends, const json_t *config, struct loop *
 	return 0;
 }
 
+int backends_set_lease(struct backends *backends, const char *id, uint64_t ms, struct err *err)
+{
+	for (size_t i = 0; i < backends->disk_count; i++) {
+		if (strcmp(backends->disks[i].id, id) || !backends->leases[i].needed)
+			continue;
+		block_lease_set(&backends->leases[i].lease,
+				ms ? clock_now_ns() + ms * NS_PER_MS : 0);
+		return 0;
+	}
+	return err_set(err, ENOENT, "there is no disk '%s' with lease=on", id);
+}
+
 void backends_describe(const struct backends *backends, struct machine_config *config)
 {
 	config->disks = backends->disks;
@@ -283,6 +300,7 @@ void backends_close(struct backends *backends)
 	free(backends->consoles);
 	free(backends->nics);
 	free(backends->disks);
+	free(backends->leases);
 	*backends = (struct backends){ 0 };
 	list_init(&backends->attachable.list);
 }

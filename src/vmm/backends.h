@@ -8,13 +8,20 @@
 #include <jansson.h>
 
 #include "base/err.h"
+#include "block/lease.h"
 #include "host/loop.h"
 #include "machine/config.h"
 #include "vmm/console.h"
 #include "vmm/limits.h"
 
+struct disk_lease {
+	bool needed;
+	struct block_lease lease;
+};
+
 struct backends {
 	struct machine_disk *disks;
+	struct disk_lease *leases; /* one a disk */
 	size_t disk_count;
 	struct limits_book limits; /* of the disks */
 	struct machine_nic *nics;
@@ -32,6 +39,10 @@ struct backends {
  */
 int backends_open(struct backends *backends, const json_t *config, struct loop *loop,
 		  void (*escape)(void *ctx), void *ctx, struct err *err);
+
+/* The lease of a disk runs so long from now on; 0: it ends. -ENOENT: no such disk has one. Any
+ * thread. */
+int backends_set_lease(struct backends *backends, const char *id, uint64_t ms, struct err *err);
 
 /* Hands them to the description of a machine. */
 void backends_describe(const struct backends *backends, struct machine_config *config);

@@ -122,6 +122,13 @@ static int device_dump(struct connection *connection, const json_t *params, json
 			    err);
 }
 
+static int disk_lease(struct connection *connection, const json_t *params, json_t **ret_result,
+		      struct err *err)
+{
+	return backends_set_lease(&vmm_of(connection)->backends, schema_string(params, "id"),
+				  schema_integer(params, "ms"), err);
+}
+
 static int disk_limits(struct connection *connection, const json_t *params, json_t **ret_result,
 		       struct err *err)
 {
@@ -161,6 +168,7 @@ static method *const methods[CONTROL_METHODS] = {
 	[CONTROL_CONSOLE_ATTACH] = console_attach_to,
 	[CONTROL_DEVICE_LIST] = device_list,
 	[CONTROL_DEVICE_DUMP] = device_dump,
+	[CONTROL_DISK_LEASE] = disk_lease,
 	[CONTROL_DISK_LIMITS] = disk_limits,
 	[CONTROL_DISK_RESIZE] = disk_resize,
 	[CONTROL_STATS] = stats,

@@ -232,3 +232,15 @@ def test_disk_grows_while_the_machine_runs(tmp_path, name, options):
         machine.call("quit")
         assert machine.wait() == 0
     assert json.loads(cella("image", "info", "--json", disk).stdout)["size"] == 4 << 20
+
+
+def test_lease_is_given_to_disks_that_need_one(tmp_path):
+    disk = tmp_path / "disk.img"
+    disk.write_bytes(bytes(1 << 20))
+    with running(tmp_path, tiny.HALT, "--disk", f"{disk},lease=on") as machine:
+        assert "lease" in machine.call("disk.resize", id="disk0", size=2 << 20)["message"]
+        assert machine.call("disk.lease", id="disk0", ms=1000 * TIMEOUT) is None
+        assert machine.call("disk.resize", id="disk0", size=2 << 20) is None
+        assert machine.call("disk.lease", id="disk0", ms=0) is None
+        assert "lease" in machine.call("disk.resize", id="disk0", size=3 << 20)["message"]
+        assert "lease=on" in machine.call("disk.lease", id="disk1", ms=1)["message"]

@@ -60,6 +60,9 @@ static void raw_queue(struct block_node *node, struct block_request *request)
 		request->flags &= ~(unsigned)BLOCK_FUA;
 	if (request->op == BLOCK_FLUSH && raw->cache == BLOCK_CACHE_UNSAFE)
 		block_complete(request, 0);
+	else if (request->op != BLOCK_READ && request->op != BLOCK_FLUSH &&
+		 !block_lease_runs(raw->lease))
+		block_complete(request, -ESTALE);
 	else if (!raw->ring || !fits_ring(raw, request) ||
 		 (raw_holds_ranges(raw) &&
 		  !block_request_hold(request, &node->ranges, request->position, request->bytes)) ||
@@ -326,6 +329,7 @@ int raw_open(const struct block_open_options *options, int fd, struct loop *loop
 	raw->fd = fd;
 	raw->read_only = options->read_only || options->snapshot;
 	raw->cache = options->cache;
+	raw->lease = options->lease;
 	if (fd < 0)
 		rc = open_file(raw, options, err);
 	if (!rc)

@@ -5,6 +5,7 @@
 
 #include "block/file/raw.h"
 #include "block/file/ring.h"
+#include "block/lease.h"
 #include "block/node.h"
 
 #define RAW_BOUNCE_BYTES (256 * KIB)
@@ -19,6 +20,7 @@ struct raw {
 	bool block_device;
 	bool read_only;
 	enum block_cache cache;
+	struct block_lease *lease; /* borrowed; NULL: none needed */
 	uint32_t align; /* what the descriptor asks of offsets, counts and memory: 1, or with
 			   O_DIRECT 512 to 4096 */
 

@@ -212,6 +212,8 @@ int raw_write(struct block_node *node, uint64_t offset, uint64_t bytes, struct b
 		.buffer = from,
 	};
 
+	if (!block_lease_runs(raw->lease))
+		return -ESTALE;
 	raise_size(raw, offset + bytes);
 	if (!raw_holds_ranges(raw))
 		return run_transfer(raw, &transfer);
@@ -248,6 +250,8 @@ int raw_discard(struct block_node *node, uint64_t offset, uint64_t bytes)
 	uint64_t range[2] = { offset, bytes };
 	int rc;
 
+	if (!block_lease_runs(raw->lease))
+		return -ESTALE;
 	if (raw->block_device)
 		rc = ioctl(raw->fd, BLKDISCARD, range) ? -errno : 0;
 	else
@@ -262,6 +266,8 @@ int raw_write_zeroes(struct block_node *node, uint64_t offset, uint64_t bytes, u
 	struct raw *raw = raw_of(node);
 	int rc = 0;
 
+	if (!block_lease_runs(raw->lease))
+		return -ESTALE;
 	if (offset + bytes > atomic_load(&raw->size)) {
 		raise_size(raw, offset + bytes);
 		rc = settle_size(raw);
@@ -311,6 +317,8 @@ int raw_resize(struct block_node *node, uint64_t bytes, struct err *err)
 	struct raw *raw = raw_of(node);
 	int rc;
 
+	if (!block_lease_runs(raw->lease))
+		return err_set(err, ESTALE, "cannot resize '%s': its lease has run out", raw->path);
 	if (raw->block_device && bytes > atomic_load(&raw->size))
 		return err_set(err, ENOSPC, "cannot resize '%s': a device has the size it has",
 			       raw->path);
