@@ -127,3 +127,31 @@ def test_verbs_that_are_unknown_are_named(tmp_path):
     image("create", tmp_path / "x.img", "1M")
     assert "'raw'" in image("snapshot", "list", tmp_path / "x.img", status=FAILED).stderr
     assert "'raw'" in image("bitmap", "list", tmp_path / "x.img", status=FAILED).stderr
+
+
+def test_snapshots_and_bitmaps_come_and_go_by_verbs(tmp_path):
+    disk = tmp_path / "disk.qcow2"
+    image("create", disk, "4M")
+
+    def write(byte):
+        subprocess.run(["qemu-io", "-c", f"write -P {byte} 0 128k", disk], check=True, capture_output=True, timeout=TIMEOUT)
+
+    write(1)
+    image("snapshot", "create", disk, "first")
+    write(2)
+    assert [row["name"] for row in image_json("snapshot", "list", disk)] == ["first"]
+    assert "first" in qemu_img("snapshot", "-l", disk)
+    image("snapshot", "apply", disk, "first")
+    assert content(disk)[:1] == b"\1"
+    image("snapshot", "delete", disk, "first")
+    image("snapshot", "delete", disk, "first", status=FAILED)
+    assert image_json("snapshot", "list", disk) == []
+    image("bitmap", "add", disk, "changes", "--granularity", "32K")
+    image("bitmap", "add", disk, "all")
+    image("bitmap", "merge", disk, "all", "changes")
+    image("bitmap", "disable", disk, "all")
+    rows = {row["name"]: row for row in image_json("bitmap", "list", disk)}
+    assert rows["changes"]["granularity"] == 32 << 10 and not rows["all"]["enabled"]
+    image("bitmap", "delete", disk, "all")
+    image("check", disk)
+    qemu_img("check", disk)
