@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <zlib.h>
+
+#include <libdeflate.h>
 
 #include "base/bits.h"
 #include "base/bytes.h"
@@ -19,28 +20,24 @@
 
 #define MARKER_BYTES 12
 #define THREADS_MAX  8
+#define LEVEL        6
 
 /* ---- out of the image ---- */
 
+/* The last grain of a disk may be short. What does not fit is no grain. */
 static int inflate_grain(const uint8_t *from, uint32_t from_bytes, uint8_t *to, uint32_t to_bytes)
 {
-	z_stream stream = {
-		.next_in = (Bytef *)(uintptr_t)from,
-		.avail_in = from_bytes,
-		.next_out = to,
-		.avail_out = to_bytes,
-	};
-	int rc;
+	struct libdeflate_decompressor *inflater = libdeflate_alloc_decompressor();
+	size_t bytes = 0;
+	int rc = inflater ? 0 : -ENOMEM;
 
-	if (inflateInit(&stream) != Z_OK)
-		return -ENOMEM;
-	rc = inflate(&stream, Z_FINISH);
-	inflateEnd(&stream);
-	/* The last grain of a disk may be short. What does not fit is no grain. */
-	if (rc != Z_STREAM_END)
-		return -EIO;
-	memset(to + (to_bytes - stream.avail_out), 0, stream.avail_out);
-	return 0;
+	if (!rc && libdeflate_zlib_decompress(inflater, from, from_bytes, to, to_bytes, &bytes) !=
+			   LIBDEFLATE_SUCCESS)
+		rc = -EIO;
+	libdeflate_free_decompressor(inflater);
+	if (!rc)
+		memset(to + bytes, 0, to_bytes - bytes);
+	return rc;
 }
 
 int vmdk_unpack(struct block_node *file, uint64_t at, uint64_t first_sector, uint8_t *to,
@@ -75,9 +72,11 @@ struct packer {
 	struct packed *grains;
 	uint8_t *plain, *out;
 
-	pthread_mutex_t lock;
+	pthread_mutex_t lock; /* guards all that follows */
 	pthread_cond_t changed;
-	unsigned busy; /* grains that are being compressed; guarded by lock */
+	unsigned busy; /* grains that are being compressed */
+	struct libdeflate_compressor *idle[THREADS_MAX];
+	unsigned idle_count; /* there is one for each thread */
 };
 
 struct packed {
@@ -90,18 +89,17 @@ struct packed {
 	int rc;
 };
 
-static void pack_grain(struct packed *grain)
+static void pack_grain(struct packed *grain, struct libdeflate_compressor *deflater)
 {
-	uint32_t plain_bytes = grain->packer->grain_bytes;
-	uLongf bytes = grain->packer->room - MARKER_BYTES;
-	size_t end;
+	struct packer *packer = grain->packer;
+	size_t bytes, end;
 
-	grain->bytes = 0;
-	grain->rc = 0;
-	if (is_zero(grain->plain, plain_bytes))
+	if (is_zero(grain->plain, packer->grain_bytes))
 		return;
-	if (compress(grain->out + MARKER_BYTES, &bytes, grain->plain, plain_bytes) != Z_OK) {
-		grain->rc = -ENOMEM;
+	bytes = libdeflate_zlib_compress(deflater, grain->plain, packer->grain_bytes,
+					 grain->out + MARKER_BYTES, packer->room - MARKER_BYTES);
+	if (!bytes) {
+		grain->rc = -EIO;
 		return;
 	}
 	le64_put(grain->out, grain->first_sector);
@@ -115,33 +113,52 @@ static void run(struct work *work)
 {
 	struct packed *grain = container_of(work, struct packed, work);
 	struct packer *packer = grain->packer;
+	struct libdeflate_compressor *deflater;
 
-	pack_grain(grain);
+	pthread_mutex_lock(&packer->lock);
+	deflater = packer->idle[--packer->idle_count];
+	pthread_mutex_unlock(&packer->lock);
+	pack_grain(grain, deflater);
 	LOCK_SCOPE(&packer->lock);
+	packer->idle[packer->idle_count++] = deflater;
 	if (!--packer->busy)
 		pthread_cond_signal(&packer->changed);
+}
+
+static int new_deflaters(struct packer *packer, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		packer->idle[i] = libdeflate_alloc_compressor(LEVEL);
+		if (!packer->idle[i])
+			return -ENOMEM;
+		packer->idle_count++;
+	}
+	return 0;
 }
 
 int packer_new(struct packer **ret_packer, uint32_t grain_bytes, struct err *err)
 {
 	long processors = sysconf(_SC_NPROCESSORS_ONLN);
+	unsigned threads = (unsigned)MIN(MAX(processors, 1L), (long)THREADS_MAX);
 	struct packer *packer = calloc(1, sizeof(*packer));
-	int rc = packer ? 0 : -ENOMEM;
+	int rc;
 
-	if (rc)
-		return err_errno(err, rc, "cannot compress");
+	if (!packer)
+		return err_errno(err, ENOMEM, "cannot compress");
 	packer->grain_bytes = grain_bytes;
-	packer->room = round_up(MARKER_BYTES + compressBound(grain_bytes), BLOCK_SECTOR);
+	packer->room = round_up(MARKER_BYTES + libdeflate_zlib_compress_bound(NULL, grain_bytes),
+				BLOCK_SECTOR);
 	packer->grains = calloc(PACKER_GRAINS, sizeof(*packer->grains));
 	packer->plain = malloc((size_t)PACKER_GRAINS * grain_bytes);
 	packer->out = malloc(PACKER_GRAINS * packer->room);
 	pthread_mutex_init(&packer->lock, NULL);
 	pthread_cond_init(&packer->changed, NULL);
-	if (!packer->grains || !packer->plain || !packer->out)
-		rc = err_errno(err, ENOMEM, "cannot compress");
-	if (!rc)
-		rc = workers_new(&packer->workers, "pack",
-				 (unsigned)MIN(MAX(processors, 1L), (long)THREADS_MAX), err);
+	rc = packer->grains && packer->plain && packer->out ? new_deflaters(packer, threads)
+							    : -ENOMEM;
+	if (rc)
+		err_errno(err, rc, "cannot compress");
+	else
+		rc = workers_new(&packer->workers, "pack", threads, err);
 	if (rc) {
 		packer_free(packer);
 		return rc;
@@ -155,6 +172,8 @@ void packer_free(struct packer *packer)
 	if (!packer)
 		return;
 	workers_free(packer->workers);
+	while (packer->idle_count)
+		libdeflate_free_compressor(packer->idle[--packer->idle_count]);
 	pthread_cond_destroy(&packer->changed);
 	pthread_mutex_destroy(&packer->lock);
 	free(packer->grains);
