@@ -43,7 +43,8 @@ enum {
 	GUARD = 1u << SANDBOX_GUARD,
 	VCPU = KVM | SOFT,
 	VMM = LOOP | VCPU | WORKER | GUARD,
-	TOOL = 1u << SANDBOX_TOOL,
+	SERVER = 1u << SANDBOX_SERVER,
+	TOOL = 1u << SANDBOX_TOOL | SERVER,
 	OPENING = 1u << SANDBOX_TOOL_OPENING,
 	ALL = VMM | TOOL | OPENING,
 	ENTRY = 1u << SANDBOX_THREADS, /* only until the thread has entered its own filter */
@@ -135,12 +136,13 @@ static const struct rule rules[] = {
 	{ SCMP_SYS(nanosleep), ALL, "time" },
 	{ SCMP_SYS(gettimeofday), ALL, "time, where the vDSO has none" },
 	{ SCMP_SYS(timerfd_settime), ALL, "timers, armed by any thread" },
-	{ SCMP_SYS(eventfd2), LOOP | VCPU, "queues that the guest sets up" },
+	{ SCMP_SYS(eventfd2), LOOP | VCPU | SERVER,
+	  "queues that the guest sets up, ends of clients" },
 	{ SCMP_SYS(epoll_ctl), LOOP | VCPU, "event loop" },
 	{ SCMP_SYS(epoll_wait), LOOP | GUARD, "event loop" },
 	{ SCMP_SYS(epoll_pwait), LOOP | GUARD, "event loop" },
-	{ SCMP_SYS(poll), LOOP | VCPU, "back-ends" },
-	{ SCMP_SYS(ppoll), LOOP | VCPU, "back-ends" },
+	{ SCMP_SYS(poll), LOOP | VCPU | SERVER, "back-ends, clients" },
+	{ SCMP_SYS(ppoll), LOOP | VCPU | SERVER, "back-ends, clients" },
 	{ SCMP_SYS(fcntl), LOOP | VCPU, "flags of sockets" },
 
 	{ SCMP_SYS(socket), LOOP, "connections of the guest", 0, WHOLE, AF_INET },
@@ -149,12 +151,12 @@ static const struct rule rules[] = {
 	{ SCMP_SYS(bind), LOOP, "connections of the guest" },
 	{ SCMP_SYS(listen), LOOP, "connections of the guest" },
 	{ SCMP_SYS(accept), LOOP, "forwarded ports" },
-	{ SCMP_SYS(accept4), LOOP, "control socket, consoles, forwarded ports" },
-	{ SCMP_SYS(shutdown), LOOP, "connections" },
-	{ SCMP_SYS(recvfrom), LOOP, "connections" },
-	{ SCMP_SYS(recvmsg), LOOP, "connections" },
-	{ SCMP_SYS(sendto), LOOP | VCPU, "connections; output of consoles" },
-	{ SCMP_SYS(sendmsg), LOOP | VCPU, "connections; output of consoles" },
+	{ SCMP_SYS(accept4), LOOP | SERVER, "control socket, consoles, forwarded ports, clients" },
+	{ SCMP_SYS(shutdown), LOOP | SERVER, "connections" },
+	{ SCMP_SYS(recvfrom), LOOP | SERVER, "connections" },
+	{ SCMP_SYS(recvmsg), LOOP | SERVER, "connections" },
+	{ SCMP_SYS(sendto), LOOP | VCPU | SERVER, "connections; output of consoles" },
+	{ SCMP_SYS(sendmsg), LOOP | VCPU | SERVER, "connections; output of consoles" },
 	{ SCMP_SYS(getsockname), LOOP, "connections" },
 	{ SCMP_SYS(getpeername), LOOP, "connections" },
 	{ SCMP_SYS(getsockopt), LOOP, "connections" },
@@ -258,13 +260,14 @@ static struct sandbox *sandbox_alloc(void)
 	return sandbox;
 }
 
-int sandbox_new_tool(struct sandbox **ret_sandbox, struct err *err)
+int sandbox_new_tool(struct sandbox **ret_sandbox, enum sandbox_thread later, struct err *err)
 {
 	struct sandbox *sandbox = sandbox_alloc();
-	int rc = sandbox ? compile(&sandbox->programs[SANDBOX_TOOL], TOOL) : -ENOMEM;
+	int rc = sandbox ? compile(&sandbox->programs[later], 1u << later) : -ENOMEM;
 
 	if (!rc)
-		rc = compile(&sandbox->programs[SANDBOX_TOOL_OPENING], OPENING | TOOL | ENTRY);
+		rc = compile(&sandbox->programs[SANDBOX_TOOL_OPENING],
+			     OPENING | 1u << later | ENTRY);
 	if (rc) {
 		sandbox_free(sandbox);
 		return err_errno(err, rc, "cannot prepare the sandbox");

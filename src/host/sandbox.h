@@ -24,6 +24,7 @@ enum sandbox_thread {
 	SANDBOX_GUARD,        /* waits for signals and can end the process */
 	SANDBOX_TOOL,         /* of a tool that works on foreign files; all its threads … */
 	SANDBOX_TOOL_OPENING, /* … and before it has opened them */
+	SANDBOX_SERVER,       /* a tool's threads that then serve clients of sockets */
 	SANDBOX_THREADS
 };
 
@@ -34,8 +35,8 @@ int sandbox_new(struct sandbox **ret_sandbox, struct err *err);
 void sandbox_free(struct sandbox *sandbox);
 
 /* The same for a tool: only SANDBOX_TOOL_OPENING, entered with sandbox_enter_tool(), and then
- * SANDBOX_TOOL. */
-int sandbox_new_tool(struct sandbox **ret_sandbox, struct err *err);
+ * `later`, SANDBOX_TOOL or SANDBOX_SERVER. */
+int sandbox_new_tool(struct sandbox **ret_sandbox, enum sandbox_thread later, struct err *err);
 
 enum {
 	SANDBOX_READ = 1u << 0,

@@ -49,7 +49,8 @@ struct img_command {
 	const char *operands; /* as usage shows them */
 	unsigned operands_min, operands_max;
 	enum img_access access[IMG_OPERANDS_MAX];
-	bool unconfined;                      /* runs without the sandbox */
+	bool unconfined; /* runs without the sandbox */
+	bool serves;     /* opens sockets, and then calls img_confine() itself */
 	const struct img_argument *arguments; /* besides --json and --help */
 	/* An exit status; IMG_FAILED with `err` set. */
 	int (*run)(struct img *img, struct err *err);
@@ -60,6 +61,8 @@ struct img_command {
 };
 
 /* One call of the program. */
+#define IMG_REMOVES_MAX 2
+
 struct img {
 	const struct img_command *command;
 	json_t *values; /* of arguments: string, true, or array of strings */
@@ -67,6 +70,7 @@ struct img {
 	unsigned operand_count;
 	const char **folders; /* further ones that images may name files in; ends with NULL */
 	char *backing_folder; /* one of them */
+	const char *removes[IMG_REMOVES_MAX]; /* files that are gone at the end; NULL: none */
 	struct sandbox *sandbox;
 };
 
@@ -161,4 +165,5 @@ int img_map(struct img *img, struct err *err);
 int img_measure(struct img *img, struct err *err);
 int img_rebase(struct img *img, struct err *err);
 int img_resize(struct img *img, struct err *err);
+int img_serve(struct img *img, struct err *err);
 int img_snapshot(struct img *img, struct err *err);

@@ -16,8 +16,6 @@
 #include "host/sandbox.h"
 #include "img/command.h"
 
-#define ARENAS 8 /* of the allocator, for any number of threads */
-
 char *img_folder_of(const char *path)
 {
 	AUTO_FREE char *real = realpath(path, NULL);
@@ -82,6 +80,12 @@ static int allow_all(struct img *img, struct err *err)
 	}
 	for (const char **folder = img->folders; *folder && !rc; folder++)
 		rc = sandbox_allow(img->sandbox, *folder, beside, err);
+	for (unsigned i = 0; i < IMG_REMOVES_MAX && !rc; i++) {
+		AUTO_FREE char *folder = img->removes[i] ? img_folder_of(img->removes[i]) : NULL;
+
+		if (folder)
+			rc = sandbox_allow(img->sandbox, folder, SANDBOX_REMOVE, err);
+	}
 	if (!rc && img_flag(img, "allow-all"))
 		rc = sandbox_allow(img->sandbox, "/", beside, err);
 	return rc;
@@ -101,6 +105,15 @@ static void forbidden(int number, siginfo_t *info, void *context)
 	_exit(IMG_FAILED);
 }
 
+/* All threads allocate from one: for further ones the C library opens files, to count processors and
+ * to see whether memory may be given back. */
+#define ARENAS 1
+
+static enum sandbox_thread later_thread(const struct img *img)
+{
+	return img->command->serves ? SANDBOX_SERVER : SANDBOX_TOOL;
+}
+
 int img_confine(struct img *img, struct err *err)
 {
 	struct sigaction action = { .sa_sigaction = forbidden, .sa_flags = SA_SIGINFO };
@@ -109,10 +122,9 @@ int img_confine(struct img *img, struct err *err)
 	/* Storage over the network needs more than any of this: libraries, names, sockets. */
 	if (uses_protocol(img) || img->command->unconfined)
 		return 0;
-	/* Else the allocator opens a file to count processors when there are many threads. */
 	mallopt(M_ARENA_MAX, ARENAS);
 	sigaction(SIGSYS, &action, NULL);
-	rc = sandbox_new_tool(&img->sandbox, err);
+	rc = sandbox_new_tool(&img->sandbox, later_thread(img), err);
 	if (!rc)
 		rc = allow_all(img, err);
 	return rc ? rc : sandbox_enter_tool(img->sandbox, err);
@@ -120,7 +132,7 @@ int img_confine(struct img *img, struct err *err)
 
 int img_all_open(struct img *img, struct err *err)
 {
-	int rc = img->sandbox ? sandbox_enter_thread(img->sandbox, SANDBOX_TOOL) : 0;
+	int rc = img->sandbox ? sandbox_enter_thread(img->sandbox, later_thread(img)) : 0;
 
 	return rc ? err_errno(err, rc, "cannot enter the sandbox") : 0;
 }

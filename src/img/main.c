@@ -45,7 +45,7 @@ static int run(const struct img_command *command, int count, char **arguments, s
 		if (img_flag(&img, "help")) {
 			img_print_help(stdout, command);
 			status = IMG_DONE;
-		} else if (!img_confine(&img, err)) {
+		} else if (command->serves || !img_confine(&img, err)) {
 			status = command->run(&img, err);
 		}
 	}

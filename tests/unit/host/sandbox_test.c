@@ -118,6 +118,11 @@ static void call_unlink(void)
 	unlink("");
 }
 
+static void call_accept(void)
+{
+	accept4(-1, NULL, NULL, 0);
+}
+
 static void call_io_uring_enter(void)
 {
 	syscall(SYS_io_uring_enter, -1, 0, 0, 0, NULL, 0);
@@ -182,6 +187,13 @@ static const struct {
 	{ "tool: execve", SANDBOX_TOOL, call_execve, false },
 	{ "tool: flush", SANDBOX_TOOL, call_fdatasync, true },
 	{ "tool: thread", SANDBOX_TOOL, call_thread, true },
+	{ "tool: accept", SANDBOX_TOOL, call_accept, false },
+	{ "server: accept", SANDBOX_SERVER, call_accept, true },
+	{ "server: thread", SANDBOX_SERVER, call_thread, true },
+	{ "server: flush", SANDBOX_SERVER, call_fdatasync, true },
+	{ "server: open to read", SANDBOX_SERVER, call_open_to_read, false },
+	{ "server: internet socket", SANDBOX_SERVER, call_inet_socket, false },
+	{ "server: execve", SANDBOX_SERVER, call_execve, false },
 };
 
 /* The signal that ended the child; 0: it lived. */
@@ -205,12 +217,13 @@ static int signal_of_child(void (*body)(void *ctx), void *ctx)
 
 static void enter_tool(enum sandbox_thread thread)
 {
+	bool opening = thread == SANDBOX_TOOL_OPENING;
 	struct sandbox *sandbox;
 
-	if (sandbox_new_tool(&sandbox, NULL) || sandbox_allow(sandbox, "/", SANDBOX_WRITE, NULL) ||
-	    sandbox_enter_tool(sandbox, NULL))
+	if (sandbox_new_tool(&sandbox, opening ? SANDBOX_TOOL : thread, NULL) ||
+	    sandbox_allow(sandbox, "/", SANDBOX_WRITE, NULL) || sandbox_enter_tool(sandbox, NULL))
 		_exit(1);
-	if (thread == SANDBOX_TOOL && sandbox_enter_thread(sandbox, thread))
+	if (!opening && sandbox_enter_thread(sandbox, thread))
 		_exit(1);
 }
 
@@ -219,7 +232,7 @@ static void enter(enum sandbox_thread thread)
 	struct sandbox *sandbox;
 	struct err err = ERR_INIT;
 
-	if (thread == SANDBOX_TOOL || thread == SANDBOX_TOOL_OPENING) {
+	if (thread == SANDBOX_TOOL || thread == SANDBOX_TOOL_OPENING || thread == SANDBOX_SERVER) {
 		enter_tool(thread);
 		return;
 	}
