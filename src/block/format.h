@@ -147,6 +147,19 @@ struct block_bitmap_ops {
 		      bool *ret_dirty, uint64_t *ret_bytes);
 };
 
+/* ---- key slots of encrypted images ---- */
+
+struct block_key_ops {
+	const struct block_option *slot_options; /* of add(); where the new passphrase is: "key" */
+	/* Array of {"slot", "kdf", …}; new reference. */
+	int (*list)(struct block_node *node, json_t **ret_list, struct err *err);
+	/* `settings`: complete. */
+	int (*add)(struct block_node *node, const json_t *settings, unsigned *ret_slot,
+		   struct err *err);
+	/* The last one, without which all data is lost, only with `last`. */
+	int (*remove)(struct block_node *node, unsigned slot, bool last, struct err *err);
+};
+
 /* ---- the format ---- */
 
 struct block_format {
@@ -182,6 +195,7 @@ struct block_format {
 	int (*empty)(struct block_node *node, struct err *err);
 	const struct block_snapshot_ops *snapshots;
 	const struct block_bitmap_ops *bitmaps;
+	const struct block_key_ops *keys;
 };
 
 /* All formats; the last one is NULL. */

@@ -86,6 +86,8 @@ char *img_folder_of(const char *path);
 /* The path of a name that is relative to the folder of a file, as images mean them. Caller frees;
  * NULL: no memory. */
 char *img_beside(const char *file, const char *name);
+/* Reads the passphrases that settings name; before img_confine(). */
+int img_hold_secrets(struct img *img, struct err *err);
 
 /* Gives up all rights but to open what the operands name. */
 int img_confine(struct img *img, struct err *err);
@@ -132,6 +134,11 @@ void img_print(const struct img *img, json_t *result, void (*text)(const json_t 
 int img_settings(const struct img *img, const char *argument, json_t **ret_settings,
 		 struct err *err);
 
+/* Of the settings that an image was made with (--options) those that opening it takes, too: where
+ * its key is. New reference. */
+int img_made_settings(const struct img *img, const char *format_name, json_t **ret_settings,
+		      struct err *err);
+
 /* Options for opening `path` by those arguments; read-only. `*ret_settings` is the caller's. */
 int img_open_options(const struct img *img, const char *path, struct block_open_options *options,
 		     json_t **ret_settings, struct err *err);
@@ -161,6 +168,7 @@ int img_create(struct img *img, struct err *err);
 int img_prepare_dd(struct img *img, struct err *err);
 int img_formats(struct img *img, struct err *err);
 int img_info(struct img *img, struct err *err);
+int img_key(struct img *img, struct err *err);
 int img_map(struct img *img, struct err *err);
 int img_measure(struct img *img, struct err *err);
 int img_rebase(struct img *img, struct err *err);

@@ -55,6 +55,11 @@ static const struct img_argument compare_arguments[] = {
 	  .letter = 'F',
 	  .value = "FORMAT",
 	  .help = "format of the second image" },
+	IMG_OPTIONS_ARGUMENT,
+	{ .name = "other-options",
+	  .value = "NAME=VALUE,...",
+	  .help = "as --image-options, for the second image",
+	  .many = true },
 	IMG_ALLOW_ARGUMENTS,
 	IMG_SHARED_ARGUMENT,
 	{ 0 },
@@ -125,6 +130,18 @@ static const struct img_argument info_arguments[] = {
 	IMG_FORMAT_ARGUMENT,  { .name = "chain", .help = "also open all that the image stands on" },
 	IMG_OPTIONS_ARGUMENT, IMG_ALLOW_ARGUMENTS,
 	IMG_SHARED_ARGUMENT,  { 0 },
+};
+
+static const struct img_argument key_arguments[] = {
+	IMG_FORMAT_ARGUMENT,
+	{ .name = "options",
+	  .letter = 'o',
+	  .value = "NAME=VALUE,...",
+	  .help = "settings of the new slot: key=file:PATH, kdf=, kdf_time=, ...",
+	  .many = true },
+	{ .name = "last", .help = "remove also the last slot: all data is lost" },
+	IMG_OPTIONS_ARGUMENT,
+	{ 0 },
 };
 
 static const struct img_argument map_arguments[] = {
@@ -302,6 +319,14 @@ const struct img_command img_commands[] = {
 	  .access = { IMG_READS },
 	  .arguments = info_arguments,
 	  .run = img_info },
+	{ .name = "key",
+	  .summary = "show and change the key slots of an encrypted image",
+	  .operands = "FILE [add|remove SLOT]",
+	  .operands_min = 1,
+	  .operands_max = 3,
+	  .access = { IMG_CHANGES },
+	  .arguments = key_arguments,
+	  .run = img_key },
 	{ .name = "map",
 	  .summary = "show which parts of a disk hold data",
 	  .operands = "FILE",

@@ -116,7 +116,12 @@ static int open_second(struct img *img, struct block_node **ret_node, struct err
 
 	if (rc)
 		return rc;
+	json_decref(settings);
+	rc = img_settings(img, "other-options", &settings, err);
+	if (rc)
+		return rc;
 	options.format = img_value(img, "other-format");
+	options.settings = settings;
 	rc = img_open_as(img, &options, ret_node, err);
 	json_decref(settings);
 	return rc;

@@ -130,12 +130,18 @@ static int open_target(struct conversion *c, struct err *err)
 		.anywhere = img_flag(c->img, "allow-all"),
 	};
 	const struct block_format *format = options.format ? NULL : block_format_of_path(c->target);
+	json_t *settings;
 	int rc;
 
 	/* What was just made is what its name says. */
 	if (c->made)
 		options.format = options.format ? options.format : format ? format->name : "raw";
+	rc = img_made_settings(c->img, options.format, &settings, err);
+	if (rc)
+		return rc;
+	options.settings = settings;
 	rc = block_open(&options, NULL, &c->to, err);
+	json_decref(settings);
 	if (!rc && block_size_bytes(c->to) < block_size_bytes(c->from))
 		rc = err_set(err, ENOSPC, "target '%s' is smaller than the source", c->target);
 	return rc;

@@ -25,9 +25,14 @@ static int tell(const struct img *img, const char *path, const char *format, str
 		.no_backing = true,
 	};
 	struct block_node *node;
-	json_t *result;
-	int rc = block_open(&options, NULL, &node, err);
+	json_t *result, *settings;
+	int rc = img_made_settings(img, format, &settings, err);
 
+	if (rc)
+		return IMG_FAILED;
+	options.settings = settings;
+	rc = block_open(&options, NULL, &node, err);
+	json_decref(settings);
 	if (rc)
 		return IMG_FAILED;
 	result = json_pack("{s:s, s:s, s:I}", "path", path, "format", node->format->name, "size",

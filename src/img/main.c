@@ -45,7 +45,8 @@ static int run(const struct img_command *command, int count, char **arguments, s
 		if (img_flag(&img, "help")) {
 			img_print_help(stdout, command);
 			status = IMG_DONE;
-		} else if (command->serves || !img_confine(&img, err)) {
+		} else if (!img_hold_secrets(&img, err) &&
+			   (command->serves || !img_confine(&img, err))) {
 			status = command->run(&img, err);
 		}
 	}

@@ -24,6 +24,30 @@ int img_settings(const struct img *img, const char *argument, json_t **ret_setti
 	return 0;
 }
 
+int img_made_settings(const struct img *img, const char *format_name, json_t **ret_settings,
+		      struct err *err)
+{
+	const struct block_format *format = format_name ? block_format_find(format_name) : NULL;
+	const struct block_option *row = format ? format->open_options : NULL;
+	json_t *given, *settings = json_object();
+	int rc = settings ? img_settings(img, "options", &given, err)
+			  : err_errno(err, ENOMEM, "cannot read arguments");
+
+	if (rc) {
+		json_decref(settings);
+		return rc;
+	}
+	for (; row && row->name; row++) {
+		json_t *value = json_object_get(given, row->name);
+
+		if (value)
+			json_object_set(settings, row->name, value);
+	}
+	json_decref(given);
+	*ret_settings = settings;
+	return 0;
+}
+
 int img_open_options(const struct img *img, const char *path, struct block_open_options *options,
 		     json_t **ret_settings, struct err *err)
 {

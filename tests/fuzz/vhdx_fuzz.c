@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Hostile VHDX images. A file of 6 MiB is mostly zeroes, so the input lists what is not: records of
- * a page of 4 KiB, a count, and so many bytes (16 bits each, little-endian). Sums are made right,
- * but if the first byte of the input says so (bit 0: of headers and regions, bit 1: of the log).
+ * Hostile VHDX images of 6 MiB, as pages (pages.h). Sums are made right, but if the first byte of the
+ * input says so (bit 0: of headers and regions, bit 1: of the log).
  */
 #include "image_fuzz.h"
 
-#include "base/bytes.h"
 #include "codec/crc32c.h"
+#include "pages.h"
 
-#define PAGE_BYTES  4096
 #define IMAGE_BYTES (6 * MIB)
 #define LOG_OFFSET  MIB
 #define LOG_BYTES   MIB
@@ -37,20 +35,6 @@ static void fix_sums(uint8_t *image, uint8_t keep)
 	}
 }
 
-static void unpack(uint8_t *image, const uint8_t *data, size_t size)
-{
-	size_t at = 0;
-
-	while (size - at > 4) {
-		size_t page = le16_get(data + at) % (IMAGE_BYTES / PAGE_BYTES);
-		size_t count =
-			MIN((size_t)le16_get(data + at + 2) % (PAGE_BYTES + 1), size - at - 4);
-
-		memcpy(image + page * PAGE_BYTES, data + at + 4, count);
-		at += 4 + count;
-	}
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	uint8_t *image;
@@ -59,7 +43,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	image = calloc(1, IMAGE_BYTES);
 	check(image);
-	unpack(image, data + 1, size - 1);
+	pages_unpack(image, IMAGE_BYTES, data + 1, size - 1);
 	fix_sums(image, data[0]);
 	fuzz_image("vhdx", image, IMAGE_BYTES, IMAGE_BYTES);
 	free(image);

@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Encrypted disks: a LUKS header, then every sector of the disk, encrypted, in its place.
+ *
+ * Data goes through a buffer of the call, so that neither the caller's memory nor the file ever
+ * holds what is not meant for it; calls of several threads go in parallel. Nothing of the disk is
+ * known to be zero: what was never written reads as noise.
+ */
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bits.h"
+#include "base/check.h"
+#include "base/cleanup.h"
+#include "base/iov.h"
+#include "block/format/formats.h"
+#include "block/luks.h"
+
+#define PIECE_BYTES (256 * KIB)
+
+struct luks_disk {
+	struct block_node node; /* stands on the file */
+	struct luks *luks;
+	uint64_t payload;
+	_Atomic uint64_t size;
+	bool read_only, to_the_end; /* the disk ends where the file does */
+};
+
+static const struct block_ops luks_ops;
+
+static struct luks_disk *disk_of(struct block_node *node)
+{
+	check(node->ops == &luks_ops);
+	return container_of(node, struct luks_disk, node);
+}
+
+static int luks_read(struct block_node *node, uint64_t offset, uint64_t bytes,
+		     struct block_buffer to)
+{
+	struct luks_disk *disk = disk_of(node);
+	AUTO_FREE uint8_t *piece = malloc(MIN(bytes, PIECE_BYTES));
+	int rc = piece ? 0 : -ENOMEM;
+
+	while (bytes && !rc) {
+		size_t now = MIN(bytes, PIECE_BYTES);
+
+		rc = block_read(node->next, disk->payload + offset, piece, now);
+		if (!rc)
+			rc = luks_decrypt(disk->luks, offset, piece, now);
+		if (!rc)
+			iov_scatter(to.iov, to.iov_count, to.skip, piece, now);
+		offset += now;
+		bytes -= now;
+		to.skip += now;
+	}
+	return rc;
+}
+
+static int luks_write(struct block_node *node, uint64_t offset, uint64_t bytes,
+		      struct block_buffer from, unsigned flags)
+{
+	struct luks_disk *disk = disk_of(node);
+	AUTO_FREE uint8_t *piece = malloc(MIN(bytes, PIECE_BYTES));
+	int rc = piece ? 0 : -ENOMEM;
+
+	while (bytes && !rc) {
+		size_t now = MIN(bytes, PIECE_BYTES);
+		struct iovec iov = { piece, now };
+
+		iov_gather(piece, from.iov, from.iov_count, from.skip, now);
+		rc = luks_encrypt(disk->luks, offset, piece, now);
+		if (!rc)
+			rc = block_writev(node->next, disk->payload + offset, now,
+					  (struct block_buffer){ .iov = &iov, .iov_count = 1 },
+					  flags & BLOCK_FUA);
+		offset += now;
+		bytes -= now;
+		from.skip += now;
+	}
+	return rc;
+}
+
+static int luks_resize(struct block_node *node, uint64_t bytes, struct err *err)
+{
+	struct luks_disk *disk = disk_of(node);
+	int rc;
+
+	if (!disk->to_the_end)
+		return err_set(err, ENOTSUP, "cannot resize LUKS whose header says the size");
+	RANGE_EXCLUSIVE_SCOPE(range, &node->ranges, 0, UINT64_MAX);
+	rc = block_resize(node->next, disk->payload + bytes, err);
+	if (!rc)
+		atomic_store(&disk->size, bytes);
+	return rc;
+}
+
+static bool luks_map(struct block_node *node, enum block_op op, uint64_t offset, uint64_t bytes,
+		     struct block_place *ret_place)
+{
+	(void)offset;
+	(void)bytes;
+	ret_place->node = node->next;
+	return op == BLOCK_FLUSH;
+}
+
+static uint64_t luks_size(struct block_node *node)
+{
+	return atomic_load(&disk_of(node)->size);
+}
+
+/* Sectors between the two sizes that disks have are taken as the larger. */
+static uint32_t unit_of(const struct luks_disk *disk)
+{
+	return luks_sector_bytes(disk->luks) > BLOCK_SECTOR ? 4096 : BLOCK_SECTOR;
+}
+
+static uint32_t luks_unit(struct block_node *node)
+{
+	return unit_of(disk_of(node));
+}
+
+static bool luks_writable(struct block_node *node)
+{
+	return !disk_of(node)->read_only;
+}
+
+static bool luks_can_fua(struct block_node *node)
+{
+	return node->next->ops->can_fua && node->next->ops->can_fua(node->next);
+}
+
+static json_t *luks_facts(struct block_node *node)
+{
+	struct luks_disk *disk = disk_of(node);
+	json_t *facts =
+		json_pack("{s:s, s:o, s:I, s:b, s:I}", "format", "luks", "file",
+			  block_describe(node->next), "size", (json_int_t)atomic_load(&disk->size),
+			  "read-only", disk->read_only, "data-offset", (json_int_t)disk->payload);
+	json_t *more = luks_describe(disk->luks);
+
+	json_object_update(facts, more);
+	json_decref(more);
+	return facts;
+}
+
+static void luks_close(struct block_node *node)
+{
+	struct luks_disk *disk = disk_of(node);
+
+	block_node_fini(node);
+	luks_free(disk->luks);
+	free(disk);
+}
+
+static const struct block_ops luks_ops = {
+	.name = "luks",
+	.read = luks_read,
+	.write = luks_write,
+	.resize = luks_resize,
+	.map = luks_map,
+	.size = luks_size,
+	.unit = luks_unit,
+	.granularity = luks_unit,
+	.can_write = luks_writable,
+	.can_fua = luks_can_fua,
+	.describe = luks_facts,
+	.close = luks_close,
+};
+
+static unsigned luks_probe(const struct block_header *header)
+{
+	return memcmp(header->head, "LUKS\xba\xbe", 6) ? 0 : 100;
+}
+
+static int set_size(struct luks_disk *disk, struct err *err)
+{
+	uint64_t file_bytes = block_size_bytes(disk->node.next);
+	uint64_t bytes = luks_payload_bytes(disk->luks), there;
+
+	disk->payload = luks_payload_offset(disk->luks);
+	there = disk->payload <= file_bytes ? file_bytes - disk->payload : 0;
+	disk->to_the_end = !bytes;
+	/* Without a place for data, the header stands apart from it: there is no disk here. */
+	if (!disk->payload || disk->payload > file_bytes || bytes > there)
+		return err_set(
+			err, EINVAL,
+			"cannot open LUKS: the data at %llu is not in the file of %llu bytes",
+			(unsigned long long)disk->payload, (unsigned long long)file_bytes);
+	atomic_store(&disk->size, round_down(bytes ? bytes : there, unit_of(disk)));
+	return 0;
+}
+
+static int open_disk(struct luks_disk *disk, const struct block_format_open *open, struct err *err)
+{
+	bool locked = open->check || block_setting_boolean(open->settings, "locked");
+	int rc = luks_load(open->file, 0, 0, &disk->luks, err);
+
+	if (!rc && block_node_add(&disk->node, open->file))
+		rc = err_errno(err, ENOMEM, "cannot open LUKS");
+	if (!rc)
+		rc = set_size(disk, err);
+	if (!rc && !locked)
+		rc = luks_unlock(disk->luks, open->settings, err);
+	return rc;
+}
+
+static int luks_open(const struct block_format_open *open, struct block_node **ret_node,
+		     struct err *err)
+{
+	struct luks_disk *disk = calloc(1, sizeof(*disk));
+	int rc;
+
+	if (!disk)
+		return err_errno(err, ENOMEM, "cannot open LUKS");
+	block_node_init(&disk->node, &luks_ops, open->loop);
+	disk->read_only = open->read_only;
+	rc = open_disk(disk, open, err);
+	if (rc) {
+		luks_close(&disk->node);
+		return err_wrap(err, "image '%s'", block_opener_name(open->opener));
+	}
+	*ret_node = &disk->node;
+	return 0;
+}
+
+static int luks_create_disk(const struct block_format_create *create, struct err *err)
+{
+	uint64_t sector = block_setting_number(create->settings, "sector_size");
+	uint64_t payload = luks_header_bytes(create->settings);
+	int rc;
+
+	if (create->backing)
+		return err_set(err, EINVAL, "cannot create LUKS on a backing file: it has none");
+	if (create->bytes % sector)
+		return err_set(err, EINVAL, "cannot create LUKS: size is no multiple of %llu",
+			       (unsigned long long)sector);
+	rc = block_resize(create->file, payload + create->bytes, err);
+	return rc ? rc : luks_create(create->file, 0, payload, create->settings, err);
+}
+
+static int luks_measure(const struct block_format_create *create, uint64_t data,
+			uint64_t *ret_required, uint64_t *ret_full, struct err *err)
+{
+	uint64_t payload = luks_header_bytes(create->settings);
+
+	(void)data;
+	(void)err;
+	/* Zeroes are written, too. */
+	*ret_required = *ret_full = payload + create->bytes;
+	return 0;
+}
+
+static int luks_check_disk(struct block_node *node, struct block_check *check, struct err *err)
+{
+	struct luks_disk *disk = disk_of(node);
+	int rc = luks_check(disk->luks, check);
+
+	check->file_end = disk->payload + atomic_load(&disk->size);
+	return rc ? err_errno(err, rc, "cannot check LUKS") : 0;
+}
+
+static int list_keys(struct block_node *node, json_t **ret_list, struct err *err)
+{
+	json_t *facts = luks_describe(disk_of(node)->luks);
+
+	(void)err;
+	*ret_list = json_incref(json_object_get(facts, "key-slots"));
+	json_decref(facts);
+	return 0;
+}
+
+static int add_key(struct block_node *node, const json_t *settings, unsigned *ret_slot,
+		   struct err *err)
+{
+	return luks_add_slot(disk_of(node)->luks, settings, ret_slot, err);
+}
+
+static int remove_key(struct block_node *node, unsigned slot, bool last, struct err *err)
+{
+	return luks_remove_slot(disk_of(node)->luks, slot, last, err);
+}
+
+static const struct block_option open_options[] = {
+	LUKS_OPEN_OPTIONS,
+	{ .name = "locked",
+	  .type = BLOCK_OPTION_BOOLEAN,
+	  .preset = "off",
+	  .help = "open only the header: data cannot be read" },
+	{ 0 },
+};
+
+static const struct block_option create_options[] = {
+	LUKS_KEY_OPTION,
+	LUKS_CREATE_OPTIONS("2"),
+	{ 0 },
+};
+
+static const struct block_option slot_options[] = {
+	LUKS_KEY_OPTION,
+	LUKS_SLOT_OPTIONS,
+	{ 0 },
+};
+
+static const struct block_key_ops key_ops = {
+	.slot_options = slot_options,
+	.list = list_keys,
+	.add = add_key,
+	.remove = remove_key,
+};
+
+const struct block_format luks_format = {
+	.name = "luks",
+	.summary = "encrypted disk: LUKS 1 and 2",
+	.only_named = true,
+	.open_options = open_options,
+	.create_options = create_options,
+	.probe = luks_probe,
+	.open = luks_open,
+	.create = luks_create_disk,
+	.measure = luks_measure,
+	.check = luks_check_disk,
+	.keys = &key_ops,
+};
