@@ -328,6 +328,9 @@ bool qcow2_is_clean(struct qcow2 *q);
 void qcow2_dirty_add(struct qcow2_dirty *dirty, uint32_t index);
 /* Says once in the log what is damaged, marks the image, and ends all writing. Returns -EIO. */
 int qcow2_set_corrupt(struct qcow2 *q, const char *format, ...) PRINTF_LIKE(2, 3);
+/* The header could not be switched to a new table. Both tables are whole, but nobody knows which of
+ * them it names: nothing is written until the image is opened anew. Returns -EIO. */
+int qcow2_set_unsure(struct qcow2 *q, const char *table, int rc);
 /* Before the first change with lazy refcounts; with lock. */
 int qcow2_mark_dirty(struct qcow2 *q);
 int qcow2_mark_clean(struct qcow2 *q);

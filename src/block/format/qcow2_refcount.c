@@ -268,8 +268,7 @@ static int switch_reftable(struct qcow2 *q, uint64_t offset, uint64_t clusters)
 	if (!rc)
 		rc = block_flush(q->file);
 	if (rc)
-		return qcow2_set_corrupt(q, "refcount table could not be moved: %s",
-					 strerrordesc_np(-rc));
+		return qcow2_set_unsure(q, "refcount table", rc);
 	q->header.reftable_offset = offset;
 	q->header.reftable_clusters = (uint32_t)clusters;
 	qcow2_set_table(q, QCOW2_REFTABLE, offset, clusters << q->cluster_bits);

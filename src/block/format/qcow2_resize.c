@@ -50,8 +50,7 @@ int qcow2_l1_switch(struct qcow2 *q, _Atomic uint64_t *table, uint64_t entries, 
 	q->l1_entries = q->header.l1_entries = (uint32_t)entries;
 	q->header.l1_offset = offset;
 	qcow2_set_table(q, QCOW2_L1, offset, entries * 8);
-	return rc ? qcow2_set_corrupt(q, "L1 table could not be moved: %s", strerrordesc_np(-rc))
-		  : 0;
+	return rc ? qcow2_set_unsure(q, "L1 table", rc) : 0;
 }
 
 int qcow2_l1_grow(struct qcow2 *q, uint64_t entries)

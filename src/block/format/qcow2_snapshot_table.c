@@ -199,9 +199,7 @@ static int switch_table(struct qcow2 *q, uint64_t offset, uint64_t bytes, size_t
 	q->header.snapshots_offset = offset;
 	q->header.snapshot_count = (uint32_t)count;
 	qcow2_set_table(q, QCOW2_SNAPSHOTS, offset, bytes);
-	return rc ? qcow2_set_corrupt(q, "snapshot table could not be moved: %s",
-				      strerrordesc_np(-rc))
-		  : 0;
+	return rc ? qcow2_set_unsure(q, "snapshot table", rc) : 0;
 }
 
 static uint64_t clusters_of(const struct qcow2 *q, uint64_t bytes)

@@ -47,6 +47,16 @@ int qcow2_set_corrupt(struct qcow2 *q, const char *format, ...)
 	return -EIO;
 }
 
+int qcow2_set_unsure(struct qcow2 *q, const char *table, int rc)
+{
+	atomic_store(&q->corrupt, true);
+	atomic_store(&q->corrupt_stored, true);
+	log_once(&q->said_corrupt, LOG_ERROR,
+		 "image '%s': the %s could not be moved (%s); nothing is written any more", q->path,
+		 table, strerrordesc_np(-rc));
+	return -EIO;
+}
+
 int qcow2_check_writable(struct qcow2 *q)
 {
 	return atomic_load(&q->corrupt) ? -EIO : 0;

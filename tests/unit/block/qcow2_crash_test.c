@@ -19,6 +19,7 @@
 #define FILE_MAX   (8 * MIB)
 #define STEPS      60
 #define CUTS       40
+#define FAILURES   25
 
 static const struct variant {
 	const char *settings;
@@ -46,7 +47,14 @@ struct tape {
 	uint8_t *content, *start;
 	uint64_t size, start_size;
 	VEC(struct event) events;
+	size_t fail_at; /* the event that fails, instead of happening; 0: none */
+	size_t calls;
 };
+
+static bool fails(struct tape *tape)
+{
+	return ++tape->calls == tape->fail_at;
+}
 
 static struct tape *tape_of(struct block_node *node)
 {
@@ -75,10 +83,11 @@ static int tape_read(struct block_node *node, uint64_t offset, uint64_t bytes,
 
 static int tape_change(struct tape *tape, uint64_t offset, uint64_t bytes, const uint8_t *data)
 {
-	struct event event = { .offset = offset, .bytes = bytes, .data = malloc(bytes) };
+	struct event event = { .offset = offset, .bytes = bytes };
 
-	if (offset + bytes > FILE_MAX)
+	if (offset + bytes > FILE_MAX || fails(tape))
 		return -ENOSPC;
+	event.data = malloc(bytes);
 	memcpy(event.data, data, bytes);
 	memcpy(tape->content + offset, data, bytes);
 	tape->size = MAX(tape->size, (offset + bytes + 511) / 512 * 512);
@@ -110,7 +119,7 @@ static int tape_flush(struct block_node *node)
 {
 	struct event event = { .flush = true };
 
-	return vec_push(&tape_of(node)->events, event);
+	return fails(tape_of(node)) ? -EIO : vec_push(&tape_of(node)->events, event);
 }
 
 static int tape_zero(struct block_node *node, uint64_t offset, uint64_t bytes, unsigned flags)
@@ -239,13 +248,13 @@ static int do_deed(struct disk *disk, struct deed *deed, bool compressed)
 	return rc;
 }
 
-static void keep_or_remove_snapshot(struct disk *disk)
+static int keep_or_remove_snapshot(struct disk *disk)
 {
 	const struct block_snapshot_ops *ops = qcow2_format.snapshots;
 	struct err err = ERR_INIT;
+	int rc = ops->create(disk->node, "one", &err);
 
-	if (ops->create(disk->node, "one", &err) == -EEXIST)
-		assert_int_equal(ops->remove(disk->node, "one", &err), 0);
+	return rc == -EEXIST ? ops->remove(disk->node, "one", &err) : rc;
 }
 
 static void work_on(struct disk *disk, struct tape *tape, struct work_log *log)
@@ -261,15 +270,18 @@ static void work_on(struct disk *disk, struct tape *tape, struct work_log *log)
 			.stamp = i + 1,
 			.begin = tape->events.count,
 		};
+		int rc;
 
 		deed.count =
 			1 + disk_random(disk, (uint32_t)MIN(SECTORS - deed.first,
 							    disk_random(disk, 2) ? 10u : 300u));
 		if (choice == 11) {
-			keep_or_remove_snapshot(disk);
+			rc = keep_or_remove_snapshot(disk);
+			assert_true(!rc || tape->fail_at);
 			continue;
 		}
-		assert_int_equal(do_deed(disk, &deed, choice == 0), 0);
+		rc = do_deed(disk, &deed, choice == 0);
+		assert_true(!rc || tape->fail_at);
 		deed.end = tape->events.count;
 		assert_int_equal(vec_push(&log->deeds, deed), 0);
 	}
@@ -425,10 +437,55 @@ static void qcow2_cut_at_any_time_loses_nothing_flushed(void **state)
 	}
 }
 
+/* Work on a tape one call of which fails; then all but what failed must be in order. */
+static void fail_once(const struct variant *variant, uint32_t seed, size_t fail_at)
+{
+	struct work_log log = { 0 };
+	struct block_check check;
+	struct tape *tape;
+	struct disk disk;
+
+	disk_init(&disk, variant->settings, DISK_BYTES, variant->backing_bytes);
+	disk.random = seed;
+	tape = tape_new(disk.path);
+	open_tape(&disk, tape);
+	tape->fail_at = fail_at;
+	work_on(&disk, tape, &log);
+	close_above_tape(&disk);
+	disk_write_file(disk.path, tape->content, tape->size);
+	/* An image that counts lazily is repaired by opening it. */
+	disk_open(&disk, (struct block_open_options){ .cache = BLOCK_CACHE_UNSAFE });
+	disk_close(&disk);
+	check = disk_check(&disk, BLOCK_REPAIR_NOTHING, false);
+	if (check.found[BLOCK_FINDING_ERROR]) {
+		disk_check(&disk, BLOCK_REPAIR_NOTHING, true);
+		fail_msg("call %zu failed: '%s', seed %u", fail_at, variant->settings, seed);
+	}
+	disk_check(&disk, BLOCK_REPAIR_ALL, false);
+	disk_expect_clean(&disk);
+	vec_fini(&log.deeds);
+	block_close(&tape->node);
+	disk_fini(&disk);
+}
+
+static void qcow2_failed_call_leaves_a_sound_image(void **state)
+{
+	const char *seed = getenv("QCOW2_SEED");
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(variants); i++) {
+		for (size_t n = 0; n < FAILURES; n++)
+			fail_once(&variants[i],
+				  i + 1 + (seed ? (uint32_t)strtoul(seed, NULL, 10) : 0),
+				  1 + n * 17);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(qcow2_cut_at_any_time_loses_nothing_flushed),
+		cmocka_unit_test(qcow2_failed_call_leaves_a_sound_image),
 	};
 
 	/* Each repair would be told. */
