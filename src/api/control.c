@@ -84,6 +84,87 @@ static const struct schema_field resize_params[] = {
 	{ 0 },
 };
 
+#define DISK_ID_FIELD                                                                              \
+	{                                                                                          \
+		.name = "id", .type = SCHEMA_STRING, .required = true, .min = 1, .max = 64,        \
+		.help = "of the disk"                                                              \
+	}
+#define SPEED_FIELD                                                                                \
+	{                                                                                          \
+		.name = "speed", .type = SCHEMA_SIZE, .preset = "0",                               \
+		.help = "at most so many bytes a second; 0: no limit"                              \
+	}
+#define TARGET_FIELDS                                                                              \
+	{ .name = "target",                                                                        \
+	  .type = SCHEMA_STRING,                                                                   \
+	  .required = true,                                                                        \
+	  .min = 1,                                                                                \
+	  .help = "path of the image, in a folder for jobs" },                                     \
+		{ .name = "format",                                                                \
+		  .type = SCHEMA_STRING,                                                           \
+		  .preset = "\"qcow2\"",                                                           \
+		  .help = "its format" },                                                          \
+	{                                                                                          \
+		.name = "existing", .type = SCHEMA_BOOLEAN, .preset = "false",                     \
+		.help = "it is there already, and as large as the disk"                            \
+	}
+
+static const struct schema_field job_params[] = { DISK_ID_FIELD, { 0 } };
+
+static const struct schema_field job_speed_params[] = { DISK_ID_FIELD, SPEED_FIELD, { 0 } };
+
+static const struct schema_field chain_params[] = {
+	DISK_ID_FIELD,
+	{ .name = "base",
+	  .type = SCHEMA_STRING,
+	  .min = 1,
+	  .help = "path of an image that the disk stands on" },
+	SPEED_FIELD,
+	{ 0 },
+};
+
+static const struct schema_field mirror_params[] = {
+	DISK_ID_FIELD,
+	TARGET_FIELDS,
+	SPEED_FIELD,
+	{ 0 },
+};
+
+static const struct schema_field backup_params[] = {
+	DISK_ID_FIELD,
+	TARGET_FIELDS,
+	{ .name = "bitmap",
+	  .type = SCHEMA_STRING,
+	  .min = 1,
+	  .max = 1000,
+	  .help = "only what is dirty in this bitmap of the image" },
+	SPEED_FIELD,
+	{ 0 },
+};
+
+static const struct schema_field snapshot_params[] = {
+	DISK_ID_FIELD,
+	{ .name = "target",
+	  .type = SCHEMA_STRING,
+	  .required = true,
+	  .min = 1,
+	  .help = "path of the new qcow2 image, in a folder for jobs" },
+	{ 0 },
+};
+
+static const struct schema_field job_event_params[] = {
+	{ .name = "id", .type = SCHEMA_STRING, .help = "of the disk" },
+	{ .name = "kind", .type = SCHEMA_STRING, .help = "commit, stream, mirror or backup" },
+	{ .name = "state", .type = SCHEMA_STRING, .help = "running, ready or ended" },
+	{ .name = "paused", .type = SCHEMA_BOOLEAN, .help = "it waits for job.resume" },
+	{ .name = "done", .type = SCHEMA_SIZE, .help = "bytes" },
+	{ .name = "total", .type = SCHEMA_SIZE, .help = "bytes; grows with what is written" },
+	{ .name = "rate", .type = SCHEMA_SIZE, .help = "bytes a second" },
+	{ .name = "speed", .type = SCHEMA_SIZE, .help = "limit of that; 0: none" },
+	{ .name = "error", .type = SCHEMA_STRING, .help = "ended: why it failed" },
+	{ 0 },
+};
+
 static const struct schema_field ended_params[] = {
 	{ .name = "reason",
 	  .type = SCHEMA_STRING,
@@ -112,6 +193,24 @@ const struct control_method_row control_methods[CONTROL_METHODS] = {
 				  "change limits of a disk or a group; returns all of them" },
 	[CONTROL_DISK_RESIZE] = { "disk.resize", resize_params, NULL,
 				  "make a disk larger, and tell the guest" },
+	[CONTROL_DISK_BACKUP] = { "disk.backup", backup_params, NULL,
+				  "start a job that copies a disk as it is now" },
+	[CONTROL_DISK_COMMIT] = { "disk.commit", chain_params, NULL,
+				  "start a job that writes a disk's image into one it stands on" },
+	[CONTROL_DISK_MIRROR] = { "disk.mirror", mirror_params, NULL,
+				  "start a job that moves a disk into another image" },
+	[CONTROL_DISK_SNAPSHOT] = { "disk.snapshot", snapshot_params, NULL,
+				    "put a new image on a disk's, which stays as it is" },
+	[CONTROL_DISK_STREAM] = { "disk.stream", chain_params, NULL,
+				  "start a job after which a disk's image stands only on 'base', or alone" },
+	[CONTROL_JOB_LIST] = { "job.list", NULL, NULL, "jobs of disks, and how far they are" },
+	[CONTROL_JOB_PAUSE] = { "job.pause", job_params, NULL, "let a disk's job wait" },
+	[CONTROL_JOB_RESUME] = { "job.resume", job_params, NULL, "let it go on" },
+	[CONTROL_JOB_SPEED] = { "job.speed", job_speed_params, NULL, "limit its speed" },
+	[CONTROL_JOB_CANCEL] = { "job.cancel", job_params, NULL,
+				 "end it; the disk stays what it is" },
+	[CONTROL_JOB_COMPLETE] = { "job.complete", job_params, NULL,
+				   "end a mirror or commit that is ready: the disk moves" },
 	[CONTROL_STATS] = { "stats", NULL, NULL, "counters of engine and devices" },
 	[CONTROL_SUBSCRIBE] = { "subscribe", NULL, NULL,
 				"send events to this connection from now on" },
@@ -124,6 +223,11 @@ const struct control_event_row control_events[CONTROL_EVENTS] = {
 	[CONTROL_EVENT_RESET] = { "reset", NULL, "the machine was reset and goes on" },
 	[CONTROL_EVENT_PANICKED] = { "panicked", NULL, "the guest's kernel reported a panic" },
 	[CONTROL_EVENT_POWER_BUTTON] = { "power-button", NULL, "the guest was asked to power off" },
+	[CONTROL_EVENT_JOB_PROGRESS] = { "job.progress", job_event_params,
+					 "how far a disk's job is, every second" },
+	[CONTROL_EVENT_JOB_READY] = { "job.ready", job_event_params,
+				      "a mirror or commit can be completed" },
+	[CONTROL_EVENT_JOB_ENDED] = { "job.ended", job_event_params, "a disk's job has ended" },
 	[CONTROL_EVENT_ENDED] = { "ended", ended_params, "the machine ended; the process follows" },
 };
 

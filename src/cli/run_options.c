@@ -166,6 +166,12 @@ const struct option run_options[] = {
 	  .set = option_set_words,
 	  .key = "limit-groups",
 	  .first = "name" },
+	{ .name = "job-folder",
+	  .argument = "FOLDER",
+	  .help = "jobs of disks may open and make images in it while the machine runs, see disk.mirror and "
+		  "others in 'cella control --help'",
+	  .set = option_set_value,
+	  .key = "job-folders" },
 	{ .name = "net",
 	  .argument = "none|user|tap=IFNAME[,KEY=VALUE]...",
 	  .help = "network device: user is NAT without privileges, with hostfwd=tcp:ADDR:PORT-:PORT for ports of "

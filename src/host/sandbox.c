@@ -48,6 +48,7 @@ enum {
 	OPENING = 1u << SANDBOX_TOOL_OPENING,
 	ALL = VMM | TOOL | OPENING,
 	ENTRY = 1u << SANDBOX_THREADS, /* only until the thread has entered its own filter */
+	JOBS = ENTRY << 1, /* a loop that opens images later, see sandbox_allow_opening() */
 };
 
 struct rule {
@@ -96,6 +97,8 @@ static const struct rule rules[] = {
 	{ SCMP_SYS(readlinkat), OPENING, "where a name leads" },
 	{ SCMP_SYS(getcwd), OPENING, "where a name leads" },
 	{ SCMP_SYS(fcntl), OPENING, "locks of images" },
+	{ SCMP_SYS(io_uring_setup), JOBS, "rings of images" },
+	{ SCMP_SYS(io_uring_register), JOBS, "rings of images" },
 	{ SCMP_SYS(unlink), LOOP | GUARD | TOOL | OPENING,
 	  "sockets of the process at its end, an image that could not be made" },
 	{ SCMP_SYS(clone3), TOOL | OPENING, "threads of a tool, which come and go" },
@@ -311,6 +314,23 @@ int sandbox_allow(struct sandbox *sandbox, const char *path, unsigned access, st
 
 	return rc && rc != -ENOENT ? err_errno(err, rc, "cannot let '%s' into the sandbox", path)
 				   : 0;
+}
+
+static int recompile(struct sock_fprog *program, unsigned threads)
+{
+	free(take_ptr(&program->filter));
+	return compile(program, threads);
+}
+
+int sandbox_allow_opening(struct sandbox *sandbox, struct err *err)
+{
+	/* A thread that it starts inherits its filter, and then enters that of a worker. */
+	unsigned loop = LOOP | WORKER | TOOL | OPENING | JOBS | ENTRY;
+	int rc = recompile(&sandbox->programs[SANDBOX_LOOP], loop);
+
+	if (!rc)
+		rc = recompile(&sandbox->programs[SANDBOX_THREADS], VMM | loop);
+	return rc ? err_errno(err, rc, "cannot prepare the sandbox") : 0;
 }
 
 int sandbox_drop_capabilities(void)

@@ -52,6 +52,12 @@ enum {
  */
 int sandbox_allow(struct sandbox *sandbox, const char *path, unsigned access, struct err *err);
 
+/*
+ * The loop's thread may also open and make files below the allowed folders, and start threads: for a
+ * machine whose disks get new images while it runs. Before sandbox_enter().
+ */
+int sandbox_allow_opening(struct sandbox *sandbox, struct err *err);
+
 /* For good, of the calling thread. 0 or negative errno. */
 int sandbox_drop_capabilities(void);
 

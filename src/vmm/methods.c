@@ -143,6 +143,72 @@ static int disk_resize(struct connection *connection, const json_t *params, json
 				   schema_integer(params, "size"), err);
 }
 
+static int disk_commit(struct connection *connection, const json_t *params, json_t **ret_result,
+		       struct err *err)
+{
+	return jobs_commit(vmm_of(connection), params, err);
+}
+
+static int disk_stream(struct connection *connection, const json_t *params, json_t **ret_result,
+		       struct err *err)
+{
+	return jobs_stream(vmm_of(connection), params, err);
+}
+
+static int disk_mirror(struct connection *connection, const json_t *params, json_t **ret_result,
+		       struct err *err)
+{
+	return jobs_mirror(vmm_of(connection), params, err);
+}
+
+static int disk_backup(struct connection *connection, const json_t *params, json_t **ret_result,
+		       struct err *err)
+{
+	return jobs_backup(vmm_of(connection), params, err);
+}
+
+static int disk_snapshot(struct connection *connection, const json_t *params, json_t **ret_result,
+			 struct err *err)
+{
+	return jobs_snapshot(vmm_of(connection), params, err);
+}
+
+static int job_list(struct connection *connection, const json_t *params, json_t **ret_result,
+		    struct err *err)
+{
+	return give(jobs_list(vmm_of(connection)), ret_result, err);
+}
+
+static int job_pause(struct connection *connection, const json_t *params, json_t **ret_result,
+		     struct err *err)
+{
+	return jobs_pause(vmm_of(connection), params, err);
+}
+
+static int job_resume(struct connection *connection, const json_t *params, json_t **ret_result,
+		      struct err *err)
+{
+	return jobs_resume(vmm_of(connection), params, err);
+}
+
+static int job_speed(struct connection *connection, const json_t *params, json_t **ret_result,
+		     struct err *err)
+{
+	return jobs_speed(vmm_of(connection), params, err);
+}
+
+static int job_cancel(struct connection *connection, const json_t *params, json_t **ret_result,
+		      struct err *err)
+{
+	return jobs_cancel(vmm_of(connection), params, err);
+}
+
+static int job_complete(struct connection *connection, const json_t *params, json_t **ret_result,
+			struct err *err)
+{
+	return jobs_complete(vmm_of(connection), params, err);
+}
+
 static int stats(struct connection *connection, const json_t *params, json_t **ret_result,
 		 struct err *err)
 {
@@ -171,6 +237,17 @@ static method *const methods[CONTROL_METHODS] = {
 	[CONTROL_DISK_LEASE] = disk_lease,
 	[CONTROL_DISK_LIMITS] = disk_limits,
 	[CONTROL_DISK_RESIZE] = disk_resize,
+	[CONTROL_DISK_BACKUP] = disk_backup,
+	[CONTROL_DISK_COMMIT] = disk_commit,
+	[CONTROL_DISK_MIRROR] = disk_mirror,
+	[CONTROL_DISK_SNAPSHOT] = disk_snapshot,
+	[CONTROL_DISK_STREAM] = disk_stream,
+	[CONTROL_JOB_LIST] = job_list,
+	[CONTROL_JOB_PAUSE] = job_pause,
+	[CONTROL_JOB_RESUME] = job_resume,
+	[CONTROL_JOB_SPEED] = job_speed,
+	[CONTROL_JOB_CANCEL] = job_cancel,
+	[CONTROL_JOB_COMPLETE] = job_complete,
 	[CONTROL_STATS] = stats,
 	[CONTROL_SUBSCRIBE] = subscribe,
 };

@@ -2,6 +2,8 @@
 #include "vmm/vmm.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -312,6 +314,8 @@ static int allow_files(struct vmm *vmm, struct err *err)
 		rc = allow_folder_of(vmm, resolver, SANDBOX_READ, err);
 	if (!rc && vmm->backends.nic_count && resolver_target)
 		rc = allow_folder_of(vmm, resolver_target, SANDBOX_READ, err);
+	if (!rc)
+		rc = jobs_allow_folders(vmm, err);
 	return rc ? rc : for_each_socket(vmm, allow_socket, err);
 }
 
@@ -331,11 +335,15 @@ int vmm_init(struct vmm *vmm, json_t *config, const struct engine_choice *engine
 	/* The first use of calendar time reads the time zone, which no thread may when the guest
 	 * runs. */
 	tzset();
+	/* Else a thread that frees much opens a file to know whether it may give memory back; large
+	 * blocks are mapped and given back one by one. */
+	mallopt(M_TRIM_THRESHOLD, INT_MAX);
 	*vmm = (struct vmm){
 		.config = config, .engine = *engine, .patience = *patience, .gdb_listener = -1
 	};
 	pthread_mutex_init(&vmm->machine_lock, NULL);
 	list_init(&vmm->backends.attachable.list);
+	jobs_init(&vmm->jobs);
 	rc = sandbox_new(&vmm->sandbox, err);
 	if (!rc)
 		rc = loop_new(&vmm->loop, err);
@@ -390,6 +398,7 @@ void vmm_fini(struct vmm *vmm)
 	if (machine)
 		backends_flush(&vmm->backends, clock_now_ns() + vmm->patience.flush_ns);
 	machine_free(machine);
+	jobs_fini(vmm);
 	backends_close(&vmm->backends);
 	guard_free(vmm->guard);
 	if (vmm->loop)

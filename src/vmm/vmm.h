@@ -18,6 +18,7 @@
 #include "vmm/backends.h"
 #include "vmm/engines.h"
 #include "vmm/guard.h"
+#include "vmm/jobs.h"
 
 #define VMM_STATUS_FAILED  1 /* wrong use or failed start */
 #define VMM_STATUS_CRASHED 2 /* triple fault, panic, internal engine error */
@@ -38,6 +39,7 @@ struct vmm {
 	struct engine_choice engine;
 	struct loop *loop;
 	struct backends backends;
+	struct jobs jobs; /* of its disks */
 	struct machine_config description;
 	struct machine *machine;
 	struct control *control; /* NULL: no socket */
