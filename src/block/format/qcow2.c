@@ -8,7 +8,7 @@
 #include "base/check.h"
 #include "base/macros.h"
 #include "block/format/formats.h"
-#include "block/format/qcow2_priv.h"
+#include "block/format/qcow2_trees.h"
 
 static const char *const extensions[] = { "qcow2", "qcow", NULL };
 

@@ -16,6 +16,7 @@
 #include "base/bytes.h"
 #include "base/cleanup.h"
 #include "base/macros.h"
+#include "block/format/qcow2_trees.h"
 #include "host/thread.h"
 
 #define ENTRY_BYTES   24

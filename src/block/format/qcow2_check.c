@@ -6,7 +6,7 @@
  * Leaks are repaired where they are. Counts that are too low, or tables that are broken, are
  * repaired by new refcounts for the whole file.
  */
-#include "block/format/qcow2_priv.h"
+#include "block/format/qcow2_trees.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -5,7 +5,7 @@
  *
  * Spec: QEMU docs/interop/qcow2.txt
  */
-#include "block/format/qcow2_priv.h"
+#include "block/format/qcow2_trees.h"
 
 #include <errno.h>
 #include <stdlib.h>

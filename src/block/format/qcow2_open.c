@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Opening a qcow2 image: what follows from the header, the tables in memory, and the files it stands
  * on. */
-#include "block/format/qcow2_priv.h"
+#include "block/format/qcow2_trees.h"
 
 #include <errno.h>
 #include <string.h>

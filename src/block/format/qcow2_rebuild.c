@@ -5,7 +5,7 @@
  * They are written behind the end of the file: the table, then all blocks one behind another. Only
  * then does the header name them, so a crash on the way changes nothing.
  */
-#include "block/format/qcow2_priv.h"
+#include "block/format/qcow2_trees.h"
 
 #include <errno.h>
 #include <stdlib.h>

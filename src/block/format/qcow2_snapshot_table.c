@@ -6,7 +6,7 @@
  *
  * Spec: QEMU docs/interop/qcow2.txt, "Snapshots"
  */
-#include "block/format/qcow2_priv.h"
+#include "block/format/qcow2_trees.h"
 
 #include <errno.h>
 #include <string.h>
