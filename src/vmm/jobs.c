@@ -8,6 +8,7 @@
 
 #include "api/control.h"
 #include "api/schema.h"
+#include "base/cleanup.h"
 #include "base/log.h"
 #include "base/macros.h"
 #include "block/format.h"
@@ -141,6 +142,18 @@ static int check_folders(struct vmm *vmm, struct err *err)
 	return -EPERM;
 }
 
+/* As the disk was opened. */
+static struct block_open_options options_of(struct vmm *vmm, const struct machine_disk *disk)
+{
+	size_t index = (size_t)(disk - vmm->backends.disks);
+	struct disk_lease *lease = &vmm->backends.leases[index];
+	const json_t *row = json_array_get(json_object_get(vmm->config, "disks"), index);
+	struct block_open_options options = { .lease = lease->needed ? &lease->lease : NULL };
+
+	block_cache_parse(schema_string(row, "cache"), &options.cache);
+	return options;
+}
+
 /* A job that is to be started; the caller frees it after a failure. */
 static int job_new(struct vmm *vmm, const json_t *params, struct disk_job **ret_job,
 		   struct block_job_options *options, struct err *err)
@@ -162,6 +175,7 @@ static int job_new(struct vmm *vmm, const json_t *params, struct disk_job **ret_
 		.root = disk->node,
 		.loop = vmm->loop,
 		.speed = schema_integer(params, "speed"),
+		.lease = options_of(vmm, disk).lease,
 		.told = told,
 		.ctx = disk_job,
 	};
@@ -186,20 +200,6 @@ static int job_started(struct disk_job *disk_job, int rc)
 
 /* ---- images ---- */
 
-static enum block_cache cache_of(struct vmm *vmm, const struct machine_disk *disk)
-{
-	const json_t *rows = json_object_get(vmm->config, "disks");
-	enum block_cache cache = BLOCK_CACHE_WRITEBACK;
-
-	for (size_t i = 0; i < json_array_size(rows); i++) {
-		const json_t *row = json_array_get(rows, i);
-
-		if (!strcmp(schema_string(row, "id"), disk->id))
-			block_cache_parse(schema_string(row, "cache"), &cache);
-	}
-	return cache;
-}
-
 struct target {
 	struct block_node *node;
 	const char *path;
@@ -215,13 +215,11 @@ static int target_open(struct target *target, const struct disk_job *disk_job, c
 		.format = schema_string(params, "format"),
 		.bytes = block_size_bytes(disk_job->disk->node),
 	};
-	struct block_open_options options = {
-		.path = create.path,
-		.format = create.format,
-		.cache = cache_of(disk_job->vmm, disk_job->disk),
-	};
+	struct block_open_options options = options_of(disk_job->vmm, disk_job->disk);
 	int rc = 0;
 
+	options.path = create.path;
+	options.format = create.format;
 	*target = (struct target){ .path = create.path };
 	if (!schema_boolean(params, "existing")) {
 		rc = block_create(&create, err);
@@ -254,21 +252,19 @@ static struct block_node *image_of(const struct machine_disk *disk)
 /* The image of that file below the disk's. NULL: none. */
 static struct block_node *find_image(const struct machine_disk *disk, const char *path)
 {
-	char *wanted = realpath(path, NULL);
+	AUTO_FREE char *wanted = realpath(path, NULL);
 	struct block_node *node = block_backing(image_of(disk));
 
 	for (; node && wanted; node = block_backing(node)) {
 		json_t *facts = block_describe(node);
 		const char *file = json_string_value(json_object_get(facts, "file"));
-		char *real = file ? realpath(file, NULL) : NULL;
+		AUTO_FREE char *real = file ? realpath(file, NULL) : NULL;
 		bool found = real && !strcmp(real, wanted);
 
-		free(real);
 		json_decref(facts);
 		if (found)
 			break;
 	}
-	free(wanted);
 	return wanted ? node : NULL;
 }
 
@@ -303,6 +299,9 @@ int jobs_commit(struct vmm *vmm, const json_t *params, struct err *err)
 
 int jobs_stream(struct vmm *vmm, const json_t *params, struct err *err)
 {
+	const char *path = schema_string(params, "base");
+	/* Relative to this process, not to the image that names it. */
+	AUTO_FREE char *base_name = path ? realpath(path, NULL) : NULL;
 	struct block_job_options options;
 	struct disk_job *disk_job;
 	struct block_node *base;
@@ -312,8 +311,7 @@ int jobs_stream(struct vmm *vmm, const json_t *params, struct err *err)
 		return rc;
 	rc = base_of(disk_job->disk, params, &base, err);
 	if (!rc)
-		rc = block_stream_start(&disk_job->job, &options, base,
-					schema_string(params, "base"),
+		rc = block_stream_start(&disk_job->job, &options, base, base_name,
 					base ? base->format->name : NULL, err);
 	return job_started(disk_job, rc);
 }
@@ -355,13 +353,16 @@ int jobs_snapshot(struct vmm *vmm, const json_t *params, struct err *err)
 		.path = schema_string(params, "target"),
 		.format = "qcow2",
 	};
+	struct block_open_options options;
 	const struct machine_disk *disk;
 	int rc = check_folders(vmm, err);
 
 	if (!rc)
 		rc = find_disk(vmm, params, &disk, err);
-	return rc ? rc
-		  : block_overlay_put(disk->node, vmm->loop, &create, cache_of(vmm, disk), err);
+	if (rc)
+		return rc;
+	options = options_of(vmm, disk);
+	return block_overlay_put(disk->node, vmm->loop, &create, &options, err);
 }
 
 /* ---- methods that steer ---- */

@@ -44,8 +44,8 @@ def make_chain(tmp_path):
 
 
 @contextlib.contextmanager
-def machine_with(folder, *disk):
-    machine = Running(folder, tiny.HALT, "--job-folder", folder, "--disk", *disk)
+def machine_with(folder, disk):
+    machine = Running(folder, tiny.HALT, "--job-folder", folder, "--disk", disk)
     try:
         assert machine.call("subscribe") is None
         yield machine
@@ -171,6 +171,32 @@ def test_machine_without_folders_refuses_jobs(tmp_path, chain):
     finally:
         machine.file.close()
         machine.process.communicate()
+
+
+def test_image_that_becomes_the_disk_needs_its_lease(tmp_path, chain):
+    target = tmp_path / "target.qcow2"
+    with machine_with(tmp_path, f"{chain[1]},lease=on") as machine:
+        assert machine.call("disk.mirror", id="disk0", target=str(target)) is None
+        assert "mirror at byte" in wait_for(machine, "job.ended")["error"]
+        target.unlink()
+        assert machine.call("disk.lease", id="disk0", ms=60000) is None
+        assert machine.call("disk.mirror", id="disk0", target=str(target)) is None
+        wait_for(machine, "job.ready")
+        assert machine.call("job.complete", id="disk0") is None
+        assert "error" not in wait_for(machine, "job.ended")
+    assert content(target, "qcow2") == chain[2]
+
+
+def test_stream_down_to_a_base_that_stays(tmp_path, chain):
+    overlay = tmp_path / "overlay.qcow2"
+    with machine_with(tmp_path, chain[1]) as machine:
+        assert machine.call("disk.snapshot", id="disk0", target=str(overlay)) is None
+        assert machine.call("disk.stream", id="disk0", base=str(chain[0])) is None
+        assert "error" not in wait_for(machine, "job.ended")
+    assert content_names(overlay) == [str(overlay), str(chain[0])]
+    chain[1].unlink()
+    assert content(overlay, "qcow2") == chain[2]
+    qemu_img("check", overlay)
 
 
 WRITES = ("D=/dev/vda; for i in $(seq 1 400); do"

@@ -37,6 +37,8 @@ struct block_job_options {
 	struct block_node *root; /* what the devices hold, or without a loop the disk; borrowed */
 	struct loop *loop;       /* NULL: block_job_wait() */
 	uint64_t speed;          /* bytes a second; 0: no limit */
+	/* For an image of the disk's that is opened anew; borrowed for its life; NULL: none. */
+	struct block_lease *lease;
 	/* Loop thread, optional: at READY, and last at ENDED, where it may free the job. */
 	void (*told)(void *ctx, struct block_job *job);
 	void *ctx;

@@ -41,14 +41,15 @@ static int put(void *ctx, struct err *err)
 }
 
 static int open_overlay(struct putting *putting, struct loop *loop,
-			const struct block_create_options *create, enum block_cache cache,
-			struct err *err)
+			const struct block_create_options *create,
+			const struct block_open_options *open, struct err *err)
 {
 	struct block_open_options options = {
 		.path = create->path,
 		.format = create->format,
 		.no_backing = true,
-		.cache = cache,
+		.cache = open->cache,
+		.lease = open->lease,
 	};
 	AUTO_FREE char *name = name_of(putting->disk);
 	int rc;
@@ -66,8 +67,8 @@ static int open_overlay(struct putting *putting, struct loop *loop,
 }
 
 int block_overlay_put(struct block_node *root, struct loop *loop,
-		      const struct block_create_options *create, enum block_cache cache,
-		      struct err *err)
+		      const struct block_create_options *create,
+		      const struct block_open_options *open, struct err *err)
 {
 	struct block_create_options options = *create;
 	struct putting putting = { .disk = root };
@@ -84,7 +85,7 @@ int block_overlay_put(struct block_node *root, struct loop *loop,
 	rc = block_create(&options, err);
 	if (rc)
 		return rc;
-	rc = open_overlay(&putting, loop, &options, cache, err);
+	rc = open_overlay(&putting, loop, &options, open, err);
 	if (!rc)
 		rc = block_change(root, put, &putting, err);
 	if (rc) {

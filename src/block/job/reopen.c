@@ -43,8 +43,8 @@ static int hand_over_lock(struct block_node *from, struct block_node *to, struct
 	return rc;
 }
 
-static int open_again(struct block_node *image, struct loop *loop, struct block_node **ret_node,
-		      struct err *err)
+static int open_again(struct block_node *image, struct loop *loop, struct block_lease *lease,
+		      struct block_node **ret_node, struct err *err)
 {
 	json_t *facts = block_describe(image);
 	struct block_open_options options = {
@@ -52,6 +52,7 @@ static int open_again(struct block_node *image, struct loop *loop, struct block_
 		.format = image->format->name,
 		.no_backing = true,
 		.no_lock = true,
+		.lease = lease,
 	};
 	int rc = options.path ? block_open(&options, loop, ret_node, err)
 			      : err_set(err, ENOTSUP, "cannot open the image again");
@@ -61,7 +62,7 @@ static int open_again(struct block_node *image, struct loop *loop, struct block_
 }
 
 int block_reopen_writable(struct block_node *above, struct block_node *image, struct loop *loop,
-			  struct block_node **ret_image, struct err *err)
+			  struct block_lease *lease, struct block_node **ret_image, struct err *err)
 {
 	struct block_node *backing = block_backing(image), *node;
 	int rc;
@@ -69,7 +70,7 @@ int block_reopen_writable(struct block_node *above, struct block_node *image, st
 	*ret_image = image;
 	if (block_can_write(image))
 		return 0;
-	rc = open_again(image, loop, &node, err);
+	rc = open_again(image, loop, lease, &node, err);
 	if (rc)
 		return rc;
 	rc = hand_over_lock(image, node, err);

@@ -6,9 +6,11 @@
 
 /*
  * `image`, which `above` stands on, is opened anew for writing, takes over what it stands on, and comes
- * into its place; the old node is closed. Nothing happens if it can be written. Inside
+ * into its place; the old node is closed. Nothing happens if it can be written. `lease` is as
+ * in block_open_options. Inside
  * block_change(), or nothing in flight. After a failure everything is as before. -EAGAIN: others
  * read the file.
  */
 int block_reopen_writable(struct block_node *above, struct block_node *image, struct loop *loop,
-			  struct block_node **ret_image, struct err *err);
+			  struct block_lease *lease, struct block_node **ret_image,
+			  struct err *err);
