@@ -52,7 +52,8 @@ static int send_info(struct nbd_connection *connection, const struct nbd_option_
 	uint8_t head[16];
 
 	be16_put(head, (uint16_t)info);
-	memcpy(head + 2, data, bytes);
+	if (bytes)
+		memcpy(head + 2, data, bytes);
 	return nbd_option_reply(connection, request->option, NBD_REP_INFO,
 				(struct iovec){ head, 2 + bytes }, text_iov(text));
 }

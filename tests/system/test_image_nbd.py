@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Disks of NBD servers, read and written by `cella image`: servers of QEMU, nbdkit and our own, and such that go away."""
+import contextlib
+import subprocess
+import time
+
+import pytest
+
+from images import MIB, cella, cella_json, good, qemu_img, raw_disk, run
+from machine import CELLA, TIMEOUT
+
+SIZE = 16 * MIB
+
+
+def wait_for(uri):
+    end = time.monotonic() + TIMEOUT
+    while run("nbdinfo", "--size", uri).returncode:
+        assert time.monotonic() < end
+
+
+@contextlib.contextmanager
+def server(uri, *words):
+    with subprocess.Popen([str(word) for word in words], stdout=subprocess.DEVNULL) as process:
+        try:
+            wait_for(uri)
+            yield process
+        finally:
+            process.kill()
+
+
+def qemu_nbd(disk, path, *options):
+    return "qemu-nbd", "-t", "-e", "8", "-f", "raw", "-k", path, *options, disk
+
+
+def nbdkit(disk, path, *options):
+    return "nbdkit", "-f", "-U", path, *options, "file", disk
+
+
+def nbdkit_of_blocks(disk, path):
+    return nbdkit(disk, path, "--filter=blocksize-policy", "--filter=noextents") + (
+        "blocksize-minimum=4096", "blocksize-error-policy=error")
+
+
+def own(disk, path):
+    return CELLA, "image", "serve", "-f", "raw", "--socket", path, disk
+
+
+SERVERS = [qemu_nbd, nbdkit, nbdkit_of_blocks, own]
+
+
+@pytest.mark.parametrize("kind", SERVERS)
+def test_copy_there_and_back(tmp_path, kind):
+    raw, disk = raw_disk(tmp_path / "raw.img", SIZE, 1), tmp_path / "disk.img"
+    path = tmp_path / "socket"
+    uri = f"nbd+unix:///?socket={path}"
+    disk.write_bytes(b"\xff" * SIZE)
+    with server(uri, *kind(disk, path)):
+        cella("convert", "--no-create", "-f", "raw", "-O", "raw", raw, uri)
+        cella("compare", "-f", "raw", "-F", "raw", raw, uri)
+        cella("convert", "-f", "raw", "-O", "qcow2", uri, tmp_path / "copy.qcow2")
+        assert cella_json("info", "-f", "raw", uri)["size"] == SIZE
+        assert sum(row["length"] for row in cella_json("map", "-f", "raw", uri)) == SIZE
+    assert disk.read_bytes() == raw.read_bytes()
+    qemu_img("compare", "-f", "raw", "-F", "qcow2", raw, tmp_path / "copy.qcow2")
+
+
+@pytest.mark.parametrize("kind", SERVERS)
+def test_formats_work_on_a_server(tmp_path, kind):
+    """Metadata of formats is read and written at any byte, whatever blocks the server asks for."""
+    raw, disk, path = raw_disk(tmp_path / "raw.img", 4 * MIB, 2), tmp_path / "disk.img", tmp_path / "socket"
+    uri = f"nbd+unix:///?socket={path}"
+    cella("create", "-f", "qcow2", disk, 4 * MIB)
+    with open(disk, "r+b") as file:
+        file.truncate(SIZE)
+    with server(uri, *kind(disk, path)):
+        cella("convert", "--no-create", "-f", "raw", "-O", "qcow2", raw, uri)
+        cella("compare", "-f", "raw", "-F", "qcow2", raw, uri)
+        cella("check", "-f", "qcow2", uri)
+    qemu_img("compare", "-f", "raw", "-F", "qcow2", raw, disk)
+
+
+def test_server_that_comes_back_is_used_again(tmp_path):
+    raw, disk, path = raw_disk(tmp_path / "raw.img", SIZE, 3, chunks=60), tmp_path / "disk.img", tmp_path / "socket"
+    uri = f"nbd+unix:///?socket={path}"
+    disk.write_bytes(bytes(SIZE))
+    slow = nbdkit(disk, path, "--filter=delay")[:-2] + ("file", disk, "delay-write=50ms")
+    with server(uri, *slow) as first:
+        words = [str(CELLA), "image", "convert", "--no-create", "-f", "raw", "-O", "raw", str(raw), uri]
+        with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as client:
+            while not any(disk.read_bytes()):
+                assert client.poll() is None
+            first.kill()
+            first.wait()
+            assert client.poll() is None
+            path.unlink(missing_ok=True)
+            with server(uri, *qemu_nbd(disk, path)):
+                _, log = client.communicate(timeout=TIMEOUT)
+            assert client.returncode == 0, log
+            assert "lost the server" in log
+    assert disk.read_bytes() == raw.read_bytes()
+
+
+def test_server_that_stays_away_is_an_error(tmp_path):
+    raw, disk, path = raw_disk(tmp_path / "raw.img", SIZE, 4, chunks=60), tmp_path / "disk.img", tmp_path / "socket"
+    uri = f"nbd+unix:///?reconnect=0&socket={path}"
+    disk.write_bytes(bytes(SIZE))
+    slow = nbdkit(disk, path, "--filter=delay")[:-2] + ("file", disk, "delay-write=50ms")
+    with server(f"nbd+unix:///?socket={path}", *slow) as first:
+        words = [str(CELLA), "image", "convert", "--no-create", "-f", "raw", "-O", "raw", str(raw), uri]
+        with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as client:
+            while not any(disk.read_bytes()):
+                assert client.poll() is None
+            first.kill()
+            _, log = client.communicate(timeout=TIMEOUT)
+            assert client.returncode == 1 and "cella: " in log
+
+
+def test_tls_by_keys(tmp_path):
+    raw, path, keys = raw_disk(tmp_path / "raw.img", SIZE, 5), tmp_path / "socket", tmp_path / "keys"
+    keys.write_text("alice:00112233445566778899aabbccddeeff\n")
+    uri = f"nbds+unix://alice@/?socket={path}&tls-psk-file={keys}"
+    with server(uri, *nbdkit(raw, path, "--tls=require", f"--tls-psk={keys}")):
+        cella("convert", "-f", "raw", "-O", "raw", uri, tmp_path / "copy.img")
+        assert run(CELLA, "image", "info", "-f", "raw", f"nbd+unix:///?socket={path}").returncode == 1
+    assert (tmp_path / "copy.img").read_bytes() == raw.read_bytes()
+
+
+def test_disk_that_the_server_lets_nobody_write_is_refused(tmp_path):
+    disk, path = raw_disk(tmp_path / "disk.img", SIZE, 6), tmp_path / "socket"
+    uri = f"nbd+unix:///?socket={path}"
+    with server(uri, *nbdkit(disk, path, "--readonly")):
+        done = run(CELLA, "image", "convert", "--no-create", "-f", "raw", "-O", "raw", disk, uri)
+        assert done.returncode == 1 and "only be read" in done.stderr
+        good(CELLA, "image", "info", "-f", "raw", uri)
+
+
+def test_no_server_is_told_with_words(tmp_path):
+    done = run(CELLA, "image", "info", f"nbd+unix:///?socket={tmp_path / 'none'}")
+    assert done.returncode == 1 and "cannot open disk" in done.stderr
+    done = run(CELLA, "image", "info", f"nbd+unix:///?socket={tmp_path / 'none'}&reconnect=soon")
+    assert done.returncode == 1 and "reconnect" in done.stderr
