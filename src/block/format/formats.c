@@ -3,6 +3,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "block/file/http.h"
 #include "block/file/nbd.h"
 #include "block/format.h"
 #include "block/format/formats.h"
@@ -12,13 +13,15 @@ const struct block_format *const block_formats[] = {
 	&vhd_format, &vmdk_format, &luks_format,  NULL,
 };
 
+static const struct block_protocol http = { .scheme = "http", .open = http_open };
+static const struct block_protocol https = { .scheme = "https", .open = http_open };
 static const struct block_protocol nbd = { .scheme = "nbd", .open = nbd_open };
 static const struct block_protocol nbd_unix = { .scheme = "nbd+unix", .open = nbd_open };
 static const struct block_protocol nbds = { .scheme = "nbds", .open = nbd_open };
 static const struct block_protocol nbds_unix = { .scheme = "nbds+unix", .open = nbd_open };
 
 const struct block_protocol *const block_protocols[] = {
-	&nbd, &nbd_unix, &nbds, &nbds_unix, NULL,
+	&http, &https, &nbd, &nbd_unix, &nbds, &nbds_unix, NULL,
 };
 
 static bool is_among(const char *name, const char *const *names)

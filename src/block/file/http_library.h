@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* libcurl, loaded when the first disk needs it, as libnbd is. */
+#pragma once
+
+/* Its checks of types are macros around names that are pointers here. */
+#define CURL_DISABLE_TYPECHECK
+#include <curl/curl.h>
+#undef curl_easy_setopt
+#undef curl_easy_getinfo
+
+#include "base/err.h"
+
+#define CURL_FUNCTIONS(f)                                                                          \
+	f(global_init) f(easy_init) f(easy_cleanup) f(easy_setopt) f(easy_getinfo) f(easy_perform) \
+		f(easy_strerror) f(easy_reset)
+
+struct http_library {
+	void *handle;
+#define f(name) __typeof__(curl_##name) *name;
+	CURL_FUNCTIONS(f)
+#undef f
+};
+
+/* -ENOENT: it is not installed; explained. */
+int http_library_open(struct http_library *library, struct err *err);
+void http_library_close(struct http_library *library);
