@@ -258,6 +258,7 @@ struct writer {
 	pthread_cond_t changed;
 	bool done;
 	int rc;
+	_Atomic bool ended;
 };
 
 static void writer_done(struct block_request *request, int rc)
@@ -305,7 +306,7 @@ static void *writer_main(void *ctx)
 	struct writer *writer = ctx;
 	struct live *live = writer->live;
 
-	while (!atomic_load(&live->stop)) {
+	while (!atomic_load(&live->stop) && !writer->rc) {
 		writer_prepare(writer);
 		writer->done = false;
 		block_submit(live->model.node, &writer->request);
@@ -313,10 +314,9 @@ static void *writer_main(void *ctx)
 		while (!writer->done)
 			pthread_cond_wait(&writer->changed, &writer->lock);
 		pthread_mutex_unlock(&writer->lock);
-		if (writer->rc)
-			return NULL;
 		atomic_fetch_add(&live->steps[writer->index], 1);
 	}
+	atomic_store(&writer->ended, true);
 	return NULL;
 }
 
@@ -403,7 +403,7 @@ static void live_run(struct live *live, int expected)
 	atomic_store(&live->stop, true);
 	for (unsigned i = 0; i < WRITERS; i++) {
 		/* Its last request ends on the loop, which nobody runs any more. */
-		while (!writers[i].done)
+		while (!atomic_load(&writers[i].ended))
 			block_drain(live->model.node);
 		pthread_join(writers[i].thread, NULL);
 		assert_int_equal(writers[i].rc, 0);
