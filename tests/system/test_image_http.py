@@ -38,7 +38,9 @@ def web_server(tmp_path_factory):
                     assert time.monotonic() < end and server.poll() is None
             yield folder, f"http://127.0.0.1:{port}"
         finally:
-            server.kill()
+            # It ends its workers, which a kill would leave behind.
+            server.terminate()
+            server.wait(TIMEOUT)
 
 
 def test_disk_is_read_by_ranges(tmp_path, web):
