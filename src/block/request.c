@@ -417,8 +417,15 @@ void block_drain(struct block_node *node)
 		return;
 	block_kick(node);
 	while (atomic_load(&node->in_flight)) {
-		if (!block_complete_now(node) && !wait_graph(node))
+		/* Who is on the way in may yet put a request where only wait_graph() finds it. */
+		bool settled = !atomic_load(&node->inside);
+
+		if (block_complete_now(node) || wait_graph(node))
+			continue;
+		if (settled)
 			wait_completed(node);
+		else
+			sched_yield();
 	}
 }
 

@@ -4,6 +4,9 @@
 #include "fixture.h"
 
 #include <errno.h>
+#include <sched.h>
+#include <semaphore.h>
+#include <stdatomic.h>
 
 #include "base/iov.h"
 #include "paged.h"
@@ -323,6 +326,88 @@ static void graph_durable_write_ends_after_flush(void **state)
 	rig_fini(&rig);
 }
 
+/* A node that only wait() gives back, what another thread queued after the first wait() had found
+ * nothing: as a ring that completes to the loop's thread alone. */
+struct gate {
+	struct block_node node;
+	sem_t asked;
+	struct block_request request;
+	_Atomic(struct block_request *) held;
+	atomic_bool done;
+};
+
+static void gate_queue(struct block_node *node, struct block_request *request)
+{
+	struct gate *gate = container_of(node, struct gate, node);
+
+	sem_wait(&gate->asked);
+	atomic_store(&gate->held, request);
+}
+
+static bool gate_wait(struct block_node *node)
+{
+	struct gate *gate = container_of(node, struct gate, node);
+	struct block_request *held = atomic_exchange(&gate->held, NULL);
+
+	sem_post(&gate->asked);
+	if (held)
+		block_complete(held, 0);
+	return held;
+}
+
+static uint64_t gate_size(struct block_node *node)
+{
+	(void)node;
+	return DISK_BYTES;
+}
+
+static void gate_close(struct block_node *node)
+{
+	block_node_fini(node);
+}
+
+static const struct block_ops gate_ops = {
+	.name = "gate",
+	.queue = gate_queue,
+	.wait = gate_wait,
+	.size = gate_size,
+	.close = gate_close,
+};
+
+static void gate_done(struct block_request *request, int rc)
+{
+	(void)rc;
+	atomic_store(&container_of(request, struct gate, request)->done, true);
+}
+
+static void *gate_submit(void *ctx)
+{
+	struct gate *gate = ctx;
+
+	block_submit(&gate->node, &gate->request);
+	return NULL;
+}
+
+static void graph_drain_waits_for_who_is_on_the_way_in(void **state)
+{
+	struct gate gate = { .request = { .op = BLOCK_FLUSH, .done = gate_done } };
+	struct loop *loop;
+	pthread_t thread;
+
+	(void)state;
+	assert_int_equal(loop_new(&loop, NULL), 0);
+	sem_init(&gate.asked, 0, 0);
+	block_node_init(&gate.node, &gate_ops, loop);
+	assert_int_equal(thread_start(&thread, "submit", gate_submit, &gate, NULL), 0);
+	while (!atomic_load(&gate.node.in_flight))
+		sched_yield();
+	block_drain(&gate.node);
+	pthread_join(thread, NULL);
+	assert_true(gate.done);
+	block_close(&gate.node);
+	loop_free(loop);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -334,6 +419,7 @@ int main(void)
 		cmocka_unit_test(graph_file_grows_by_writes_and_reads_zero_behind),
 		cmocka_unit_test(graph_call_outside_the_disk_is_refused),
 		cmocka_unit_test(graph_durable_write_ends_after_flush),
+		cmocka_unit_test(graph_drain_waits_for_who_is_on_the_way_in),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
