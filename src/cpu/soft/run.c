@@ -429,8 +429,6 @@ static enum vcpu_exit run(struct soft_cpu *cpu)
 	if (cpu->events.activity == VCPU_SHUTDOWN_STATE)
 		exit = VCPU_EXIT_SHUTDOWN;
 	debugger_forget(cpu);
-	if (cpu->jit)
-		jit_thread_begin(cpu);
 	code_enter_guest(cpu);
 	switch (setjmp(cpu->unwind)) {
 	case 0:
@@ -475,7 +473,11 @@ enum vcpu_exit cpu_run(struct soft_cpu *cpu)
 	enum vcpu_exit exit;
 
 	tier_clock_start(cpu);
+	if (cpu->jit)
+		jit_thread_begin(cpu);
 	exit = run(cpu);
+	if (cpu->jit)
+		jit_thread_end(cpu);
 	tier_clock_stop(cpu);
 	return exit;
 }

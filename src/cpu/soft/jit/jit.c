@@ -132,7 +132,12 @@ void jit_thread_begin(struct soft_cpu *cpu)
 		__asm__ volatile("wrgsbase %0" : : "r"(cpu->tlb));
 	else
 		check(!syscall(SYS_arch_prctl, ARCH_SET_GS, cpu->tlb));
-	check(!sigaltstack(&stack, NULL));
+	check(!sigaltstack(&stack, &jit->thread_stack));
+}
+
+void jit_thread_end(struct soft_cpu *cpu)
+{
+	check(!sigaltstack(&cpu->jit->thread_stack, NULL));
 }
 
 void jit_reset(struct jit *jit)

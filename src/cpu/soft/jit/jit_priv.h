@@ -31,8 +31,12 @@ struct soft_cpu;
 int jit_new(struct jit **ret_jit, struct soft_cpu *cpu, uint64_t code_bytes);
 void jit_free(struct jit *jit);
 
-/* At the start of each run: host code finds the vCPU through the thread's GS base. */
+/*
+ * Around each run, on its thread: host code finds the vCPU through the GS base, and signals have a
+ * stack of their own. The end gives the thread the signal stack back that it came with.
+ */
 void jit_thread_begin(struct soft_cpu *cpu);
+void jit_thread_end(struct soft_cpu *cpu);
 
 /* A new block has been decoded: counts its entries from now on, if it is of a kind to translate. */
 void jit_watch(struct soft_cpu *cpu, struct block *block);

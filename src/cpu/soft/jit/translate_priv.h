@@ -2,6 +2,8 @@
 /* A translation in the making, for the files of this folder. */
 #pragma once
 
+#include <signal.h>
+
 #include "cpu/soft/block_priv.h"
 #include "cpu/soft/jit/emit_priv.h"
 #include "cpu/soft/jit/jit_priv.h"
@@ -97,7 +99,8 @@ struct jit {
 	struct jit_common common;
 	struct translator *translator;
 	uint8_t *signal_stack;
-	bool vectors; /* the host has XSAVE */
+	stack_t thread_stack; /* what the thread had before */
+	bool vectors;         /* the host has XSAVE */
 	struct jit_stats stats;
 };
 

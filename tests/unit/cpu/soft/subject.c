@@ -260,6 +260,7 @@ static void run_translated(struct subject *s, struct soft_cpu *cpu, const uint8_
 				next = next->exec(cpu, next);
 		}
 	}
+	jit_thread_end(cpu);
 	if (cpu->rip == SANDBOX_CODE + length && cpu->exception.vector == EXCEPTION_UD)
 		cpu->exception.vector = SANDBOX_NO_FAULT;
 }
