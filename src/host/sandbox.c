@@ -11,6 +11,7 @@
 #include <asm/ioctls.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/audit.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/fs.h>
@@ -415,17 +416,24 @@ void sandbox_confine_worker(void)
 			  strerrordesc_np(-rc));
 }
 
+/* A table, because the one who asks is a signal handler, and libseccomp allocates. */
+static const char *syscall_name(unsigned arch, int number)
+{
+	static const char *const names[] = {
+#include "host/syscall_names.h"
+	};
+
+	if (arch != AUDIT_ARCH_X86_64 || number < 0 || number >= (int)ARRAY_SIZE(names))
+		return NULL;
+	return names[number];
+}
+
 void sandbox_describe(const siginfo_t *info, char *buffer, unsigned size)
 {
-	/*
-	 * This allocates, inside a signal handler: allowed, because the signal is raised by a
-	 * forbidden call and the allocator makes none of those.
-	 */
-	char *name = seccomp_syscall_resolve_num_arch(info->si_arch, info->si_syscall);
+	const char *name = syscall_name(info->si_arch, info->si_syscall);
 
 	snprintf(buffer, size, "forbidden system call '%s' (%d)", name ? name : "?",
 		 info->si_syscall);
-	free(name);
 }
 
 void sandbox_close_inherited(int keep)

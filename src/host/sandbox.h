@@ -87,7 +87,7 @@ int sandbox_enter_tool(const struct sandbox *sandbox, struct err *err);
  */
 void sandbox_confine_worker(void);
 
-/* What a SIGSYS says, in a static form for its handler: "forbidden system call 'execve'". */
+/* What a SIGSYS says: "forbidden system call 'execve' (59)". Allocates nothing: for its handler. */
 void sandbox_describe(const siginfo_t *info, char *buffer, unsigned size);
 
 /* Closes all descriptors above 2 but `keep` (-1: none): nothing of the starter's leaks in. */
