@@ -53,13 +53,14 @@ static const struct schema_field limits_params[] = {
 	{ 0 },
 };
 
+#define DISK_ID_FIELD                                                                              \
+	{                                                                                          \
+		.name = "id", .type = SCHEMA_STRING, .required = true, .min = 1, .max = 64,        \
+		.help = "of the disk"                                                              \
+	}
+
 static const struct schema_field lease_params[] = {
-	{ .name = "id",
-	  .type = SCHEMA_STRING,
-	  .required = true,
-	  .min = 1,
-	  .max = 64,
-	  .help = "of the disk" },
+	DISK_ID_FIELD,
 	{ .name = "ms",
 	  .type = SCHEMA_INTEGER,
 	  .required = true,
@@ -69,12 +70,7 @@ static const struct schema_field lease_params[] = {
 };
 
 static const struct schema_field resize_params[] = {
-	{ .name = "id",
-	  .type = SCHEMA_STRING,
-	  .required = true,
-	  .min = 1,
-	  .max = 64,
-	  .help = "of the disk" },
+	DISK_ID_FIELD,
 	{ .name = "size",
 	  .type = SCHEMA_SIZE,
 	  .required = true,
@@ -84,11 +80,6 @@ static const struct schema_field resize_params[] = {
 	{ 0 },
 };
 
-#define DISK_ID_FIELD                                                                              \
-	{                                                                                          \
-		.name = "id", .type = SCHEMA_STRING, .required = true, .min = 1, .max = 64,        \
-		.help = "of the disk"                                                              \
-	}
 #define SPEED_FIELD                                                                                \
 	{                                                                                          \
 		.name = "speed", .type = SCHEMA_SIZE, .preset = "0",                               \

@@ -11,6 +11,7 @@
 #include "base/bytes.h"
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "base/utf16.h"
 #include "block/format/formats.h"
 #include "block/format/vhdx.h"
 
@@ -20,97 +21,14 @@
 static const struct vhdx_guid locator_type = { { 0xb7, 0xef, 0x4a, 0xb0, 0x9e, 0xd1, 0x81, 0x4a,
 						 0xb7, 0x89, 0x25, 0xb8, 0xe9, 0x44, 0x59, 0x13 } };
 
-/* ---- text ---- */
-
-static void add_character(struct str *text, uint32_t c)
-{
-	char bytes[4];
-	unsigned count = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
-
-	if (count == 1) {
-		bytes[0] = (char)c;
-	} else {
-		for (unsigned i = count - 1; i; i--, c >>= 6)
-			bytes[i] = (char)(0x80 | (c & 0x3f));
-		bytes[0] = (char)(0xf0 << (4 - count) | c);
-	}
-	str_add_bytes(text, bytes, count);
-}
-
-/* Caller frees; NULL also for what is no text. */
-static char *from_utf16(const uint8_t *bytes, uint32_t count)
-{
-	struct str text = { 0 };
-
-	if (count % 2)
-		return NULL;
-	for (uint32_t i = 0; i < count; i += 2) {
-		uint32_t c = le16_get(bytes + i);
-
-		if (c >= 0xd800 && c < 0xdc00 && i + 2 < count) {
-			uint32_t low = le16_get(bytes + i + 2);
-
-			c = low >= 0xdc00 && low < 0xe000
-				    ? 0x10000 + ((c - 0xd800) << 10 | (low - 0xdc00))
-				    : 0;
-			i += 2;
-		}
-		if (!c || (c >= 0xd800 && c < 0xe000)) {
-			str_fini(&text);
-			return NULL;
-		}
-		add_character(&text, c);
-	}
-	return str_take(&text);
-}
-
-static void add_utf16(struct str *to, uint32_t c)
-{
-	uint8_t unit[4];
-
-	if (c < 0x10000) {
-		le16_put(unit, (uint16_t)c);
-		str_add_bytes(to, unit, 2);
-		return;
-	}
-	le16_put(unit, (uint16_t)(0xd800 + ((c - 0x10000) >> 10)));
-	le16_put(unit + 2, (uint16_t)(0xdc00 + ((c - 0x10000) & 0x3ff)));
-	str_add_bytes(to, unit, 4);
-}
-
-/* false: not UTF-8. */
-static bool to_utf16(struct str *to, const char *text)
-{
-	static const uint32_t least[] = { 0, 0x80, 0x800, 0x10000 };
-	const uint8_t *at = (const uint8_t *)text;
-
-	while (*at) {
-		unsigned more = *at < 0x80 ? 0 : *at < 0xe0 ? 1 : *at < 0xf0 ? 2 : 3;
-		uint32_t c = more ? *at & (0x3f >> more) : *at;
-
-		if ((*at >= 0x80 && *at < 0xc0) || *at >= 0xf8)
-			return false;
-		at++;
-		for (unsigned i = 0; i < more; i++, at++) {
-			if ((*at & 0xc0) != 0x80)
-				return false;
-			c = c << 6 | (*at & 0x3f);
-		}
-		if (c < least[more] || c > 0x10ffff || (c >= 0xd800 && c < 0xe000))
-			return false;
-		add_utf16(to, c);
-	}
-	return true;
-}
-
 /* ---- reading ---- */
 
 /* The text of a row's key or value, if it is inside the locator. */
 static char *row_text(const uint8_t *locator, uint32_t bytes, uint32_t offset, uint32_t count)
 {
-	if (offset > bytes || count > bytes - offset)
+	if (offset > bytes || count > bytes - offset || count % 2)
 		return NULL;
-	return from_utf16(locator + offset, count);
+	return utf16_to_utf8(locator + offset, count, false);
 }
 
 static char *find_value(const uint8_t *locator, uint32_t bytes, const char *wanted)
@@ -203,10 +121,10 @@ static bool add_pairs(struct str *rows, struct str *texts, const struct pair *pa
 		size_t key = texts->length, value, end;
 		uint8_t row[ROW_BYTES];
 
-		if (!to_utf16(texts, pairs[i].key))
+		if (utf16_add(texts, pairs[i].key, false))
 			return false;
 		value = texts->length;
-		if (!to_utf16(texts, pairs[i].value) || texts->length > UINT16_MAX)
+		if (utf16_add(texts, pairs[i].value, false) || texts->length > UINT16_MAX)
 			return false;
 		end = texts->length;
 		le32_put(row, (uint32_t)(base + key));
