@@ -3,25 +3,13 @@
 import json
 import os
 import random
-import subprocess
 
 import pytest
 
-from machine import TIMEOUT
+from images import content, good, qemu_img
 from test_image import FAILED, image, image_json
 
 SIZE = 4 << 20
-
-
-def qemu_img(*arguments):
-    return subprocess.run(["qemu-img", *map(str, arguments)], check=True, capture_output=True, text=True,
-                          timeout=TIMEOUT).stdout
-
-
-def content(path):
-    raw = path.with_suffix(".content")
-    qemu_img("convert", "-O", "raw", path, raw)
-    return raw.read_bytes()
 
 
 def pattern(seed, parts):
@@ -41,8 +29,7 @@ def chain_fixture(tmp_path):
     for name, backing in (("middle.qcow2", "base.img"), ("top.qcow2", "middle.qcow2")):
         image("create", "-b", backing, tmp_path / name)
     for name, part in (("middle.qcow2", 3), ("middle.qcow2", 4), ("top.qcow2", 4), ("top.qcow2", 5)):
-        subprocess.run(["qemu-io", "-c", f"write -P {part * 16 + len(name)} {part << 16} 100k", tmp_path / name],
-                       check=True, capture_output=True, timeout=TIMEOUT)
+        good("qemu-io", "-c", f"write -P {part * 16 + len(name)} {part << 16} 100k", tmp_path / name)
     return tmp_path / "top.qcow2", content(tmp_path / "top.qcow2")
 
 
@@ -96,8 +83,7 @@ def test_commit_writes_to_no_file_outside_its_folder(tmp_path):
     other.mkdir()
     (other / "precious.img").write_bytes(bytes(SIZE))
     qemu_img("create", "-f", "qcow2", "-b", other / "precious.img", "-F", "raw", own / "top.qcow2")
-    subprocess.run(["qemu-io", "-c", "write -P 7 0 64k", own / "top.qcow2"], check=True, capture_output=True,
-                   timeout=TIMEOUT)
+    good("qemu-io", "-c", "write -P 7 0 64k", own / "top.qcow2")
     assert "not in its folder" in image("commit", own / "top.qcow2", status=FAILED).stderr
     assert (other / "precious.img").read_bytes() == bytes(SIZE)
     image("commit", "--allow", other, own / "top.qcow2")
@@ -134,7 +120,7 @@ def test_snapshots_and_bitmaps_come_and_go_by_verbs(tmp_path):
     image("create", disk, "4M")
 
     def write(byte):
-        subprocess.run(["qemu-io", "-c", f"write -P {byte} 0 128k", disk], check=True, capture_output=True, timeout=TIMEOUT)
+        good("qemu-io", "-c", f"write -P {byte} 0 128k", disk)
 
     write(1)
     image("snapshot", "create", disk, "first")

@@ -3,7 +3,7 @@
 import pytest
 
 from machine import CELLA
-from images import MIB, cella, cella_json, good, qemu_img, raw_disk, run
+from images import MIB, cella, cella_json, good, qemu_img, qemu_img_luks, raw_disk, run
 
 QUICK = "kdf_time=20,kdf_memory=16M"
 MAKERS = [
@@ -71,7 +71,7 @@ def test_cella_opens_what_cryptsetup_makes(tmp_path, arguments):
 def test_content_is_the_same_for_qemu_both_ways(tmp_path):
     raw, image = raw_disk(tmp_path / "disk.raw", 5 * MIB, 2), tmp_path / "disk.luks"
     key = words(tmp_path, "key", b"the words")
-    qemu_img("convert", "--object", f"secret,id=words,file={key},format=raw", "-f", "raw", "-O", "luks",
+    qemu_img_luks("convert", "--object", f"secret,id=words,file={key},format=raw", "-f", "raw", "-O", "luks",
              "-o", "key-secret=words,iter-time=20", raw, image)
     cella("compare", "-f", "luks", "--image-options", f"key=file:{key}", image, raw)
     other = raw_disk(tmp_path / "other.raw", 5 * MIB, 3)

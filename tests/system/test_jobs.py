@@ -5,30 +5,15 @@ import hashlib
 import json
 import os
 import re
-import subprocess
 
 import pytest
 
 import tiny
+from images import content, good, qemu_img
 from machine import Machine, run_command
 from test_control import Running, cella
 
 SIZE = 16 << 20
-
-
-def qemu_img(*arguments):
-    done = subprocess.run(["qemu-img", *map(str, arguments)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-def content(path, form):
-    """The disk in an image, as QEMU reads it."""
-    raw = path.with_suffix(".content")
-    qemu_img("convert", "-f", form, "-O", "raw", path, raw)
-    data = raw.read_bytes()
-    raw.unlink()
-    return data
 
 
 @pytest.fixture(name="chain")
@@ -38,8 +23,7 @@ def make_chain(tmp_path):
     base.write_bytes(os.urandom(SIZE // 2) + bytes(SIZE // 2))
     qemu_img("create", "-f", "qcow2", "-b", base, "-F", "raw", top)
     for offset in (0, 1 << 20, 9 << 20):
-        subprocess.run(["qemu-io", "-f", "qcow2", "-c", f"write -P {offset >> 20 | 1} {offset} 300k", str(top)],
-                       check=True, capture_output=True)
+        good("qemu-io", "-f", "qcow2", "-c", f"write -P {offset >> 20 | 1} {offset} 300k", top)
     return base, top, content(top, "qcow2")
 
 

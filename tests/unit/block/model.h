@@ -127,6 +127,15 @@ static inline void model_set_bytes(struct model *model, uint64_t bytes)
 	model->bytes = bytes;
 }
 
+/* A model of an image that is made now. */
+static inline void model_init_image(struct model *model, const char *name,
+				    const struct model_image *image)
+{
+	model_init(model);
+	model_set_bytes(model, image->bytes);
+	assert_int_equal(model_create(model, name, image), 0);
+}
+
 static inline void model_expect_range(struct model *model, uint64_t offset, uint64_t bytes)
 {
 	uint8_t *buffer = malloc(bytes + 1);

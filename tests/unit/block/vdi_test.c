@@ -19,9 +19,7 @@ static void vdi_random_requests_match_model(void **state)
 	for (unsigned i = 0; i < ARRAY_SIZE(images); i++) {
 		struct model model;
 
-		model_init(&model);
-		model_set_bytes(&model, images[i].bytes);
-		assert_int_equal(model_create(&model, "disk.vdi", &images[i]), 0);
+		model_init_image(&model, "disk.vdi", &images[i]);
 		model_run(&model, "disk.vdi", "vdi", 4, 60);
 		model_fini(&model);
 	}
@@ -32,9 +30,7 @@ static void vdi_written_by_threads_matches_model(void **state)
 	struct model model;
 
 	(void)state;
-	model_init(&model);
-	model_set_bytes(&model, images[0].bytes);
-	assert_int_equal(model_create(&model, "disk.vdi", &images[0]), 0);
+	model_init_image(&model, "disk.vdi", &images[0]);
 	model_run_threads(&model, "disk.vdi", "vdi");
 	model_fini(&model);
 }
@@ -46,9 +42,7 @@ static void vdi_grown_reads_zeroes_behind(void **state)
 		struct err err = ERR_INIT;
 		struct model model;
 
-		model_init(&model);
-		model_set_bytes(&model, images[i].bytes);
-		assert_int_equal(model_create(&model, "disk.vdi", &images[i]), 0);
+		model_init_image(&model, "disk.vdi", &images[i]);
 		assert_int_equal(
 			model_open(&model, "disk.vdi", "vdi", (struct block_open_options){ 0 }), 0);
 		model_write(&model, model.bytes - 512, 512);
@@ -67,9 +61,7 @@ static void vdi_grown_too_far_is_refused(void **state)
 	struct model model;
 
 	(void)state;
-	model_init(&model);
-	model_set_bytes(&model, images[0].bytes);
-	assert_int_equal(model_create(&model, "disk.vdi", &images[0]), 0);
+	model_init_image(&model, "disk.vdi", &images[0]);
 	assert_int_equal(model_open(&model, "disk.vdi", "vdi", (struct block_open_options){ 0 }),
 			 0);
 	/* The map has room for 1 MiB of entries. */
@@ -118,9 +110,7 @@ static void vdi_damaged_is_refused_with_words(void **state)
 		struct model model;
 		uint8_t bytes[8];
 
-		model_init(&model);
-		model_set_bytes(&model, images[0].bytes);
-		assert_int_equal(model_create(&model, "disk.vdi", &images[0]), 0);
+		model_init_image(&model, "disk.vdi", &images[0]);
 		assert_int_equal(
 			model_open(&model, "disk.vdi", "vdi", (struct block_open_options){ 0 }), 0);
 		model_write(&model, 0, 512);
@@ -163,9 +153,7 @@ static void vdi_check_repairs_map_count_and_leaks(void **state)
 	struct model model;
 
 	(void)state;
-	model_init(&model);
-	model_set_bytes(&model, images[0].bytes);
-	assert_int_equal(model_create(&model, "disk.vdi", &images[0]), 0);
+	model_init_image(&model, "disk.vdi", &images[0]);
 	assert_int_equal(model_open(&model, "disk.vdi", "vdi", (struct block_open_options){ 0 }),
 			 0);
 	model_write(&model, 0, MIB);

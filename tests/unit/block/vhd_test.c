@@ -19,9 +19,7 @@ static void vhd_random_requests_match_model(void **state)
 	for (unsigned i = 0; i < ARRAY_SIZE(images); i++) {
 		struct model model;
 
-		model_init(&model);
-		model_set_bytes(&model, images[i].bytes);
-		assert_int_equal(model_create(&model, "disk.vhd", &images[i]), 0);
+		model_init_image(&model, "disk.vhd", &images[i]);
 		model_run(&model, "disk.vhd", "vhd", 4, 60);
 		model_fini(&model);
 	}
@@ -32,9 +30,7 @@ static void vhd_written_by_threads_matches_model(void **state)
 	struct model model;
 
 	(void)state;
-	model_init(&model);
-	model_set_bytes(&model, images[0].bytes);
-	assert_int_equal(model_create(&model, "disk.vhd", &images[0]), 0);
+	model_init_image(&model, "disk.vhd", &images[0]);
 	model_run_threads(&model, "disk.vhd", "vhd");
 	model_fini(&model);
 }
@@ -140,9 +136,7 @@ static void vhd_grown_reads_zeroes_behind(void **state)
 		struct err err = ERR_INIT;
 		struct model model;
 
-		model_init(&model);
-		model_set_bytes(&model, image->bytes);
-		assert_int_equal(model_create(&model, "disk.vhd", image), 0);
+		model_init_image(&model, "disk.vhd", image);
 		assert_int_equal(
 			model_open(&model, "disk.vhd", "vhd", (struct block_open_options){ 0 }), 0);
 		model_write(&model, model.bytes - 512, 512);
@@ -172,9 +166,7 @@ static void vhd_dynamic_sector_without_bit_is_zero(void **state)
 	struct model model;
 
 	(void)state;
-	model_init(&model);
-	model_set_bytes(&model, images[0].bytes);
-	assert_int_equal(model_create(&model, "disk.vhd", &images[0]), 0);
+	model_init_image(&model, "disk.vhd", &images[0]);
 	assert_int_equal(model_open(&model, "disk.vhd", "vhd", (struct block_open_options){ 0 }),
 			 0);
 	model_write(&model, 0, 2 * MIB);
@@ -192,9 +184,7 @@ static void vhd_cut_off_footer_is_written_again(void **state)
 	struct stat st;
 
 	(void)state;
-	model_init(&model);
-	model_set_bytes(&model, images[0].bytes);
-	assert_int_equal(model_create(&model, "disk.vhd", &images[0]), 0);
+	model_init_image(&model, "disk.vhd", &images[0]);
 	model_run(&model, "disk.vhd", "vhd", 1, 30);
 	assert_int_equal(stat(model_path(&model, "disk.vhd"), &st), 0);
 	assert_int_equal(truncate(model.path, st.st_size - 512), 0);
@@ -309,9 +299,7 @@ static void vhd_check_repairs_entries_footers_and_leaks(void **state)
 	struct stat st;
 
 	(void)state;
-	model_init(&model);
-	model_set_bytes(&model, images[0].bytes);
-	assert_int_equal(model_create(&model, "disk.vhd", &images[0]), 0);
+	model_init_image(&model, "disk.vhd", &images[0]);
 	assert_int_equal(model_open(&model, "disk.vhd", "vhd", (struct block_open_options){ 0 }),
 			 0);
 	model_write(&model, 0, 512);

@@ -44,9 +44,7 @@ static void vhdx_random_requests_match_model(void **state)
 	for (unsigned i = 0; i < ARRAY_SIZE(images); i++) {
 		struct model model;
 
-		model_init(&model);
-		model_set_bytes(&model, images[i].bytes);
-		assert_int_equal(model_create(&model, "disk.vhdx", &images[i]), 0);
+		model_init_image(&model, "disk.vhdx", &images[i]);
 		model_run(&model, "disk.vhdx", "vhdx", 4, 60);
 		model_fini(&model);
 	}
@@ -54,9 +52,7 @@ static void vhdx_random_requests_match_model(void **state)
 
 static void make_chain(struct model *model)
 {
-	model_init(model);
-	model_set_bytes(model, chain[0].bytes);
-	assert_int_equal(model_create(model, "parent.vhdx", &chain[0]), 0);
+	model_init_image(model, "parent.vhdx", &chain[0]);
 	model_run(model, "parent.vhdx", "vhdx", 1, 40);
 	assert_int_equal(model_create(model, "child.vhdx", &chain[1]), 0);
 	model_set_bytes(model, chain[1].bytes);
@@ -96,9 +92,7 @@ static void vhdx_written_by_threads_matches_model(void **state)
 	struct model model;
 
 	(void)state;
-	model_init(&model);
-	model_set_bytes(&model, images[0].bytes);
-	assert_int_equal(model_create(&model, "disk.vhdx", &images[0]), 0);
+	model_init_image(&model, "disk.vhdx", &images[0]);
 	model_run_threads(&model, "disk.vhdx", "vhdx");
 	model_fini(&model);
 	make_chain(&model);
@@ -125,9 +119,7 @@ static void vhdx_resized_reads_zeroes_behind(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < ARRAY_SIZE(images); i++) {
-		model_init(&model);
-		model_set_bytes(&model, images[i].bytes);
-		assert_int_equal(model_create(&model, "disk.vhdx", &images[i]), 0);
+		model_init_image(&model, "disk.vhdx", &images[i]);
 		model_run(&model, "disk.vhdx", "vhdx", 1, 30);
 		resize_to(&model, "disk.vhdx", 3 * MIB + 1024);
 		resize_to(&model, "disk.vhdx", 8 * MIB + 512);
@@ -147,9 +139,7 @@ static void vhdx_grown_over_its_table_moves_it(void **state)
 	uint8_t *bytes = malloc(9 * MIB);
 
 	(void)state;
-	model_init(&model);
-	model_set_bytes(&model, images[0].bytes);
-	assert_int_equal(model_create(&model, "disk.vhdx", &images[0]), 0);
+	model_init_image(&model, "disk.vhdx", &images[0]);
 	model_run(&model, "disk.vhdx", "vhdx", 1, 30);
 	assert_int_equal(model_open(&model, "disk.vhdx", "vhdx", (struct block_open_options){ 0 }),
 			 0);
@@ -190,9 +180,7 @@ static void make_unclean(struct model *model)
 {
 	static const uint8_t nothing[4096];
 
-	model_init(model);
-	model_set_bytes(model, images[0].bytes);
-	assert_int_equal(model_create(model, "disk.vhdx", &images[0]), 0);
+	model_init_image(model, "disk.vhdx", &images[0]);
 	assert_int_equal(model_open(model, "disk.vhdx", "vhdx", (struct block_open_options){ 0 }),
 			 0);
 	for (unsigned i = 0; i < 40; i++)
@@ -303,9 +291,7 @@ static void make_damaged(struct model *model, const struct damage *damage)
 	bool header = damage->offset / (64 * KIB) == 1, table = damage->offset / (64 * KIB) == 3;
 	uint8_t bytes[8];
 
-	model_init(model);
-	model_set_bytes(model, images[0].bytes);
-	assert_int_equal(model_create(model, "disk.vhdx", &images[0]), 0);
+	model_init_image(model, "disk.vhdx", &images[0]);
 	assert_int_equal(model_open(model, "disk.vhdx", "vhdx", (struct block_open_options){ 0 }),
 			 0);
 	model_write(model, 0, 512);
@@ -348,9 +334,7 @@ static void vhdx_check_repairs(void **state)
 	uint8_t row[8];
 
 	(void)state;
-	model_init(&model);
-	model_set_bytes(&model, images[0].bytes);
-	assert_int_equal(model_create(&model, "disk.vhdx", &images[0]), 0);
+	model_init_image(&model, "disk.vhdx", &images[0]);
 	assert_int_equal(model_open(&model, "disk.vhdx", "vhdx", (struct block_open_options){ 0 }),
 			 0);
 	for (unsigned i = 0; i < 4; i++)

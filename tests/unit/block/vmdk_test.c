@@ -25,9 +25,7 @@ static void vmdk_random_requests_match_model(void **state)
 	for (unsigned i = 0; i < ARRAY_SIZE(images); i++) {
 		struct model model;
 
-		model_init(&model);
-		model_set_bytes(&model, images[i].bytes);
-		assert_int_equal(model_create(&model, "disk.vmdk", &images[i]), 0);
+		model_init_image(&model, "disk.vmdk", &images[i]);
 		model_run(&model, "disk.vmdk", "vmdk", 4, 60);
 		model_fini(&model);
 	}
@@ -38,9 +36,7 @@ static void vmdk_written_by_threads_matches_model(void **state)
 	struct model model;
 
 	(void)state;
-	model_init(&model);
-	model_set_bytes(&model, images[0].bytes);
-	assert_int_equal(model_create(&model, "disk.vmdk", &images[0]), 0);
+	model_init_image(&model, "disk.vmdk", &images[0]);
 	model_run_threads(&model, "disk.vmdk", "vmdk");
 	model_fini(&model);
 }
@@ -177,9 +173,7 @@ static void vmdk_grown_reads_zeroes_behind(void **state)
 		struct err err = ERR_INIT;
 		struct model model;
 
-		model_init(&model);
-		model_set_bytes(&model, image->bytes);
-		assert_int_equal(model_create(&model, "disk.vmdk", image), 0);
+		model_init_image(&model, "disk.vmdk", image);
 		assert_int_equal(
 			model_open(&model, "disk.vmdk", "vmdk", (struct block_open_options){ 0 }),
 			0);
@@ -467,9 +461,7 @@ static void vmdk_check_repairs_grains_tables_and_leaks(void **state)
 	struct stat st;
 
 	(void)state;
-	model_init(&model);
-	model_set_bytes(&model, images[0].bytes);
-	assert_int_equal(model_create(&model, "disk.vmdk", &images[0]), 0);
+	model_init_image(&model, "disk.vmdk", &images[0]);
 	assert_int_equal(model_open(&model, "disk.vmdk", "vmdk", (struct block_open_options){ 0 }),
 			 0);
 	model_write(&model, 0, GRAIN);
