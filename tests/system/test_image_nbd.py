@@ -100,6 +100,30 @@ def test_server_that_comes_back_is_used_again(tmp_path):
     assert disk.read_bytes() == raw.read_bytes()
 
 
+def test_server_that_forgets_what_was_not_flushed_is_told_again(tmp_path):
+    """QEMU keeps tables of the image in memory until a flush: killed, it has lost data that it had answered."""
+    size = 96 * MIB
+    raw, disk, path = raw_disk(tmp_path / "raw.img", size, 7, chunks=200), tmp_path / "disk.qcow2", tmp_path / "socket"
+    uri = f"nbd+unix:///?socket={path}"
+    kept = raw.stat().st_blocks * 512
+    qemu_img("create", "-f", "qcow2", disk, size)
+    words = "qemu-nbd", "-t", "-e", "8", "-f", "qcow2", "-k", path, disk
+    with server(uri, *words) as first:
+        command = [str(CELLA), "image", "convert", "--no-create", "-f", "raw", "-O", "raw", str(raw), uri]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as client:
+            while disk.stat().st_blocks * 512 < kept // 4:
+                assert client.poll() is None
+            first.kill()
+            first.wait()
+            assert client.poll() is None
+            path.unlink(missing_ok=True)
+            with server(uri, *words):
+                _, log = client.communicate(timeout=TIMEOUT)
+            assert client.returncode == 0, log
+            assert "lost the server" in log
+    qemu_img("compare", "-f", "raw", "-F", "qcow2", raw, disk)
+
+
 def test_server_that_stays_away_is_an_error(tmp_path):
     raw, disk, path = raw_disk(tmp_path / "raw.img", SIZE, 4, chunks=60), tmp_path / "disk.img", tmp_path / "socket"
     uri = f"nbd+unix:///?reconnect=0&socket={path}"

@@ -10,12 +10,17 @@
 #include "base/err.h"
 
 #define NBD_FUNCTIONS(f)                                                                           \
-	f(create) f(close) f(get_error) f(get_errno) f(connect_uri) f(shutdown) f(aio_is_dead)     \
-		f(aio_is_closed) f(add_meta_context) f(can_meta_context)                           \
-			f(set_uri_allow_local_file) f(get_size) f(get_block_size) f(is_read_only)  \
-				f(can_multi_conn) f(can_trim) f(can_zero) f(can_flush) f(can_fua)  \
-					f(pread) f(pwrite) f(flush) f(trim) f(zero)                \
-						f(block_status)
+	f(create) f(close) f(get_error) f(get_errno) f(poll) f(aio_connect_uri)                    \
+		f(aio_connect_socket) f(aio_is_connecting) f(aio_is_ready) f(aio_is_dead)          \
+			f(aio_is_closed) f(aio_disconnect) f(aio_get_fd) f(aio_get_direction)      \
+				f(aio_notify_read) f(aio_notify_write) f(aio_pread) f(aio_pwrite)  \
+					f(aio_flush) f(aio_trim) f(aio_zero) f(aio_block_status)   \
+						f(add_meta_context) f(can_meta_context)            \
+							f(set_uri_allow_local_file) f(get_size) f( \
+								get_block_size) f(is_read_only)    \
+								f(can_multi_conn) f(can_trim)      \
+									f(can_zero) f(can_flush)   \
+										f(can_fua)
 
 struct nbd_library {
 	void *handle;
