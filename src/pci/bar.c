@@ -2,7 +2,8 @@
 /*
  * Base address registers: sizes, addresses, and the bus regions behind them.
  *
- * A BAR is mapped while the command register decodes its space and its address is usable. One that
+ * A BAR is mapped while the command register decodes its space, its address is usable, and a port in
+ * front of it forwards there. One that
  * would overlap something stays unmapped; it is tried again at the function's next write to a BAR
  * or the command register.
  *
@@ -87,6 +88,14 @@ static bool address_usable(const struct pci_bar *bar, uint64_t address)
 	return address && address <= top && address != (top & ~(bar->size - 1));
 }
 
+/* Whether accesses to all of the range come through to the bus. */
+static bool is_forwarded(struct pci_bus *bus, uint64_t address, uint64_t size)
+{
+	return !pci_bus_is_link(bus) ||
+	       (atomic_load(&bus->up) && address >= atomic_load(&bus->first) &&
+		address + (size - 1) <= atomic_load(&bus->last));
+}
+
 static void bar_update(struct pci_function *function, unsigned index)
 {
 	struct pci_bar *bar = &function->bars[index];
@@ -94,13 +103,14 @@ static void bar_update(struct pci_function *function, unsigned index)
 	uint16_t command = le16_get(function->config + PCI_COMMAND);
 	uint64_t address = pci_bar_address(function, index);
 	bool wanted = (command & (io ? PCI_COMMAND_IO : PCI_COMMAND_MEMORY)) &&
-		      address_usable(bar, address);
+		      address_usable(bar, address) && function->bus &&
+		      is_forwarded(function->bus, address, bar->size);
 	const struct pci_host_services *services;
 
 	if (bar->region.bus && wanted && bar->region.base == address)
 		return;
 	bus_unmap(&bar->region);
-	if (!wanted || !function->bus)
+	if (!wanted)
 		return;
 	services = pci_services(function->bus);
 	if (bus_map(io ? services->ports : services->mmio, &bar->region, address, NULL))

@@ -3,8 +3,8 @@
  * A function's configuration space: identity, writable bits, capabilities, INTx, reset and saved
  * state.
  *
- * Invariant: config differs from reset_config only in bits that `writable` names, and in the
- * interrupt status bit. Threads: config accesses come from vCPUs, each under the device's lock.
+ * Invariant: config differs from reset_config only in bits that `writable` and `clearable` name, and
+ * in the interrupt status bit. Threads: config accesses come from vCPUs, each under the device's lock.
  * Spec: PCI Local Bus 3.0 chapter 6.
  */
 #include "pci/pci_priv.h"
@@ -19,7 +19,7 @@
 #include "host/thread.h"
 
 #define CAPABILITIES_START 0x40
-#define CAPABILITIES_END   0x100
+#define CAPABILITIES_END   PCI_LEGACY_BYTES
 
 static bool touches(unsigned offset, unsigned size, unsigned first, unsigned count)
 {
@@ -84,15 +84,33 @@ void pci_intx_set(struct pci_function *function, bool level)
 	intx_update(function);
 }
 
-static struct pci_function *function_at(struct pci_bus *bus, unsigned devfn)
+/* The bus that answers to that number; 0 is also what ports have that were not numbered yet. */
+static struct pci_bus *bus_numbered(struct pci_bus *root, unsigned number)
 {
-	return PCI_FUNC(devfn) == 0 && PCI_SLOT(devfn) < PCI_SLOTS ? bus->functions[PCI_SLOT(devfn)]
-								   : NULL;
+	if (!number)
+		return root;
+	for (unsigned slot = 0; slot < PCI_SLOTS; slot++) {
+		struct pci_bus *bus = root->behind[slot];
+
+		if (bus && atomic_load(&bus->number) == number && atomic_load(&bus->up))
+			return bus;
+	}
+	return NULL;
 }
 
-uint32_t pci_config_read(struct pci_bus *bus, unsigned devfn, unsigned offset, unsigned size)
+static struct pci_function *function_at(struct pci_bus *root, unsigned number, unsigned devfn)
 {
-	struct pci_function *function = function_at(bus, devfn);
+	struct pci_bus *bus = bus_numbered(root, number);
+
+	return bus && PCI_FUNC(devfn) == 0 && PCI_SLOT(devfn) < PCI_SLOTS
+		       ? bus->functions[PCI_SLOT(devfn)]
+		       : NULL;
+}
+
+uint32_t pci_config_read(struct pci_bus *root, unsigned number, unsigned devfn, unsigned offset,
+			 unsigned size)
+{
+	struct pci_function *function = function_at(root, number, devfn);
 
 	if (!function || offset + size > PCI_CONFIG_BYTES)
 		return UINT32_MAX;
@@ -102,20 +120,30 @@ uint32_t pci_config_read(struct pci_bus *bus, unsigned devfn, unsigned offset, u
 	return (uint32_t)le_get(function->config + offset, size);
 }
 
-void pci_config_write(struct pci_bus *bus, unsigned devfn, unsigned offset, uint32_t value,
-		      unsigned size)
+static uint8_t clearable_bits(const struct pci_function *function, unsigned offset)
 {
-	struct pci_function *function = function_at(bus, devfn);
+	return offset < PCI_LEGACY_BYTES ? function->clearable[offset] : 0;
+}
+
+static void byte_write(struct pci_function *function, unsigned offset, uint8_t value)
+{
+	uint8_t *byte = &function->config[offset];
+	uint8_t mask = function->writable[offset];
+
+	*byte = (uint8_t)((*byte & ~mask) | (value & mask));
+	*byte &= (uint8_t) ~(value & clearable_bits(function, offset));
+}
+
+void pci_config_write(struct pci_bus *root, unsigned number, unsigned devfn, unsigned offset,
+		      uint32_t value, unsigned size)
+{
+	struct pci_function *function = function_at(root, number, devfn);
 
 	if (!function || offset + size > PCI_CONFIG_BYTES)
 		return;
 	LOCK_SCOPE(&function->device->lock);
-	for (unsigned i = 0; i < size; i++) {
-		uint8_t *byte = &function->config[offset + i];
-		uint8_t mask = function->writable[offset + i];
-
-		*byte = (uint8_t)((*byte & ~mask) | ((value >> (8 * i)) & mask));
-	}
+	for (unsigned i = 0; i < size; i++)
+		byte_write(function, offset + i, (uint8_t)(value >> (8 * i)));
 	if (touches(offset, size, PCI_COMMAND, 2))
 		intx_update(function);
 	if (touches(offset, size, PCI_COMMAND, 2) ||
@@ -128,20 +156,20 @@ void pci_config_write(struct pci_bus *bus, unsigned devfn, unsigned offset, uint
 
 int pci_attach(struct pci_bus *bus, struct pci_function *function, int devfn, struct err *err)
 {
-	unsigned slot = 0;
+	unsigned slots = pci_bus_is_link(bus) ? 1 : PCI_SLOTS, slot = 0;
 
 	if (devfn >= 0) {
-		slot = PCI_SLOT((unsigned)devfn);
-		if (devfn >= PCI_SLOTS * 8 || PCI_FUNC(devfn))
+		slot = (unsigned)devfn >> 3;
+		if (slot >= slots || PCI_FUNC(devfn))
 			return err_set(err, EINVAL, "no PCI function can be at '%#x'",
 				       (unsigned)devfn);
 		if (bus->functions[slot])
 			return err_set(err, EEXIST, "PCI slot '%u' is taken by '%s'", slot,
 				       bus->functions[slot]->device->id);
 	}
-	while (slot < PCI_SLOTS && bus->functions[slot])
+	while (slot < slots && bus->functions[slot])
 		slot++;
-	if (slot == PCI_SLOTS)
+	if (slot == slots)
 		return err_set(err, ENOSPC, "no PCI slot is free for '%s'", function->device->id);
 	function->bus = bus;
 	function->devfn = (uint8_t)PCI_DEVFN(slot, 0);
@@ -150,6 +178,23 @@ int pci_attach(struct pci_bus *bus, struct pci_function *function, int devfn, st
 	if (function->config[PCI_INTERRUPT_PIN])
 		pci_intx_connect(function);
 	return 0;
+}
+
+bool pci_bus_is_link(const struct pci_bus *bus)
+{
+	return bus->port;
+}
+
+void pci_bus_changed(struct pci_bus *bus)
+{
+	struct pci_function *function = bus->functions[0];
+
+	if (!function)
+		return;
+	LOCK_SCOPE(&function->device->lock);
+	pci_bars_update(function);
+	if (function->ops && function->ops->config_written)
+		function->ops->config_written(function, PCI_COMMAND, 2);
 }
 
 const struct pci_host_services *pci_services(const struct pci_bus *bus)
@@ -180,7 +225,8 @@ void pci_function_fini(struct pci_function *function)
 /* Bits of a byte that may differ from reset_config. */
 static uint8_t variable_bits(const struct pci_function *function, unsigned offset)
 {
-	return function->writable[offset] | (offset == PCI_STATUS ? PCI_STATUS_INTERRUPT : 0);
+	return function->writable[offset] | clearable_bits(function, offset) |
+	       (offset == PCI_STATUS ? PCI_STATUS_INTERRUPT : 0);
 }
 
 bool pci_function_ok(const struct pci_function *function)

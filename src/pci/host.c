@@ -50,19 +50,26 @@ static uint32_t latched_address(struct pci_host *host)
 	return host->address;
 }
 
-/* Whether the latch points at bus 0; then function and register (of the doubleword). */
-static bool address_decode(uint32_t address, unsigned *ret_devfn, unsigned *ret_register)
+struct target {
+	unsigned bus, devfn, reg;
+};
+
+/* Whether the latch points anywhere; then where to (the register: of the doubleword). */
+static bool address_decode(uint32_t address, struct target *ret_target)
 {
-	*ret_devfn = (address >> 8) & 0xff;
-	*ret_register = address & 0xfc;
-	return (address & ADDRESS_ENABLE) && ((address >> 16) & 0xff) == 0;
+	*ret_target = (struct target){
+		.bus = (address >> 16) & 0xff,
+		.devfn = (address >> 8) & 0xff,
+		.reg = address & 0xfc,
+	};
+	return address & ADDRESS_ENABLE;
 }
 
 static uint64_t port_read(void *ctx, uint64_t offset, unsigned size)
 {
 	struct pci_host *host = ctx;
 	uint64_t port = PORT_BASE + offset;
-	unsigned devfn, reg;
+	struct target target;
 
 	if (port == PORT_BASE && size == 4)
 		return latched_address(host);
@@ -70,9 +77,10 @@ static uint64_t port_read(void *ctx, uint64_t offset, unsigned size)
 		LOCK_SCOPE(&host->device.lock);
 		return host->reset_control;
 	}
-	if (port < CONFIG_DATA || !address_decode(latched_address(host), &devfn, &reg))
+	if (port < CONFIG_DATA || !address_decode(latched_address(host), &target))
 		return UINT32_MAX;
-	return pci_config_read(&host->bus, devfn, reg + (unsigned)(port - CONFIG_DATA), size);
+	return pci_config_read(&host->bus, target.bus, target.devfn,
+			       target.reg + (unsigned)(port - CONFIG_DATA), size);
 }
 
 static void reset_control_write(struct pci_host *host, uint8_t value)
@@ -92,22 +100,23 @@ static void port_write(void *ctx, uint64_t offset, uint64_t value, unsigned size
 {
 	struct pci_host *host = ctx;
 	uint64_t port = PORT_BASE + offset;
-	unsigned devfn, reg;
+	struct target target;
 
 	if (port == PORT_BASE && size == 4) {
 		LOCK_SCOPE(&host->device.lock);
 		host->address = value & ADDRESS_MASK;
 	} else if (port == RESET_PORT && size == 1) {
 		reset_control_write(host, (uint8_t)value);
-	} else if (port >= CONFIG_DATA && address_decode(latched_address(host), &devfn, &reg)) {
-		pci_config_write(&host->bus, devfn, reg + (unsigned)(port - CONFIG_DATA),
-				 (uint32_t)value, size);
+	} else if (port >= CONFIG_DATA && address_decode(latched_address(host), &target)) {
+		pci_config_write(&host->bus, target.bus, target.devfn,
+				 target.reg + (unsigned)(port - CONFIG_DATA), (uint32_t)value,
+				 size);
 	}
 }
 
 static const struct bus_ops port_ops = { .read = port_read, .write = port_write, .max_size = 4 };
 
-#define ECAM_BUS(offset)      ((offset) >> 20)
+#define ECAM_BUS(offset)      ((unsigned)((offset) >> 20))
 #define ECAM_DEVFN(offset)    ((unsigned)((offset) >> 12) & 0xff)
 #define ECAM_REGISTER(offset) ((unsigned)(offset)&0xfff)
 
@@ -115,42 +124,43 @@ static uint64_t ecam_read(void *ctx, uint64_t offset, unsigned size)
 {
 	struct pci_host *host = ctx;
 
-	if (ECAM_BUS(offset))
-		return UINT32_MAX;
-	return pci_config_read(&host->bus, ECAM_DEVFN(offset), ECAM_REGISTER(offset), size);
+	return pci_config_read(&host->bus, ECAM_BUS(offset), ECAM_DEVFN(offset),
+			       ECAM_REGISTER(offset), size);
 }
 
 static void ecam_write(void *ctx, uint64_t offset, uint64_t value, unsigned size)
 {
 	struct pci_host *host = ctx;
 
-	if (!ECAM_BUS(offset))
-		pci_config_write(&host->bus, ECAM_DEVFN(offset), ECAM_REGISTER(offset),
-				 (uint32_t)value, size);
+	pci_config_write(&host->bus, ECAM_BUS(offset), ECAM_DEVFN(offset), ECAM_REGISTER(offset),
+			 (uint32_t)value, size);
 }
 
 static const struct bus_ops ecam_ops = { .read = ecam_read, .write = ecam_write, .max_size = 4 };
 
-static void intx_set(void *ctx, unsigned slot, bool level)
+/* `source`: a slot, or PCI_SLOTS more for what is behind its port. */
+static void intx_set(void *ctx, unsigned source, bool level)
 {
 	struct pci_bus *bus = ctx;
-	unsigned line = pci_intx_line(slot, 0);
-	uint32_t *asserted = &bus->intx_asserted[line];
+	unsigned line = pci_intx_line(source % PCI_SLOTS, 0);
+	uint64_t *asserted = &bus->intx_asserted[line];
 
 	LOCK_SCOPE(&bus->intx_lock);
 	if (level)
-		*asserted |= (uint32_t)BIT(slot);
+		*asserted |= BIT(source);
 	else
-		*asserted &= ~(uint32_t)BIT(slot);
+		*asserted &= ~BIT(source);
 	irq_set(&bus->intx_lines[line], *asserted != 0);
 }
 
 void pci_intx_connect(struct pci_function *function)
 {
+	const struct pci_function *port = function->bus->port;
+
 	function->intx = (struct irq_line){
 		.set = intx_set,
-		.ctx = function->bus,
-		.number = PCI_SLOT(function->devfn),
+		.ctx = port ? port->bus : function->bus,
+		.number = PCI_SLOT(port ? port->devfn : function->devfn) + (port ? PCI_SLOTS : 0),
 	};
 }
 

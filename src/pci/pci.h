@@ -17,6 +17,7 @@
 #include "vm/memory.h"
 
 #define PCI_CONFIG_BYTES 4096
+#define PCI_LEGACY_BYTES 256 /* of which: with the standard capabilities */
 #define PCI_BARS         6
 #define PCI_MSIX_MAX     2048
 
@@ -50,6 +51,7 @@ struct pci_function {
 	uint8_t devfn;
 	uint8_t config[PCI_CONFIG_BYTES];
 	uint8_t writable[PCI_CONFIG_BYTES];     /* bits a guest write changes */
+	uint8_t clearable[PCI_LEGACY_BYTES];    /* bits the model sets and a guest's 1 clears */
 	uint8_t reset_config[PCI_CONFIG_BYTES]; /* values after reset, recorded by pci_attach() */
 	struct pci_bar bars[PCI_BARS];
 	unsigned next_capability;
@@ -86,6 +88,12 @@ void pci_bar_init(struct pci_function *function, unsigned index, enum pci_bar_ki
  */
 unsigned pci_capability_add(struct pci_function *function, uint8_t id, unsigned bytes);
 
+/*
+ * Appends the PCI Express capability of a port or device of `type` (PCI_EXP_TYPE_*), with a link of
+ * one lane, and returns its offset. A function behind a port has it.
+ */
+unsigned pci_express_add(struct pci_function *function, unsigned type);
+
 /* Gives the function `vectors` (1 to 2048) MSI-X vectors; BAR `bar` holds table and PBA. */
 int pci_msix_init(struct pci_function *function, unsigned vectors, unsigned bar, struct err *err);
 
@@ -117,9 +125,13 @@ const struct state_desc *pci_state_part(struct pci_function *function, unsigned 
 bool pci_function_ok(const struct pci_function *function);
 
 /*
- * The bus (bus 0 of the segment). Config access through ports 0xcf8/0xcfc and ECAM is the host
- * bridge's (pci/host.h). Every function is function 0 of a slot: `devfn` is a multiple of 8, or -1
- * for the first free slot. -EEXIST, -ENOSPC.
+ * A bus: bus 0 of the segment, or that behind a port (pci/port.h), which has one slot. Config access
+ * through ports 0xcf8/0xcfc and ECAM is the host bridge's (pci/host.h). Every function is function 0
+ * of a slot: `devfn` is a multiple of 8, or -1 for the first free slot. Functions come and go only
+ * while no vCPU runs. -EEXIST, -ENOSPC.
  */
 int pci_attach(struct pci_bus *bus, struct pci_function *function, int devfn, struct err *err);
 const struct pci_host_services *pci_services(const struct pci_bus *bus);
+
+/* Whether the bus is a link behind a port. */
+bool pci_bus_is_link(const struct pci_bus *bus);

@@ -385,6 +385,8 @@ static int function_init(struct virtio_pci *pci, struct pci_bus *bus, int devfn,
 	pci_function_init(&pci->function, &function_ops, &pci->virtio->device, &identity);
 	pci_bar_init(&pci->function, REGISTERS_BAR, PCI_BAR_MEM32, false, BAR_BYTES, &bar_ops, pci);
 	structures_add(pci);
+	if (pci_bus_is_link(bus))
+		pci_express_add(&pci->function, PCI_EXP_TYPE_ENDPOINT);
 	rc = pci_msix_init(&pci->function, virtio->queue_count + 1, MSIX_BAR, err);
 	return rc ? rc : pci_attach(bus, &pci->function, devfn, err);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Configuration space and MSI-X table through ports and memory, by a guest that writes anything
- * anywhere.
+ * Configuration space, MSI-X table and a hotplug slot through ports and memory, by a guest that
+ * writes anything anywhere.
  *
  * Input: records of 8 bytes: kind and size, target, 2 bytes of offset, 4 of value.
  */
@@ -12,6 +12,7 @@
 #include "base/bytes.h"
 #include "base/check.h"
 #include "pci/host.h"
+#include "pci/port.h"
 
 #define ECAM UINT64_C(0xe0000000)
 
@@ -26,6 +27,9 @@ struct machine {
 	struct bus *ports, *mmio;
 	struct device *host;
 	struct card cards[3];
+	struct pci_port *port;
+	struct card guest; /* in the port's slot */
+	bool released;
 };
 
 static void card_reset(struct device *device)
@@ -44,7 +48,7 @@ static const struct device_ops card_ops = { .type = "card",
 					    .free = card_free };
 static const struct bus_ops bar_ops = { 0 };
 
-static void card_init(struct card *card, struct pci_bus *bus)
+static void card_make(struct card *card)
 {
 	const struct pci_identity identity = {
 		.vendor = 1, .device = 2, .class_code = 0xff0000, .intx = true
@@ -52,11 +56,37 @@ static void card_init(struct card *card, struct pci_bus *bus)
 
 	device_init(&card->device, &card_ops, "card");
 	pci_function_init(&card->function, NULL, &card->device, &identity);
-	pci_bar_init(&card->function, 0, PCI_BAR_IO, false, 64, &bar_ops, card);
 	pci_bar_init(&card->function, 1, PCI_BAR_MEM32, false, 4096, &bar_ops, card);
 	pci_bar_init(&card->function, 2, PCI_BAR_MEM64, true, MIB, &bar_ops, card);
 	check(!pci_msix_init(&card->function, 3, 4, NULL));
+}
+
+static void card_init(struct card *card, struct pci_bus *bus)
+{
+	card_make(card);
+	pci_bar_init(&card->function, 0, PCI_BAR_IO, false, 64, &bar_ops, card);
 	check(!pci_attach(bus, &card->function, -1, NULL));
+}
+
+static void released(void *ctx)
+{
+	((struct machine *)ctx)->released = true;
+}
+
+static void slot_insert(struct machine *m)
+{
+	if (pci_port_state(m->port) != PCI_PORT_EMPTY)
+		return;
+	card_make(&m->guest);
+	check(!pci_attach(pci_port_bus(m->port), &m->guest.function, -1, NULL));
+	check(!pci_port_insert(m->port, true, NULL));
+}
+
+static void slot_clear(struct machine *m)
+{
+	check(pci_port_state(m->port) == PCI_PORT_RELEASED);
+	m->released = false;
+	device_free(&m->guest.device);
 }
 
 static void machine_init(struct machine *m)
@@ -74,6 +104,10 @@ static void machine_init(struct machine *m)
 	check(!pci_host_new(&m->host, &bus, &config, NULL));
 	for (unsigned i = 0; i < ARRAY_SIZE(m->cards); i++)
 		card_init(&m->cards[i], bus);
+	check(!pci_port_new(&m->port, bus,
+			    &(struct pci_port_config){
+				    .id = "port", .number = 1, .released = released, .ctx = m },
+			    NULL));
 	check(!pci_assign_resources(m->host, NULL));
 }
 
@@ -81,9 +115,57 @@ static void machine_fini(struct machine *m)
 {
 	for (unsigned i = 0; i < ARRAY_SIZE(m->cards); i++)
 		device_free(&m->cards[i].device);
+	pci_port_eject(m->port);
+	if (m->released)
+		slot_clear(m);
+	device_free(pci_port_device(m->port));
 	device_free(m->host);
 	bus_free(m->ports);
 	bus_free(m->mmio);
+}
+
+/* What the guest does to the port and to what is behind it, and what the host does. */
+static void slot_run(struct machine *m, unsigned kind, uint16_t target, uint64_t value,
+		     unsigned size)
+{
+	struct bus *mmio = m->mmio;
+	/* The port is the fifth function of bus 0. */
+	uint64_t port = ECAM + (4 << 15) + target % 4096;
+	uint64_t behind = ECAM + (bus_read(mmio, ECAM + (4 << 15) + PCI_SECONDARY_BUS, 1) << 20) +
+			  target % 4096;
+
+	switch (kind) {
+	case 0:
+		bus_write(mmio, port, value, size);
+		break;
+	case 1:
+		bus_read(mmio, port, size);
+		break;
+	case 2:
+		bus_write(mmio, behind, value, size);
+		break;
+	case 3:
+		bus_read(mmio, behind, size);
+		break;
+	case 4:
+		slot_insert(m);
+		break;
+	case 5:
+		if (value & 1)
+			pci_port_ask(m->port);
+		else
+			pci_port_withdraw(m->port);
+		break;
+	case 6:
+		pci_port_eject(m->port);
+		break;
+	default:
+		device_reset(pci_port_device(m->port));
+		break;
+	}
+	check(device_ok(pci_port_device(m->port)));
+	if (m->released)
+		slot_clear(m);
 }
 
 static void record_run(struct machine *m, const uint8_t *record)
@@ -93,6 +175,10 @@ static void record_run(struct machine *m, const uint8_t *record)
 	uint64_t value = le32_get(record + 4) | (uint64_t)le32_get(record + 4) << 32;
 	uint64_t ecam = ECAM + ((uint64_t)card->function.devfn << 12) + offset % 4096;
 
+	if (record[0] & 8) {
+		slot_run(m, record[0] & 7, (uint16_t)offset, value, size);
+		return;
+	}
 	switch (record[0] & 7) {
 	case 0:
 		bus_write(m->mmio, ecam, value, size);
