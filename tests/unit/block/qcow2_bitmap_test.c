@@ -4,6 +4,8 @@
 
 #include <errno.h>
 
+#include "block/bitmap.h"
+
 #define DISK_BYTES  (8 * MIB)
 #define GRANULARITY (64 * KIB)
 #define GRANULES    (DISK_BYTES / GRANULARITY)
@@ -77,6 +79,7 @@ static void qcow2_bitmap_records_over_reopening(void **state)
 static void qcow2_bitmap_clear_enable_merge_remove(void **state)
 {
 	bool first[GRANULES] = { false }, second[GRANULES] = { false };
+	struct block_bitmap one, two;
 	struct err err = ERR_INIT;
 	struct disk disk;
 	json_t *list;
@@ -94,7 +97,9 @@ static void qcow2_bitmap_clear_enable_merge_remove(void **state)
 	expect_bits(&disk, "one", first);
 	write_marked(&disk, second, 6 * MIB, 512);
 	expect_bits(&disk, "one", first);
-	expect_ok(ops_of(&disk)->merge(disk.node, "one", "two", &err), &err);
+	expect_ok(block_bitmap_find(disk.node, "one", &one, &err), &err);
+	expect_ok(block_bitmap_find(disk.node, "two", &two, &err), &err);
+	expect_ok(block_bitmap_merge_now(&one, &two, &err), &err);
 	for (unsigned i = 0; i < GRANULES; i++)
 		first[i] |= second[i];
 	expect_bits(&disk, "one", first);
