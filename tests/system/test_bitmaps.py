@@ -134,3 +134,18 @@ def test_killed_machine_leaves_bitmaps_of_no_use(tmp_path):
         assert machine.call("bitmap.add", id="disk0", name="kept", persistent=True) is None
     assert [row["busy"] for row in cella_json("bitmap", "list", disk)] == [False]
     qemu_img("check", disk)
+
+
+def test_disk_with_bitmaps_is_resized(tmp_path):
+    disk = tmp_path / "disk.qcow2"
+    qemu_img("create", "-f", "qcow2", disk, SIZE)
+    qemu_img("bitmap", "--add", disk, "theirs")
+    with machine_with(tmp_path, disk) as machine:
+        assert machine.call("bitmap.add", id="disk0", name="ours", persistent=True) is None
+        assert machine.call("bitmap.add", id="disk0", name="memory") is None
+        assert machine.call("disk.resize", id="disk0", size=2 * SIZE) is None
+    qemu_img("check", disk)
+    cella_json("resize", disk, str(5 * SIZE))
+    qemu_img("check", disk)
+    qemu_img("bitmap", "--merge", "ours", disk, "theirs")
+    assert {row["name"]: row["busy"] for row in cella_json("bitmap", "list", disk)} == {"theirs": False, "ours": False}
