@@ -2,7 +2,8 @@
 /*
  * One epoll set, one timerfd armed for the earliest deadline of a binary heap, one eventfd that
  * wakes the loop for posted tasks. `lock` guards the heap, the task queue and the flags; it is
- * never held while a callback runs.
+ * never held while a callback runs. Who holds the loop may touch all the rest: its thread waits for
+ * `changed` then.
  */
 #include "host/loop.h"
 
@@ -31,8 +32,28 @@ struct loop {
 	VEC(struct loop_timer *) heap; /* guarded by lock */
 	struct loop_task *first_task;  /* guarded by lock */
 	struct loop_task **last_task;  /* guarded by lock */
+	size_t task_count;             /* guarded by lock */
 	bool stop;                     /* guarded by lock */
+
+	/* Of loop_hold(), guarded by lock. */
+	pthread_cond_t changed;
+	bool running;
+	pthread_t thread; /* which runs it */
+	bool standing;    /* ... and waits for the end of the holds */
+	unsigned holds;   /* of ... */
+	pthread_t holder;
 };
+
+/* Called by the loop's thread between callbacks. */
+static void stand_while_held_locked(struct loop *loop)
+{
+	while (loop->holds) {
+		loop->standing = true;
+		pthread_cond_broadcast(&loop->changed);
+		pthread_cond_wait(&loop->changed, &loop->lock);
+	}
+	loop->standing = false;
+}
 
 static void heap_place(struct loop *loop, size_t index, struct loop_timer *timer)
 {
@@ -147,8 +168,10 @@ static struct loop_task *next_task(struct loop *loop)
 	struct loop_task *task;
 
 	LOCK_SCOPE(&loop->lock);
+	stand_while_held_locked(loop);
 	task = loop->first_task;
 	if (task) {
+		loop->task_count--;
 		loop->first_task = task->next;
 		if (!loop->first_task)
 			loop->last_task = &loop->first_task;
@@ -158,6 +181,12 @@ static struct loop_task *next_task(struct loop *loop)
 	return task;
 }
 
+static size_t count_tasks(struct loop *loop)
+{
+	LOCK_SCOPE(&loop->lock);
+	return loop->task_count;
+}
+
 static void tasks_ready(struct loop_fd *source, uint32_t events)
 {
 	struct loop *loop = container_of(source, struct loop, wake_source);
@@ -165,7 +194,9 @@ static void tasks_ready(struct loop_fd *source, uint32_t events)
 
 	(void)events;
 	drain(source->fd);
-	while ((task = next_task(loop)))
+	/* Tasks posted from here on wait for the next turn, behind the descriptors: one may post itself
+	 * for ever. */
+	for (size_t left = count_tasks(loop); left && (task = next_task(loop)); left--)
 		task->run(task);
 }
 
@@ -177,6 +208,7 @@ int loop_new(struct loop **ret_loop, struct err *err)
 	if (!loop)
 		return err_errno(err, ENOMEM, "cannot create event loop");
 	pthread_mutex_init(&loop->lock, NULL);
+	pthread_cond_init(&loop->changed, NULL);
 	loop->last_task = &loop->first_task;
 	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	loop->timer_source = (struct loop_fd){
@@ -209,21 +241,38 @@ void loop_free(struct loop *loop)
 	if (loop->wake_source.fd >= 0)
 		close(loop->wake_source.fd);
 	vec_fini(&loop->heap);
+	pthread_cond_destroy(&loop->changed);
 	pthread_mutex_destroy(&loop->lock);
 	free(loop);
 }
 
-static bool stopped(struct loop *loop)
+static void begin(struct loop *loop)
 {
 	LOCK_SCOPE(&loop->lock);
-	return loop->stop;
+	loop->thread = pthread_self();
+	loop->running = true;
 }
 
-int loop_run(struct loop *loop)
+static void end(struct loop *loop)
+{
+	LOCK_SCOPE(&loop->lock);
+	loop->stop = false;
+	loop->running = false;
+	pthread_cond_broadcast(&loop->changed);
+}
+
+static bool goes_on(struct loop *loop)
+{
+	LOCK_SCOPE(&loop->lock);
+	stand_while_held_locked(loop);
+	return !loop->stop;
+}
+
+static int dispatch(struct loop *loop)
 {
 	struct epoll_event events[EVENTS_PER_WAIT];
 
-	while (!stopped(loop)) {
+	while (goes_on(loop)) {
 		int count = epoll_wait(loop->epoll_fd, events, EVENTS_PER_WAIT, -1);
 
 		if (count < 0 && errno == EINTR)
@@ -232,7 +281,7 @@ int loop_run(struct loop *loop)
 			return -errno;
 		loop->pending = events;
 		loop->pending_count = count;
-		for (int i = 0; i < count && !stopped(loop); i++) {
+		for (int i = 0; i < count && goes_on(loop); i++) {
 			struct loop_fd *source = events[i].data.ptr;
 
 			if (source)
@@ -240,8 +289,48 @@ int loop_run(struct loop *loop)
 		}
 		loop->pending_count = 0;
 	}
-	loop->stop = false;
 	return 0;
+}
+
+int loop_run(struct loop *loop)
+{
+	int rc;
+
+	begin(loop);
+	rc = dispatch(loop);
+	end(loop);
+	return rc;
+}
+
+static bool runs_here_locked(const struct loop *loop)
+{
+	return loop->running && pthread_equal(loop->thread, pthread_self());
+}
+
+void loop_hold(struct loop *loop)
+{
+	if (!loop)
+		return;
+	LOCK_SCOPE(&loop->lock);
+	if (runs_here_locked(loop))
+		return;
+	while (loop->holds && !pthread_equal(loop->holder, pthread_self()))
+		pthread_cond_wait(&loop->changed, &loop->lock);
+	loop->holder = pthread_self();
+	if (loop->holds++)
+		return;
+	wake(loop);
+	while (loop->running && !loop->standing)
+		pthread_cond_wait(&loop->changed, &loop->lock);
+}
+
+void loop_release(struct loop *loop)
+{
+	if (!loop)
+		return;
+	LOCK_SCOPE(&loop->lock);
+	if (!runs_here_locked(loop) && !--loop->holds)
+		pthread_cond_broadcast(&loop->changed);
 }
 
 void loop_stop(struct loop *loop)
@@ -256,10 +345,12 @@ int loop_fd_add(struct loop *loop, struct loop_fd *source, uint32_t events)
 	struct epoll_event event = { .events = events, .data.ptr = source };
 
 	check(!source->added);
-	if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, source->fd, &event))
-		return -errno;
+	/* Before its first event may come, on another thread. */
 	source->added = true;
-	return 0;
+	if (!epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, source->fd, &event))
+		return 0;
+	source->added = false;
+	return -errno;
 }
 
 int loop_fd_change(struct loop *loop, struct loop_fd *source, uint32_t events)
@@ -314,6 +405,7 @@ void loop_post(struct loop *loop, struct loop_task *task)
 	if (task->queued)
 		return;
 	task->queued = true;
+	loop->task_count++;
 	task->next = NULL;
 	*loop->last_task = task;
 	loop->last_task = &task->next;
@@ -334,4 +426,5 @@ void loop_task_cancel(struct loop *loop, struct loop_task *task)
 		}
 	}
 	task->queued = false;
+	loop->task_count--;
 }

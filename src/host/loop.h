@@ -5,8 +5,8 @@
  *
  * Sources are embedded in the objects that own them and are never allocated by the loop. Callbacks
  * run on the loop's thread with no loop lock held, so they may add, arm, cancel and remove any
- * source. "Any thread" below means that; everything else is for the loop's thread, or for any
- * thread while nobody runs the loop.
+ * source. "Any thread" below means that; everything else is for the loop's thread, for who holds the
+ * loop, or for any thread while nobody runs it.
  */
 #pragma once
 
@@ -29,6 +29,31 @@ int loop_run(struct loop *loop);
 /* Makes loop_run() return after the callback in progress. Any thread. */
 void loop_stop(struct loop *loop);
 
+/*
+ * Makes the loop's thread stand still, between two callbacks, until the release: meanwhile the caller
+ * does what is for the loop's thread. Holds nest; several threads hold one after another. On the
+ * loop's thread both do nothing. A callback may be waited for, so the caller has no lock that one
+ * takes. Accepts NULL. Any thread.
+ */
+void loop_hold(struct loop *loop);
+void loop_release(struct loop *loop);
+
+static inline struct loop *loop_hold_enter(struct loop *loop)
+{
+	loop_hold(loop);
+	return loop;
+}
+
+static inline void loop_hold_leave(struct loop **loop)
+{
+	loop_release(*loop);
+}
+
+/* Held to the end of the block. */
+#define LOOP_HOLD_SCOPE(what)                                                                      \
+	struct loop *loop_held __attribute__((cleanup(loop_hold_leave), unused)) =                 \
+		loop_hold_enter(what)
+
 /* A descriptor (borrowed; the owner closes it after loop_fd_remove()). `events`: EPOLLIN, EPOLLOUT;
  * level-triggered. */
 struct loop_fd {
@@ -37,6 +62,7 @@ struct loop_fd {
 	bool added;
 };
 
+/* Any thread. 0 or a negative errno of epoll. */
 int loop_fd_add(struct loop *loop, struct loop_fd *source, uint32_t events);
 int loop_fd_change(struct loop *loop, struct loop_fd *source, uint32_t events);
 

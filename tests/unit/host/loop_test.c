@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -184,6 +185,132 @@ static void post_from_other_thread_wakes_loop(void **state)
 	pthread_join(thread, NULL);
 }
 
+/* ---- held ---- */
+
+/* A loop on a thread of its own, with a task that posts itself for ever. */
+struct apart {
+	struct fixture *fixture;
+	pthread_t thread;
+	struct loop_task turn, stop;
+	uint64_t turns; /* the loop's thread's, or the holder's */
+	struct pair pair;
+};
+
+static void *apart_main(void *ctx)
+{
+	struct apart *apart = ctx;
+
+	loop_run(apart->fixture->loop);
+	return NULL;
+}
+
+static void apart_turn(struct loop_task *task)
+{
+	struct apart *apart = container_of(task, struct apart, turn);
+
+	/* Nothing is waited for on the own thread. */
+	loop_hold(apart->fixture->loop);
+	apart->turns++;
+	loop_post(apart->fixture->loop, task);
+	loop_release(apart->fixture->loop);
+}
+
+static void apart_stop(struct loop_task *task)
+{
+	loop_stop(container_of(task, struct apart, stop)->fixture->loop);
+}
+
+static void apart_start(struct apart *apart, struct fixture *fixture)
+{
+	*apart = (struct apart){ .fixture = fixture,
+				 .turn.run = apart_turn,
+				 .stop.run = apart_stop };
+	loop_post(fixture->loop, &apart->turn);
+	assert_int_equal(thread_start(&apart->thread, "loop", apart_main, apart, NULL), 0);
+}
+
+static void held_loop_stands_still_and_goes_on(void **state)
+{
+	struct fixture *f = *state;
+	struct apart apart;
+	uint64_t last = 0;
+
+	apart_start(&apart, f);
+	for (unsigned i = 0; i < 50; i++) {
+		uint64_t turns;
+
+		loop_hold(f->loop);
+		loop_hold(f->loop);
+		turns = apart.turns;
+		loop_release(f->loop);
+		for (unsigned yields = 0; yields < 100; yields++)
+			sched_yield();
+		assert_int_equal(apart.turns, turns);
+		loop_release(f->loop);
+		do {
+			sched_yield();
+			loop_hold(f->loop);
+			turns = apart.turns;
+			loop_release(f->loop);
+		} while (turns == last);
+		last = turns;
+	}
+	loop_post(f->loop, &apart.stop);
+	pthread_join(apart.thread, NULL);
+	/* Nobody runs it now. */
+	loop_hold(f->loop);
+	loop_release(f->loop);
+}
+
+static void *hold_again(void *ctx)
+{
+	struct apart *apart = ctx;
+
+	for (unsigned i = 0; i < 200; i++) {
+		LOOP_HOLD_SCOPE(apart->fixture->loop);
+		apart->fixture->calls++;
+	}
+	return NULL;
+}
+
+static void holders_come_one_after_another(void **state)
+{
+	struct fixture *f = *state;
+	struct apart apart;
+	pthread_t threads[3];
+
+	apart_start(&apart, f);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(thread_start(&threads[i], "hold", hold_again, &apart, NULL), 0);
+	for (unsigned i = 0; i < 3; i++)
+		pthread_join(threads[i], NULL);
+	assert_int_equal(f->calls, 3 * 200);
+	loop_stop(f->loop);
+	pthread_join(apart.thread, NULL);
+}
+
+static void stop_by_descriptor(struct loop_fd *source, uint32_t events)
+{
+	(void)events;
+	loop_stop(container_of(source, struct apart, pair.fd)->fixture->loop);
+}
+
+static void task_that_posts_itself_lets_descriptors_in(void **state)
+{
+	struct fixture *f = *state;
+	struct apart apart;
+	uint64_t one = 1;
+
+	apart_start(&apart, f);
+	apart.pair.fd =
+		(struct loop_fd){ .fd = eventfd(0, EFD_CLOEXEC), .ready = stop_by_descriptor };
+	assert_int_equal(loop_fd_add(f->loop, &apart.pair.fd, EPOLLIN), 0);
+	assert_int_equal(write(apart.pair.fd.fd, &one, sizeof(one)), sizeof(one));
+	pthread_join(apart.thread, NULL);
+	loop_fd_remove(f->loop, &apart.pair.fd);
+	close(apart.pair.fd.fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -196,6 +323,11 @@ int main(void)
 		cmocka_unit_test_setup_teardown(fd_removed_in_same_wait_is_not_called, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(post_from_other_thread_wakes_loop, setup, teardown),
+		cmocka_unit_test_setup_teardown(held_loop_stands_still_and_goes_on, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(holders_come_one_after_another, setup, teardown),
+		cmocka_unit_test_setup_teardown(task_that_posts_itself_lets_descriptors_in, setup,
+						teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
