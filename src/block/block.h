@@ -109,11 +109,19 @@ struct block_open_options {
 int block_open(const struct block_open_options *options, struct loop *loop,
 	       struct block_node **ret_node, struct err *err);
 
-/* Closes the node and all behind it. Flushes nothing: flush before. Accepts NULL. Loop thread (or
- * no loop running), nothing in flight. */
+/*
+ * Closes the node and all behind it. Flushes nothing: flush before. Accepts NULL. Nothing in flight.
+ *
+ * Threads of this and of all that says "owner's thread": one thread opens, changes and closes a
+ * graph, the loop's or another one. For another one the loop stands still meanwhile (loop_hold()),
+ * so that it has no lock that a `done` takes.
+ */
 void block_close(struct block_node *node);
 
 /* ---- facts; any thread ---- */
+
+/* Where requests end, borrowed; NULL: there are only the calls. */
+struct loop *block_loop(struct block_node *node);
 
 uint64_t block_size_bytes(struct block_node *node);
 /* Smallest unit of offset and bytes of requests, and of calls except on files, which take any: 512
@@ -213,8 +221,8 @@ struct block_request {
 	const struct iovec *iov;
 	unsigned iov_count; /* at most BLOCK_IOV_MAX */
 
-	/* Called once, on the node's loop thread, never from inside block_queue() or block_kick().
-	 * 0 or negative errno. */
+	/* Called once, on the node's loop thread or the owner's while that stands still, never from
+	 * inside block_queue() or block_kick(). 0 or negative errno. */
 	void (*done)(struct block_request *request, int rc);
 
 	/* For the nodes, which may change `op` and `flags` until it ends. */
@@ -247,17 +255,16 @@ void block_submit(struct block_node *node, struct block_request *request);
 
 /*
  * Calls `batch_done` (NULL: nothing) on the loop's thread whenever a few `done` have been called
- * one after another, so that their caller can do once what it would do for each. Loop thread,
+ * one after another, so that their caller can do once what it would do for each. Owner's thread,
  * nothing in flight.
  */
 void block_set_batch_done(struct block_node *node, void (*batch_done)(void *ctx), void *ctx);
 
 /*
- * As block_resize(), for the loop's thread: done by a worker, as a sandbox leaves the loop no calls
+ * As block_resize(), for the owner's thread: done by a worker, as a sandbox leaves loops no calls
  * for it, while the thread waits. Nothing in flight, and nothing is queued meanwhile.
  */
 int block_resize_by_worker(struct block_node *node, uint64_t bytes, struct err *err);
 
-/* Waits until nothing is in flight; calls `done` of all that was. Loop thread (or no loop running).
- * Accepts NULL. */
+/* Waits until nothing is in flight; calls `done` of all that was. Owner's thread. Accepts NULL. */
 void block_drain(struct block_node *node);

@@ -81,6 +81,7 @@ int block_node_set_backing(struct block_node *node, struct block_node *backing)
 
 void block_node_fini(struct block_node *node)
 {
+	LOOP_HOLD_SCOPE(node->loop);
 	if (node->loop)
 		loop_task_cancel(node->loop, &node->task);
 	workers_free(node->workers);
@@ -105,6 +106,7 @@ void block_close(struct block_node *node)
 
 	if (!node)
 		return;
+	LOOP_HOLD_SCOPE(node->loop);
 	check(!atomic_load(&node->in_flight));
 	workers_free(take_ptr(&node->workers));
 	count = node->child_count;
@@ -125,6 +127,11 @@ void block_close(struct block_node *node)
 			at_ = at_->next;                                                           \
 		at_;                                                                               \
 	})
+
+struct loop *block_loop(struct block_node *node)
+{
+	return node->loop;
+}
 
 uint64_t block_size_bytes(struct block_node *node)
 {

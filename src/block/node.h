@@ -161,7 +161,7 @@ void block_node_fini(struct block_node *node);
  * Changes the graph below `root` while devices use it: holds back new requests, waits for those in
  * flight (and calls their `done`), calls `change`, and lets the others go on. Returns what `change`
  * returned. The rules:
- *	- Loop thread, or no loop running; not from inside a `done`. No lock that a `done` takes.
+ *	- The owner's thread (block_close()); not from inside a `done`. No lock that a `done` takes.
  *	- `root` is what devices hold, and stays, as do the nodes in front of the place of change.
  *	- Only requests are held back. Who uses calls (a job, an export) makes them on nodes that stay, or
  *	  has ended.

@@ -6,7 +6,7 @@
  * A request belongs to the node it was queued at (`owner`) from block_queue() until its `done`. On
  * its way down it moves to other nodes (`node`, `position`) as map() names them, holding its range
  * of each node that it passed. Ended requests wait in a list for the owner's task, or for
- * block_drain(), which does the same without the loop.
+ * block_drain(), which does the same in place of the loop.
  */
 #include <errno.h>
 #include <sched.h>
@@ -415,6 +415,7 @@ void block_drain(struct block_node *node)
 {
 	if (!node)
 		return;
+	LOOP_HOLD_SCOPE(node->loop);
 	block_kick(node);
 	while (atomic_load(&node->in_flight)) {
 		/* Who is on the way in may yet put a request where only wait_graph() finds it. */
@@ -469,6 +470,7 @@ int block_change(struct block_node *root, int (*change)(void *ctx, struct err *e
 {
 	int rc;
 
+	LOOP_HOLD_SCOPE(root->loop);
 	quiesce(root);
 	rc = change(ctx, err);
 	let_go(root);

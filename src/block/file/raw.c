@@ -75,7 +75,8 @@ static void ring_done(void *ctx, struct block_request *request, int result)
 	(void)ctx;
 	if (result > 0)
 		request->progress += (uint64_t)result;
-	if (result == -EINTR || result == -EAGAIN ||
+	/* The kernel cancels what a thread that ends has submitted. */
+	if (result == -EINTR || result == -EAGAIN || result == -ECANCELED ||
 	    (result >= 0 && request->op != BLOCK_FLUSH && request->progress < request->bytes))
 		block_hand_to_worker(request);
 	else

@@ -99,6 +99,7 @@ void ring_free(struct ring *ring)
 {
 	if (!ring)
 		return;
+	LOOP_HOLD_SCOPE(ring->loop);
 	loop_task_cancel(ring->loop, &ring->retry);
 	loop_fd_remove(ring->loop, &ring->source);
 	if (ring->open)
@@ -168,14 +169,21 @@ void ring_kick(struct ring *ring)
 	submit_locked(ring);
 }
 
+/* Whether the kernel has it all now. */
+static bool submit_all(struct ring *ring)
+{
+	LOCK_SCOPE(&ring->lock);
+	submit_locked(ring);
+	return !io_uring_sq_ready(&ring->uring);
+}
+
 bool ring_wait(struct ring *ring)
 {
 	struct io_uring_cqe *cqe;
 
 	if (!atomic_load(&ring->in_flight))
 		return false;
-	ring_kick(ring);
-	if (!io_uring_sq_ready(&ring->uring))
+	if (submit_all(ring))
 		(void)io_uring_wait_cqe(&ring->uring, &cqe);
 	reap(ring);
 	return true;

@@ -16,7 +16,8 @@
  * Without a loop (the image tool) nobody else uses the disk; `root` is the disk itself, nothing is
  * put in front of it, and block_job_wait() does what the loop would.
  *
- * Threads: everything here is for the loop's thread (or the only one), but block_job_cancel() and
+ * Threads: everything here is for the thread that owns the graph (block_close()), which runs the
+ * loop of the options, or is the only one; that may be another loop than the disk's. But block_job_cancel() and
  * block_job_progress() for any.
  */
 #pragma once
@@ -35,7 +36,7 @@ const char *block_job_state_name(enum block_job_state state);
 
 struct block_job_options {
 	struct block_node *root; /* what the devices hold, or without a loop the disk; borrowed */
-	struct loop *loop;       /* NULL: block_job_wait() */
+	struct loop *loop;       /* where `told` is called; NULL: block_job_wait() */
 	uint64_t speed;          /* bytes a second; 0: no limit */
 	/* For an image of the disk's that is opened anew; borrowed for its life; NULL: none. */
 	struct block_lease *lease;
@@ -65,8 +66,7 @@ void block_job_cancel(struct block_job *job);
 /* Makes a job that is READY end: the disk becomes the target. -EBUSY: it is not READY. */
 int block_job_complete(struct block_job *job, struct err *err);
 
-/* Waits up to that time; true at its end, which needs no loop to run. Without a loop, what would be
- * READY completes by itself. */
+/* Without a loop: waits up to that time; true at its end. What would be READY completes by itself. */
 bool block_job_wait(struct block_job *job, uint64_t timeout_ns);
 
 /* Cancels what has not ended and waits for it, frees, and tells how it ended: 0, or the first error
@@ -100,21 +100,11 @@ int block_stream_start(struct block_job **ret_job, const struct block_job_option
 int block_mirror_start(struct block_job **ret_job, const struct block_job_options *options,
 		       struct block_node *target, bool target_zero, struct err *err);
 
-struct block_backup_options {
-	bool target_zero; /* what is not written there reads as zeroes, and nothing shows through */
-	/* Of the disk, NULL: none. It records anew from the moment of the backup; its bits come back if
-	 * the job fails. */
-	const char *bitmap;
-	bool all; /* not only what is dirty in the bitmap */
-};
-
 /*
  * Copies the disk as it is when the job starts to `target`, which is as above and closed at the end.
- * What is not copied because it is not dirty is left as it is there.
+ * `bitmap`: only what is dirty in it, the rest of the target is left as it is; its bits are cleared
+ * at the start, and come back if the job fails. NULL: all.
  */
 int block_backup_start(struct block_job **ret_job, const struct block_job_options *options,
-		       struct block_node *target, const struct block_backup_options *backup_options,
+		       struct block_node *target, bool target_zero, const char *bitmap,
 		       struct err *err);
-
-/* The bitmap whose bits the job has, which nobody else may change. NULL: none. */
-const char *block_backup_bitmap(const struct block_job *job);

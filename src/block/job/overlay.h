@@ -6,7 +6,7 @@
 
 /*
  * Makes the image `create->path` of the disk's size (`bytes` and `backing` are set here) on the disk's
- * image, and puts it in front of that. `open` says cache and lease. `root` as for jobs. Loop thread. -EBUSY: the disk has a job;
+ * image, and puts it in front of that. `open` says cache and lease. `root` as for jobs. Owner's thread. -EBUSY: the disk has a job;
  * -EEXIST. After a failure the disk is as before and the new file is gone.
  */
 struct block_create_options;
