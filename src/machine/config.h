@@ -24,7 +24,8 @@
 /* A virtio block device. */
 struct machine_disk {
 	const char *id; /* unique in the machine, "disk0" */
-	struct block_node *node;
+	struct block_node
+		*node;      /* its queues are served on its loop, the machine's or another one */
 	const char *serial; /* at most 20 bytes are shown to the guest; NULL: none */
 	unsigned queues;    /* 0: one a vCPU, as far as the device can */
 	bool write_through; /* the guest is told that there is no volatile cache */

@@ -13,16 +13,22 @@
 #include "virtio/pci_transport.h"
 #include "virtio/rng.h"
 
-/* Puts a new device on the bus and into the machine, or frees it. */
-static int plug(struct machine *machine, struct virtio_device *virtio, struct err *err)
+/* Puts a new device that works on that loop on the bus and into the machine, or frees it. */
+static int plug_on(struct machine *machine, struct virtio_device *virtio, struct loop *loop,
+		   struct err *err)
 {
-	int rc = virtio_pci_attach(virtio, machine->pci, -1, machine->loop, err);
+	int rc = virtio_pci_attach(virtio, machine->pci, -1, loop, loop != machine->loop, err);
 
 	if (rc) {
 		device_free(&virtio->device);
 		return rc;
 	}
 	return machine_add_device(machine, &virtio->device, err);
+}
+
+static int plug(struct machine *machine, struct virtio_device *virtio, struct err *err)
+{
+	return plug_on(machine, virtio, machine->loop, err);
 }
 
 int add_rng(struct machine *machine, const struct board_chip *chip, struct err *err)
@@ -53,7 +59,7 @@ int add_disks(struct machine *machine, const struct board_chip *chip, struct err
 
 		rc = virtio_blk_new(&virtio, disk->id, machine->memory, &options, err);
 		if (!rc)
-			rc = plug(machine, virtio, err);
+			rc = plug_on(machine, virtio, block_loop(disk->node), err);
 	}
 	return rc;
 }

@@ -8,14 +8,14 @@
 #define VIRTIO_BLK_QUEUES_MAX 16
 
 struct virtio_blk_options {
-	struct block_node *node; /* borrowed for the device's life, its loop is the device's */
+	struct block_node *node; /* borrowed for the device's life */
 	const char *serial;      /* the first 20 bytes are shown; NULL: none */
 	unsigned queues;         /* wanted; 1 to VIRTIO_BLK_QUEUES_MAX are made */
 	bool write_through;      /* shows no volatile cache: every write is durable when it ends */
 };
 
 /*
- * Makes the disk larger and tells the driver. Loop thread. -EINVAL: it would be smaller; and what
+ * Makes the disk larger and tells the driver. The node's owner's thread. -EINVAL: it would be smaller; and what
  * block_resize() says.
  */
 int virtio_blk_resize(struct device *device, uint64_t bytes, struct err *err);

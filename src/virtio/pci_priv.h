@@ -37,6 +37,7 @@ struct virtio_pci {
 	struct pci_function function;
 	struct loop *loop;
 	struct loop_task again;
+	bool kicks_to_loop;         /* also those that come by the bus */
 	unsigned window_capability; /* VIRTIO_PCI_CAP_PCI_CFG */
 
 	uint32_t offered_select, accepted_select;

@@ -10,6 +10,7 @@
  * Spec: Virtio 1.2, sections 4.1.4.3 to 4.1.4.7.
  */
 #include <linux/virtio_pci.h>
+#include <unistd.h>
 
 #include "base/bytes.h"
 #include "virtio/pci_priv.h"
@@ -262,10 +263,16 @@ static void config_write(struct virtio_pci *pci, uint64_t offset, uint64_t value
 /* Which queue is in the address; the value repeats it. */
 static void notify_write(struct virtio_pci *pci, uint64_t offset, uint64_t value, unsigned size)
 {
+	uint64_t queue = offset / BAR_NOTIFY_STRIDE, one = 1;
+
 	(void)value;
 	(void)size;
-	if (offset % BAR_NOTIFY_STRIDE == 0)
-		virtio_queue_notify(pci->virtio, (unsigned)offset / BAR_NOTIFY_STRIDE);
+	if (offset % BAR_NOTIFY_STRIDE || queue >= pci->virtio->queue_count)
+		return;
+	if (pci->kicks_to_loop)
+		(void)!write(pci->queues[queue].kick.fd, &one, sizeof(one));
+	else
+		virtio_queue_notify(pci->virtio, (unsigned)queue);
 }
 
 static const struct window {

@@ -5,8 +5,8 @@
  * BAR 0 holds all virtio structures, BAR 1 the MSI-X table: vector 0 and up are the driver's to
  * spread over configuration changes and queues. Without MSI-X, INTA# and the ISR register.
  *
- * Threads: vCPUs under the device's lock; kicks that the engine turned into signals arrive on the
- * loop, which takes it. Spec: Virtio 1.2, sections 4.1.2 to 4.1.5.
+ * Threads: vCPUs under the device's lock; kicks that were turned into signals arrive on the loop,
+ * which takes it. Spec: Virtio 1.2, sections 4.1.2 to 4.1.5.
  */
 #include "virtio/pci_transport.h"
 
@@ -100,7 +100,7 @@ static void queues_changed(struct virtio_transport *transport)
 	struct virtio_pci *pci = pci_from(transport);
 	struct engine *engine = pci->function.bus ? pci_services(pci->function.bus)->engine : NULL;
 
-	for (unsigned i = 0; engine && i < pci->virtio->queue_count; i++)
+	for (unsigned i = 0; engine && engine->ops->ioeventfd && i < pci->virtio->queue_count; i++)
 		kick_move(engine, &pci->queues[i], kick_address(pci, i));
 }
 
@@ -157,6 +157,7 @@ static void transport_free(struct virtio_transport *transport)
 {
 	struct virtio_pci *pci = pci_from(transport);
 
+	LOOP_HOLD_SCOPE(pci->loop);
 	loop_task_cancel(pci->loop, &pci->again);
 	for (unsigned i = 0; i < pci->virtio->queue_count; i++) {
 		struct virtio_pci_queue *queue = &pci->queues[i];
@@ -392,11 +393,12 @@ static int function_init(struct virtio_pci *pci, struct pci_bus *bus, int devfn,
 }
 
 int virtio_pci_attach(struct virtio_device *virtio, struct pci_bus *bus, int devfn,
-		      struct loop *loop, struct err *err)
+		      struct loop *loop, bool kicks_to_loop, struct err *err)
 {
 	const struct engine *engine = pci_services(bus)->engine;
 	struct virtio_pci *pci =
 		calloc(1, sizeof(*pci) + virtio->queue_count * sizeof(pci->queues[0]));
+	bool signals = kicks_to_loop || (engine && engine->ops->ioeventfd);
 	int rc;
 
 	if (!pci)
@@ -404,12 +406,12 @@ int virtio_pci_attach(struct virtio_device *virtio, struct pci_bus *bus, int dev
 	pci->transport.ops = &transport_ops;
 	pci->virtio = virtio;
 	pci->loop = loop;
+	pci->kicks_to_loop = kicks_to_loop;
 	pci->again.run = again;
 	for (unsigned i = 0; i < virtio->queue_count; i++)
 		pci->queues[i] = (struct virtio_pci_queue){ .pci = pci, .kick.fd = -1 };
 	rc = function_init(pci, bus, devfn, err);
-	for (unsigned i = 0; !rc && engine && engine->ops->ioeventfd && i < virtio->queue_count;
-	     i++)
+	for (unsigned i = 0; !rc && signals && i < virtio->queue_count; i++)
 		rc = kick_init(pci, &pci->queues[i], err);
 	if (rc) {
 		transport_free(&pci->transport);

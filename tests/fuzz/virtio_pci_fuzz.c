@@ -44,7 +44,7 @@ static void machine_init(struct machine *m)
 						      .mmio = m->mmio };
 	check(!pci_host_new(&m->host, &bus, &config, NULL));
 	check(!virtio_rng_new(&m->rng, "rng0", m->memory, NULL));
-	check(!virtio_pci_attach(m->rng, bus, PCI_DEVFN(1, 0), m->loop, NULL));
+	check(!virtio_pci_attach(m->rng, bus, PCI_DEVFN(1, 0), m->loop, false, NULL));
 	check(!pci_assign_resources(m->host, NULL));
 	m->config = ECAM + ((uint64_t)PCI_DEVFN(1, 0) << 12);
 	m->registers = bus_read(m->mmio, m->config + PCI_BASE_ADDRESS_0, 4);

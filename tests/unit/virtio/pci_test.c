@@ -121,7 +121,7 @@ static uint64_t structure(struct host *host, uint8_t type)
 	       config_get(host, at + 8, 4);
 }
 
-static void host_init(struct host *host, bool with_engine)
+static void host_init_kicks(struct host *host, bool with_engine, bool kicks_to_loop)
 {
 	const struct memory_config memory = { .size = RAM_BYTES };
 	struct pci_host_config config = {
@@ -148,13 +148,19 @@ static void host_init(struct host *host, bool with_engine)
 		config.intx[i] = (struct irq_line){ line_set, host, i };
 	assert_int_equal(pci_host_new(&host->bridge, &bus, &config, NULL), 0);
 	assert_int_equal(virtio_rng_new(&host->rng, "rng0", host->memory, NULL), 0);
-	assert_int_equal(virtio_pci_attach(host->rng, bus, PCI_DEVFN(SLOT, 0), host->loop, NULL),
+	assert_int_equal(virtio_pci_attach(host->rng, bus, PCI_DEVFN(SLOT, 0), host->loop,
+					   kicks_to_loop, NULL),
 			 0);
 	assert_int_equal(pci_assign_resources(host->bridge, NULL), 0);
 	host->common = structure(host, VIRTIO_PCI_CAP_COMMON_CFG);
 	host->isr = structure(host, VIRTIO_PCI_CAP_ISR_CFG);
 	host->notify = structure(host, VIRTIO_PCI_CAP_NOTIFY_CFG);
 	config_set(host, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER, 2);
+}
+
+static void host_init(struct host *host, bool with_engine)
+{
+	host_init_kicks(host, with_engine, false);
 }
 
 static void host_fini(struct host *host)
@@ -472,6 +478,26 @@ static void machine_reset_is_power_on(void **state)
 	host_fini(&host);
 }
 
+static void kick_by_the_bus_waits_for_the_loop_if_told_so(void **state)
+{
+	struct stop stop;
+	struct host host;
+
+	(void)state;
+	host_init_kicks(&host, false, true);
+	driver_start(&host);
+	offer(&host, 16);
+	kick(&host);
+	/* A queue that is not there. */
+	bus_write(host.mmio, host.notify + 4, 1, 2);
+	assert_int_equal(used_index(&host), 0);
+	stop = (struct stop){ .task.run = kick_handled, .loop = host.loop, .host = &host };
+	loop_post(host.loop, &stop.task);
+	assert_int_equal(loop_run(host.loop), 0);
+	assert_int_equal(used_index(&host), 1);
+	host_fini(&host);
+}
+
 static void state_moves_to_another_host(void **state)
 {
 	struct state_stream out = { 0 }, again = { 0 }, in;
@@ -524,6 +550,7 @@ int main(void)
 		cmocka_unit_test(bus_master_off_holds_queues),
 		cmocka_unit_test(engine_gets_kicks_where_the_bar_is),
 		cmocka_unit_test(machine_reset_is_power_on),
+		cmocka_unit_test(kick_by_the_bus_waits_for_the_loop_if_told_so),
 		cmocka_unit_test(state_moves_to_another_host),
 	};
 
