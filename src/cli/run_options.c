@@ -153,6 +153,7 @@ const struct option run_options[] = {
 		  "header must agree), readonly=on, snapshot=on (drop all writes at the end), "
 		  "cache=writeback|none|unsafe, allow=FOLDER (of further files that the image names), "
 		  "settings=NAME=VALUE (of the format), metadata-cache=SIZE, detect-zeroes=off|on|unmap, "
+		  "iothread=N (disks with the same number share a thread), "
 		  "iops=N, bps=SIZE and others (most requests and bytes a second), limit-group=NAME, lease=on, id=ID, "
 		  "serial=TEXT; a comma in a path is doubled",
 	  .set = option_set_words,

@@ -21,6 +21,7 @@ enum sandbox_thread {
 	SANDBOX_VCPU_KVM,     /* runs a vCPU and the devices it touches */
 	SANDBOX_VCPU_SOFT,    /* the same in software */
 	SANDBOX_WORKER,       /* blocking file operations, timers of engines */
+	SANDBOX_IOTHREAD,     /* a loop beside the main one, for disks */
 	SANDBOX_GUARD,        /* waits for signals and can end the process */
 	SANDBOX_TOOL,         /* of a tool that works on foreign files; all its threads … */
 	SANDBOX_TOOL_OPENING, /* … and before it has opened them */

@@ -58,6 +58,15 @@ static int open_filters(struct limits_book *limits, const json_t *config, struct
 	return rc ? rc : limits_book_limit(limits, config, loop, node, err);
 }
 
+/* The loop that serves a disk. */
+static int find_loop(struct iothreads *iothreads, const json_t *config, struct loop **loop,
+		     struct err *err)
+{
+	unsigned number = (unsigned)schema_integer(config, "iothread");
+
+	return number ? iothreads_get(iothreads, number, loop, err) : 0;
+}
+
 static int open_disk(struct machine_disk *disk, struct disk_lease *lease, const json_t *config,
 		     struct limits_book *limits, struct loop *loop, struct err *err)
 {
@@ -98,6 +107,7 @@ static int open_disk(struct machine_disk *disk, struct disk_lease *lease, const 
 static int open_disks(struct backends *backends, const json_t *list, struct loop *loop,
 		      struct err *err)
 {
+	struct loop *disk_loop;
 	size_t index;
 	json_t *item;
 	int rc = 0;
@@ -108,8 +118,11 @@ static int open_disks(struct backends *backends, const json_t *list, struct loop
 	{
 		if (!backends->disks || !backends->leases)
 			return err->code;
-		rc = open_disk(&backends->disks[index], &backends->leases[index], item,
-			       &backends->limits, loop, err);
+		disk_loop = loop;
+		rc = find_loop(&backends->iothreads, item, &disk_loop, err);
+		if (!rc)
+			rc = open_disk(&backends->disks[index], &backends->leases[index], item,
+				       &backends->limits, disk_loop, err);
 		if (rc)
 			break;
 		backends->disk_count++;
@@ -224,6 +237,7 @@ int backends_open(struct backends *backends, const json_t *config, struct loop *
 
 	*backends = (struct backends){ 0 };
 	list_init(&backends->attachable.list);
+	iothreads_init(&backends->iothreads);
 	rc = limits_book_init(&backends->limits, config, err);
 	if (!rc)
 		rc = open_disks(backends, json_object_get(config, "disks"), loop, err);
@@ -296,6 +310,7 @@ void backends_close(struct backends *backends)
 		net_close(backends->nics[i].net);
 	for (size_t i = 0; i < backends->disk_count; i++)
 		block_close(backends->disks[i].node);
+	iothreads_fini(&backends->iothreads);
 	limits_book_fini(&backends->limits);
 	free(backends->consoles);
 	free(backends->nics);
@@ -303,4 +318,5 @@ void backends_close(struct backends *backends)
 	free(backends->leases);
 	*backends = (struct backends){ 0 };
 	list_init(&backends->attachable.list);
+	iothreads_init(&backends->iothreads);
 }

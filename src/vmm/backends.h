@@ -12,6 +12,7 @@
 #include "host/loop.h"
 #include "machine/config.h"
 #include "vmm/console.h"
+#include "vmm/iothreads.h"
 #include "vmm/limits.h"
 
 struct disk_lease {
@@ -23,7 +24,8 @@ struct backends {
 	struct machine_disk *disks;
 	struct disk_lease *leases; /* one a disk */
 	size_t disk_count;
-	struct limits_book limits; /* of the disks */
+	struct iothreads iothreads; /* on which some of them are served */
+	struct limits_book limits;  /* of the disks */
 	struct machine_nic *nics;
 	size_t nic_count;
 	struct machine_console *consoles;

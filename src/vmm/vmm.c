@@ -343,6 +343,7 @@ int vmm_init(struct vmm *vmm, json_t *config, const struct engine_choice *engine
 	};
 	pthread_mutex_init(&vmm->machine_lock, NULL);
 	list_init(&vmm->backends.attachable.list);
+	iothreads_init(&vmm->backends.iothreads);
 	jobs_init(&vmm->jobs);
 	rc = sandbox_new(&vmm->sandbox, err);
 	if (!rc)
@@ -374,6 +375,9 @@ int vmm_run(struct vmm *vmm, struct err *err)
 	if (rc)
 		return rc;
 	guard_enter_sandbox(vmm->guard, vmm->sandbox);
+	rc = iothreads_enter_sandbox(&vmm->backends.iothreads, vmm->sandbox, err);
+	if (rc)
+		return rc;
 	rc = sandbox_enter_thread(vmm->sandbox, SANDBOX_LOOP);
 	if (rc)
 		return err_errno(err, rc, "cannot enter the sandbox");
