@@ -53,6 +53,8 @@ static const struct schema_field limits_params[] = {
 	{ 0 },
 };
 
+#define BITMAP_NAME_MAX 1000 /* bytes */
+
 #define DISK_ID_FIELD                                                                              \
 	{                                                                                          \
 		.name = "id", .type = SCHEMA_STRING, .required = true, .min = 1, .max = 64,        \
@@ -127,9 +129,64 @@ static const struct schema_field backup_params[] = {
 	{ .name = "bitmap",
 	  .type = SCHEMA_STRING,
 	  .min = 1,
-	  .max = 1000,
-	  .help = "only what is dirty in this bitmap of the image" },
+	  .max = BITMAP_NAME_MAX,
+	  .help = "only what is dirty in this bitmap, which then records for the next backup" },
+	{ .name = "full",
+	  .type = SCHEMA_BOOLEAN,
+	  .preset = "false",
+	  .help = "all of the disk, also with a bitmap" },
+	{ .name = "backing",
+	  .type = SCHEMA_STRING,
+	  .min = 1,
+	  .help = "path of the backup before, on which the new image stands" },
 	SPEED_FIELD,
+	{ 0 },
+};
+
+#define BITMAP_FIELD                                                                               \
+	{                                                                                          \
+		.name = "name", .type = SCHEMA_STRING, .required = true, .min = 1,                 \
+		.max = BITMAP_NAME_MAX, .help = "of the bitmap"                                    \
+	}
+
+static const struct schema_field bitmap_params[] = { DISK_ID_FIELD, BITMAP_FIELD, { 0 } };
+
+static const struct schema_field bitmap_add_params[] = {
+	DISK_ID_FIELD,
+	BITMAP_FIELD,
+	{ .name = "granularity",
+	  .type = SCHEMA_SIZE,
+	  .preset = "65536",
+	  .min = 512,
+	  .max = 1 << 30,
+	  .help = "bytes that become dirty together, a power of two" },
+	{ .name = "persistent",
+	  .type = SCHEMA_BOOLEAN,
+	  .preset = "false",
+	  .help = "kept by the disk's image, which must be qcow2" },
+	{ 0 },
+};
+
+static const struct schema_field bitmap_merge_params[] = {
+	DISK_ID_FIELD,
+	BITMAP_FIELD,
+	{ .name = "from",
+	  .type = SCHEMA_STRING,
+	  .required = true,
+	  .min = 1,
+	  .max = BITMAP_NAME_MAX,
+	  .help = "bitmap of the disk whose dirty parts become dirty in it too" },
+	{ 0 },
+};
+
+static const struct schema_field bitmap_result[] = {
+	{ .name = "name", .type = SCHEMA_STRING, .help = "of the bitmap" },
+	{ .name = "granularity", .type = SCHEMA_SIZE, .help = "bytes a bit" },
+	{ .name = "dirty", .type = SCHEMA_SIZE, .help = "bytes" },
+	{ .name = "enabled", .type = SCHEMA_BOOLEAN, .help = "writes are recorded" },
+	{ .name = "persistent", .type = SCHEMA_BOOLEAN, .help = "kept by the image" },
+	{ .name = "busy", .type = SCHEMA_BOOLEAN, .help = "was not closed cleanly: of no use" },
+	{ .name = "in-use", .type = SCHEMA_BOOLEAN, .help = "a backup has its bits" },
 	{ 0 },
 };
 
@@ -178,6 +235,18 @@ const struct control_method_row control_methods[CONTROL_METHODS] = {
 				     "turn this connection into the console's byte stream" },
 	[CONTROL_DEVICE_LIST] = { "device.list", NULL, NULL, "ids and types of all devices" },
 	[CONTROL_DEVICE_DUMP] = { "device.dump", dump_params, NULL, "the state of one device" },
+	[CONTROL_BITMAP_LIST] = { "bitmap.list", job_params, bitmap_result,
+				  "dirty bitmaps of a disk: what was written since" },
+	[CONTROL_BITMAP_ADD] = { "bitmap.add", bitmap_add_params, NULL,
+				 "record what is written to a disk from now on" },
+	[CONTROL_BITMAP_REMOVE] = { "bitmap.remove", bitmap_params, NULL, "forget a bitmap" },
+	[CONTROL_BITMAP_CLEAR] = { "bitmap.clear", bitmap_params, NULL, "nothing is dirty in it" },
+	[CONTROL_BITMAP_ENABLE] = { "bitmap.enable", bitmap_params, NULL,
+				    "let it record writes from now on" },
+	[CONTROL_BITMAP_DISABLE] = { "bitmap.disable", bitmap_params, NULL,
+				     "let it stay as it is" },
+	[CONTROL_BITMAP_MERGE] = { "bitmap.merge", bitmap_merge_params, NULL,
+				   "add to a bitmap what is dirty in another" },
 	[CONTROL_DISK_LEASE] = { "disk.lease", lease_params, NULL,
 				 "let a disk with lease=on be written for so long" },
 	[CONTROL_DISK_LIMITS] = { "disk.limits", limits_params, NULL,

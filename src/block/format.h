@@ -140,8 +140,9 @@ struct block_bitmap_ops {
 	int (*remove)(struct block_node *node, const char *name, struct err *err);
 	int (*clear)(struct block_node *node, const char *name, struct err *err);
 	int (*enable)(struct block_node *node, const char *name, bool enabled, struct err *err);
-	/* All dirty bits of `from` (of this node) become dirty in `into`. */
-	int (*merge)(struct block_node *node, const char *into, const char *from, struct err *err);
+	/* The range becomes dirty, also if the bitmap is not enabled. */
+	int (*set)(struct block_node *node, const char *name, uint64_t offset, uint64_t bytes,
+		   struct err *err);
 	/* Whether `*ret_bytes` (at most `bytes`) from `offset` on are dirty or not. Any thread. */
 	int (*status)(struct block_node *node, const char *name, uint64_t offset, uint64_t bytes,
 		      bool *ret_dirty, uint64_t *ret_bytes);

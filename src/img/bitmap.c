@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "base/macros.h"
+#include "block/bitmap.h"
 #include "img/verbs.h"
 
 #define GRANULARITY_BYTES (64 * KIB)
@@ -75,7 +76,12 @@ static int merge(const struct img *img, struct block_node *node, char **operands
 {
 	const struct block_bitmap_ops *ops = ops_of(node, err);
 
-	return ops ? ops->merge(node, operands[0], operands[1], err) : -ENOTSUP;
+	struct block_bitmap into, from;
+	int rc = ops ? block_bitmap_find(node, operands[0], &into, err) : -ENOTSUP;
+
+	if (!rc)
+		rc = block_bitmap_find(node, operands[1], &from, err);
+	return rc ? rc : block_bitmap_merge_now(&into, &from, err);
 }
 
 static const struct img_verb verbs[] = {

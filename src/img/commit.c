@@ -1,17 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* `commit`: what an image holds goes into its backing file, and the image becomes empty. */
 #include <errno.h>
-#include <stdlib.h>
 
 #include "base/cleanup.h"
-#include "base/macros.h"
+#include "block/job/job.h"
+#include "host/clock.h"
 #include "img/command.h"
 
-#define PIECE_BYTES (2 * MIB)
-
 struct commit {
-	struct block_node *image; /* without its backing file */
-	struct block_node *backing;
+	struct block_node *image;   /* without its backing file at first */
+	struct block_node *backing; /* NULL: the image has it */
 	uint64_t copied;
 };
 
@@ -57,46 +55,24 @@ static int open_backing(struct img *img, struct commit *commit, struct err *err)
 	return rc;
 }
 
-static int copy_data(struct commit *commit, uint64_t at, uint64_t bytes, uint8_t *buffer)
-{
-	int rc = 0;
-
-	while (bytes && !rc) {
-		uint64_t piece = MIN(bytes, PIECE_BYTES);
-
-		rc = block_read(commit->image, at, buffer, piece);
-		if (!rc)
-			rc = block_write(commit->backing, at, buffer, piece);
-		at += piece;
-		bytes -= piece;
-	}
-	return rc;
-}
-
+/* The image stands on what is written, and takes it along when it is closed. */
 static int copy_content(struct commit *commit, struct err *err)
 {
-	AUTO_FREE uint8_t *buffer = malloc(PIECE_BYTES);
-	uint64_t size = block_size_bytes(commit->image), at = 0;
-	int rc = buffer ? 0 : -ENOMEM;
+	struct block_job_options options = { .root = commit->image };
+	struct block_node *backing = commit->backing;
+	struct block_job *job;
+	int rc = block_node_set_backing(commit->image, backing);
 
-	while (at < size && !rc) {
-		struct block_extent extent;
-
-		rc = block_extent(commit->image, at, size - at, &extent);
-		if (rc)
-			break;
-		if (!extent.depth && extent.flags & BLOCK_EXTENT_ZERO)
-			rc = block_write_zeroes(commit->backing, at, extent.bytes, BLOCK_MAY_UNMAP);
-		else if (!extent.depth)
-			rc = copy_data(commit, at, extent.bytes, buffer);
-		commit->copied += extent.depth ? 0 : extent.bytes;
-		at += extent.bytes;
-	}
-	if (!rc)
-		rc = block_flush(commit->backing);
-	return rc ? err_errno(err, rc, "cannot write the backing file near byte %llu",
-			      (unsigned long long)at)
-		  : 0;
+	if (rc)
+		return err_errno(err, rc, "cannot commit");
+	commit->backing = NULL;
+	rc = block_commit_start(&job, &options, backing, err);
+	if (rc)
+		return rc;
+	while (!block_job_wait(job, NS_PER_SEC))
+		;
+	commit->copied = block_job_progress(job).done_bytes;
+	return block_job_free(job, err);
 }
 
 static int empty_image(struct img *img, struct commit *commit, struct err *err)
@@ -115,13 +91,8 @@ static int empty_image(struct img *img, struct commit *commit, struct err *err)
 
 static int run(struct img *img, struct commit *commit, struct err *err)
 {
-	uint64_t size = block_size_bytes(commit->image);
-	int rc = 0;
+	int rc = copy_content(commit, err);
 
-	if (block_size_bytes(commit->backing) < size)
-		rc = block_resize(commit->backing, size, err);
-	if (!rc)
-		rc = copy_content(commit, err);
 	return rc ? rc : empty_image(img, commit, err);
 }
 

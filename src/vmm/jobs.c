@@ -2,6 +2,7 @@
 #include "vmm/jobs.h"
 
 #include <errno.h>
+#include <libgen.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -119,8 +120,8 @@ int jobs_allow_folders(struct vmm *vmm, struct err *err)
 	return rc;
 }
 
-static int find_disk(struct vmm *vmm, const json_t *params, const struct machine_disk **ret_disk,
-		     struct err *err)
+int jobs_find_disk(struct vmm *vmm, const json_t *params, const struct machine_disk **ret_disk,
+		   struct err *err)
 {
 	const char *id = schema_string(params, "id");
 
@@ -130,6 +131,17 @@ static int find_disk(struct vmm *vmm, const json_t *params, const struct machine
 			return 0;
 	}
 	return err_set(err, ENOENT, "there is no disk '%s'", id);
+}
+
+const char *jobs_bitmap(struct vmm *vmm, const struct machine_disk *disk)
+{
+	struct disk_job *disk_job;
+
+	list_for_each (disk_job, &vmm->jobs.list, node) {
+		if (disk_job->disk == disk)
+			return block_backup_bitmap(disk_job->job);
+	}
+	return NULL;
 }
 
 /* Jobs have threads, and most open images. */
@@ -163,7 +175,7 @@ static int job_new(struct vmm *vmm, const json_t *params, struct disk_job **ret_
 	int rc = check_folders(vmm, err);
 
 	if (!rc)
-		rc = find_disk(vmm, params, &disk, err);
+		rc = jobs_find_disk(vmm, params, &disk, err);
 	if (rc)
 		return rc;
 	disk_job = calloc(1, sizeof(*disk_job));
@@ -206,14 +218,16 @@ struct target {
 	bool made;
 };
 
-/* The image that "target" and "format" name, made unless "existing" says that it is there. */
+/* The image that "target" and "format" name, made unless "existing" says that it is there; on
+ * `backing`, NULL: alone. */
 static int target_open(struct target *target, const struct disk_job *disk_job, const json_t *params,
-		       struct err *err)
+		       const char *backing, struct err *err)
 {
 	struct block_create_options create = {
 		.path = schema_string(params, "target"),
 		.format = schema_string(params, "format"),
 		.bytes = block_size_bytes(disk_job->disk->node),
+		.backing = backing,
 	};
 	struct block_open_options options = options_of(disk_job->vmm, disk_job->disk);
 	int rc = 0;
@@ -316,9 +330,8 @@ int jobs_stream(struct vmm *vmm, const json_t *params, struct err *err)
 	return job_started(disk_job, rc);
 }
 
-static int start_copy(struct vmm *vmm, const json_t *params, bool backup, struct err *err)
+int jobs_mirror(struct vmm *vmm, const json_t *params, struct err *err)
 {
-	const char *bitmap = backup ? schema_string(params, "bitmap") : NULL;
 	struct block_job_options options;
 	struct disk_job *disk_job;
 	struct target target;
@@ -326,25 +339,75 @@ static int start_copy(struct vmm *vmm, const json_t *params, bool backup, struct
 
 	if (rc)
 		return rc;
-	rc = target_open(&target, disk_job, params, err);
+	rc = target_open(&target, disk_job, params, NULL, err);
 	if (rc)
 		return job_started(disk_job, rc);
-	rc = backup ? block_backup_start(&disk_job->job, &options, target.node, target.made, bitmap,
-					 err)
-		    : block_mirror_start(&disk_job->job, &options, target.node, target.made, err);
+	rc = block_mirror_start(&disk_job->job, &options, target.node, target.made, err);
 	if (rc)
 		target_drop(&target);
 	return job_started(disk_job, rc);
 }
 
-int jobs_mirror(struct vmm *vmm, const json_t *params, struct err *err)
+/* The name of an image for one that will stand on it: what lies beside it may move with it. NULL, errno
+ * set: it is not there. Caller frees. */
+static char *name_for(const char *path, const char *image)
 {
-	return start_copy(vmm, params, false, err);
+	AUTO_FREE char *real = realpath(path, NULL);
+	AUTO_FREE char *folder = strdup(image);
+	AUTO_FREE char *real_folder = folder ? realpath(dirname(folder), NULL) : NULL;
+	size_t length = real_folder ? strlen(real_folder) : 0;
+
+	if (!real || !real_folder)
+		return NULL;
+	if (!strncmp(real, real_folder, length) && real + length == strrchr(real, '/'))
+		return strdup(real + length + 1);
+	return take_ptr(&real);
+}
+
+/* What is not copied must come from somewhere. */
+static int check_backup(const json_t *params, struct err *err)
+{
+	bool existing = schema_boolean(params, "existing");
+	const char *backing = schema_string(params, "backing");
+
+	if (existing && backing)
+		return err_set(err, EINVAL, "an existing target has the backing file that it has");
+	if (schema_string(params, "bitmap") && !schema_boolean(params, "full") && !existing &&
+	    !backing) {
+		err_set(err, EINVAL, "an incremental backup alone is no disk");
+		return err_hint(err, "name the backup before with backing=PATH, or an existing "
+				     "image, or say full=on");
+	}
+	return 0;
 }
 
 int jobs_backup(struct vmm *vmm, const json_t *params, struct err *err)
 {
-	return start_copy(vmm, params, true, err);
+	const char *path = schema_string(params, "backing");
+	AUTO_FREE char *backing = path ? name_for(path, schema_string(params, "target")) : NULL;
+	struct block_backup_options backup = {
+		.bitmap = schema_string(params, "bitmap"),
+		.all = schema_boolean(params, "full"),
+	};
+	struct block_job_options options;
+	struct disk_job *disk_job;
+	struct target target;
+	int rc = check_backup(params, err);
+
+	if (!rc && path && !backing)
+		rc = err_errno(err, errno, "cannot find '%s'", path);
+	if (!rc)
+		rc = job_new(vmm, params, &disk_job, &options, err);
+	if (rc)
+		return rc;
+	rc = target_open(&target, disk_job, params, backing, err);
+	if (rc)
+		return job_started(disk_job, rc);
+	backup.target_zero = target.made && !backing;
+	rc = block_backup_start(&disk_job->job, &options, target.node, &backup, err);
+	if (rc)
+		target_drop(&target);
+	return job_started(disk_job, rc);
 }
 
 int jobs_snapshot(struct vmm *vmm, const json_t *params, struct err *err)
@@ -358,7 +421,7 @@ int jobs_snapshot(struct vmm *vmm, const json_t *params, struct err *err)
 	int rc = check_folders(vmm, err);
 
 	if (!rc)
-		rc = find_disk(vmm, params, &disk, err);
+		rc = jobs_find_disk(vmm, params, &disk, err);
 	if (rc)
 		return rc;
 	options = options_of(vmm, disk);

@@ -14,6 +14,7 @@
 #include "base/list.h"
 #include "host/loop.h"
 
+struct machine_disk;
 struct vmm;
 
 struct jobs {
@@ -39,6 +40,13 @@ int jobs_resume(struct vmm *vmm, const json_t *params, struct err *err);
 int jobs_speed(struct vmm *vmm, const json_t *params, struct err *err);
 int jobs_cancel(struct vmm *vmm, const json_t *params, struct err *err);
 int jobs_complete(struct vmm *vmm, const json_t *params, struct err *err);
+
+/* The disk that "id" names. -ENOENT. */
+int jobs_find_disk(struct vmm *vmm, const json_t *params, const struct machine_disk **ret_disk,
+		   struct err *err);
+
+/* The bitmap whose bits a backup of the disk has. NULL: none. */
+const char *jobs_bitmap(struct vmm *vmm, const struct machine_disk *disk);
 
 /* All jobs and how far they are; new reference. */
 json_t *jobs_list(struct vmm *vmm);

@@ -7,6 +7,7 @@
 #include "codec/jsonrpc.h"
 #include "gdb/gdb.h"
 #include "machine/machine.h"
+#include "vmm/bitmaps.h"
 #include "vmm/control_priv.h"
 #include "vmm/vmm.h"
 
@@ -122,6 +123,48 @@ static int device_dump(struct connection *connection, const json_t *params, json
 			    err);
 }
 
+static int bitmap_list(struct connection *connection, const json_t *params, json_t **ret_result,
+		       struct err *err)
+{
+	return bitmaps_list(vmm_of(connection), params, ret_result, err);
+}
+
+static int bitmap_add(struct connection *connection, const json_t *params, json_t **ret_result,
+		      struct err *err)
+{
+	return bitmaps_add(vmm_of(connection), params, err);
+}
+
+static int bitmap_remove(struct connection *connection, const json_t *params, json_t **ret_result,
+			 struct err *err)
+{
+	return bitmaps_remove(vmm_of(connection), params, err);
+}
+
+static int bitmap_clear(struct connection *connection, const json_t *params, json_t **ret_result,
+			struct err *err)
+{
+	return bitmaps_clear(vmm_of(connection), params, err);
+}
+
+static int bitmap_enable(struct connection *connection, const json_t *params, json_t **ret_result,
+			 struct err *err)
+{
+	return bitmaps_enable(vmm_of(connection), params, true, err);
+}
+
+static int bitmap_disable(struct connection *connection, const json_t *params, json_t **ret_result,
+			  struct err *err)
+{
+	return bitmaps_enable(vmm_of(connection), params, false, err);
+}
+
+static int bitmap_merge(struct connection *connection, const json_t *params, json_t **ret_result,
+			struct err *err)
+{
+	return bitmaps_merge(vmm_of(connection), params, err);
+}
+
 static int disk_lease(struct connection *connection, const json_t *params, json_t **ret_result,
 		      struct err *err)
 {
@@ -234,6 +277,13 @@ static method *const methods[CONTROL_METHODS] = {
 	[CONTROL_CONSOLE_ATTACH] = console_attach_to,
 	[CONTROL_DEVICE_LIST] = device_list,
 	[CONTROL_DEVICE_DUMP] = device_dump,
+	[CONTROL_BITMAP_LIST] = bitmap_list,
+	[CONTROL_BITMAP_ADD] = bitmap_add,
+	[CONTROL_BITMAP_REMOVE] = bitmap_remove,
+	[CONTROL_BITMAP_CLEAR] = bitmap_clear,
+	[CONTROL_BITMAP_ENABLE] = bitmap_enable,
+	[CONTROL_BITMAP_DISABLE] = bitmap_disable,
+	[CONTROL_BITMAP_MERGE] = bitmap_merge,
 	[CONTROL_DISK_LEASE] = disk_lease,
 	[CONTROL_DISK_LIMITS] = disk_limits,
 	[CONTROL_DISK_RESIZE] = disk_resize,

@@ -34,7 +34,7 @@ static void use_bitmaps(struct block_node *node)
 
 		if (!ops->status(node, name, 0, BLOCK_SECTOR, &dirty, &bytes))
 			check(bytes == BLOCK_SECTOR);
-		ops->merge(node, name, name, &err);
+		ops->set(node, name, 0, UINT64_MAX / 2, &err);
 	}
 	json_decref(list);
 	ops->add(node, "fuzz", 64 * KIB, &err);

@@ -121,7 +121,8 @@ static int find_loaded(struct qcow2 *q, const char *name, struct qcow2_bitmap **
 		return rc;
 	if (!qcow2_bitmap_is_sound(*ret_bitmap)) {
 		err_set(err, EBUSY, "bitmap '%.64s' of '%s' was not closed cleanly", name, q->path);
-		return err_hint(err, "remove it");
+		err_hint(err, "remove it");
+		return -EBUSY;
 	}
 	rc = qcow2_bitmap_load(q, *ret_bitmap);
 	return rc ? err_errno(err, rc, "cannot load bitmap '%.64s' of '%s'", name, q->path) : 0;
@@ -294,35 +295,18 @@ static int bitmap_enable(struct block_node *node, const char *name, bool enabled
 	return 0;
 }
 
-static void merge(struct qcow2_bitmap *into, const struct qcow2_bitmap *from)
-{
-	for (uint64_t i = 0; i < from->bits; i++) {
-		uint64_t word = from->words[i / 64];
-
-		if (!word) {
-			i |= 63;
-			continue;
-		}
-		if (word >> (i % 64) & 1)
-			mark_one(into, i << from->granularity_bits,
-				 UINT64_C(1) << from->granularity_bits);
-	}
-}
-
-static int bitmap_merge(struct block_node *node, const char *into_name, const char *from_name,
-			struct err *err)
+static int bitmap_set(struct block_node *node, const char *name, uint64_t offset, uint64_t bytes,
+		      struct err *err)
 {
 	struct qcow2 *q = qcow2_of(node);
-	struct qcow2_bitmap *into, *from;
+	struct qcow2_bitmap *bitmap;
 	int rc;
 
 	RANGE_EXCLUSIVE_SCOPE(range, &node->ranges, 0, UINT64_MAX);
 	LOCK_SCOPE(&q->flush_lock);
-	rc = find_to_change(q, into_name, &into, err);
+	rc = find_to_change(q, name, &bitmap, err);
 	if (!rc)
-		rc = find_loaded(q, from_name, &from, err);
-	if (!rc)
-		merge(into, from);
+		mark_one(bitmap, offset, bytes);
 	return rc;
 }
 
@@ -374,6 +358,6 @@ const struct block_bitmap_ops qcow2_bitmap_ops = {
 	.remove = bitmap_remove,
 	.clear = bitmap_clear,
 	.enable = bitmap_enable,
-	.merge = bitmap_merge,
+	.set = bitmap_set,
 	.status = bitmap_status,
 };

@@ -31,10 +31,9 @@ static uint64_t clusters_of(const struct qcow2 *q, uint64_t bytes)
 	return (bytes + q->cluster_bytes - 1) >> q->cluster_bits;
 }
 
-static uint64_t bits_of(const struct qcow2 *q, const struct qcow2_bitmap *bitmap)
+/* Bits for a disk of that size. */
+static uint64_t bits_for(const struct qcow2_bitmap *bitmap, uint64_t size)
 {
-	uint64_t size = q->header.size;
-
 	return (size >> bitmap->granularity_bits) +
 	       ((size & bits_mask(bitmap->granularity_bits)) != 0);
 }
@@ -42,7 +41,7 @@ static uint64_t bits_of(const struct qcow2 *q, const struct qcow2_bitmap *bitmap
 /* Clusters of data, and so entries of the table. */
 static uint64_t entries_of(const struct qcow2 *q, const struct qcow2_bitmap *bitmap)
 {
-	return clusters_of(q, (bits_of(q, bitmap) + 7) / 8);
+	return clusters_of(q, (bits_for(bitmap, q->header.size) + 7) / 8);
 }
 
 bool qcow2_bitmap_is_sound(const struct qcow2_bitmap *bitmap)
@@ -268,7 +267,7 @@ int qcow2_bitmap_mark_in_use(struct qcow2 *q, struct qcow2_bitmap *bitmap)
 
 int qcow2_bitmap_make_words(struct qcow2 *q, struct qcow2_bitmap *bitmap)
 {
-	uint64_t bits = bits_of(q, bitmap), bytes = (bits / 64 + 1) * 8;
+	uint64_t bits = bits_for(bitmap, q->header.size), bytes = (bits / 64 + 1) * 8;
 
 	if (bytes > QCOW2_BITMAP_MEMORY_MAX - q->bitmaps->memory)
 		return -EFBIG;
@@ -432,6 +431,80 @@ int qcow2_bitmap_store(struct qcow2 *q, struct qcow2_bitmap *bitmap)
 	rc = patch_flags(q, bitmap, bitmap->flags & ~QCOW2_BITMAP_IN_USE);
 	bitmap->ours = rc;
 	return rc;
+}
+
+/* ---- another size of the disk ---- */
+
+/* Room for more bits, which are clean. */
+static int grow_words(struct qcow2 *q, struct qcow2_bitmap *bitmap, uint64_t bits)
+{
+	uint64_t had = bitmap->bits / 64 + 1, words = bits / 64 + 1;
+	_Atomic uint64_t *longer;
+
+	if (bits <= bitmap->bits)
+		return 0;
+	if ((words - had) * 8 > QCOW2_BITMAP_MEMORY_MAX - q->bitmaps->memory)
+		return -EFBIG;
+	longer = calloc(words, sizeof(*longer));
+	if (!longer)
+		return -ENOMEM;
+	memcpy((void *)longer, (void *)bitmap->words, had * 8);
+	free((void *)bitmap->words);
+	bitmap->words = longer;
+	bitmap->bits = bits;
+	q->bitmaps->memory += (words - had) * 8;
+	return 0;
+}
+
+static int prepare_one(struct qcow2 *q, struct qcow2_bitmap *bitmap, uint64_t bytes)
+{
+	int rc;
+
+	/* Its bits are of no use in any case. */
+	if (bitmap->flags & QCOW2_BITMAP_IN_USE && !bitmap->ours)
+		return 0;
+	if (!qcow2_bitmap_is_sound(bitmap))
+		return -ENOTSUP;
+	rc = qcow2_bitmap_load(q, bitmap);
+	if (!rc)
+		rc = grow_words(q, bitmap, bits_for(bitmap, bytes));
+	return rc ? rc : qcow2_bitmap_mark_in_use(q, bitmap);
+}
+
+int qcow2_bitmaps_prepare_size(struct qcow2 *q, uint64_t bytes, struct err *err)
+{
+	struct qcow2_bitmap **bitmap;
+
+	if (!q->bitmaps)
+		return 0;
+	vec_for_each (bitmap, &q->bitmaps->list) {
+		int rc = prepare_one(q, *bitmap, bytes);
+
+		if (rc)
+			return err_errno(err, rc,
+					 "cannot resize image '%s' with its bitmap '%.64s'",
+					 q->path, (*bitmap)->name);
+	}
+	return 0;
+}
+
+void qcow2_bitmaps_set_size(struct qcow2 *q)
+{
+	struct qcow2_bitmap **bitmap;
+
+	if (!q->bitmaps)
+		return;
+	vec_for_each (bitmap, &q->bitmaps->list) {
+		uint64_t had = (*bitmap)->bits, bits = bits_for(*bitmap, q->header.size);
+
+		if (!(*bitmap)->words || bits >= had)
+			continue;
+		for (uint64_t i = bits / 64 + 1; i <= had / 64; i++)
+			(*bitmap)->words[i] = 0;
+		(*bitmap)->words[bits / 64] &= bits_mask(bits % 64);
+		(*bitmap)->bits = bits;
+		q->bitmaps->memory -= (had / 64 - bits / 64) * 8;
+	}
 }
 
 /* ---- for the check ---- */

@@ -386,6 +386,11 @@ int qcow2_bitmaps_start(struct qcow2 *q, struct err *err);
 /* Writes all that recorded. With flush_lock. */
 int qcow2_bitmaps_stop(struct qcow2 *q);
 void qcow2_bitmaps_free(struct qcow2 *q);
+/* Before the disk gets that size: bits for all of it, and marks in the file, where they do not fit any
+ * more. With flush_lock and all of the disk held. */
+int qcow2_bitmaps_prepare_size(struct qcow2 *q, uint64_t bytes, struct err *err);
+/* It has its new size, or kept the old one: no bits behind it. */
+void qcow2_bitmaps_set_size(struct qcow2 *q);
 /* The range is about to change; its range lock held. */
 void qcow2_bitmaps_record(struct qcow2 *q, uint64_t offset, uint64_t bytes);
 

@@ -187,19 +187,19 @@ int qcow2_resize(struct block_node *node, uint64_t bytes, struct err *err)
 		return err_set(err, EFBIG,
 			       "cannot resize image '%s': too large for clusters of %llu bytes",
 			       q->path, (unsigned long long)q->cluster_bytes);
-	if (q->header.bitmap_count)
-		return err_set(err, ENOTSUP,
-			       "cannot resize image '%s': its bitmaps are of one size only",
-			       q->path);
 	if (q->header.version < 3 && q->header.snapshot_count)
 		return err_set(err, ENOTSUP,
 			       "cannot resize image '%s': version 2 has snapshots of one size only",
 			       q->path);
 	RANGE_EXCLUSIVE_SCOPE(range, &node->ranges, 0, UINT64_MAX);
 	LOCK_SCOPE(&q->flush_lock);
+	rc = qcow2_bitmaps_prepare_size(q, bytes, err);
+	if (rc)
+		return rc;
 	rc = qcow2_flush_locked(q);
 	if (!rc)
 		rc = bytes > atomic_load(&q->size) ? grow(q, bytes) : shrink(q, bytes);
+	qcow2_bitmaps_set_size(q);
 	return rc ? err_errno(err, rc, "cannot resize image '%s'", q->path) : 0;
 }
 

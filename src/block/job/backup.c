@@ -5,9 +5,10 @@
  * Before a range is written for the first time since then, its granules go to the target (copy before
  * write). If the target fails, the backup does, not the guest.
  *
- * An incremental one takes its granules from a dirty bitmap of the image. In the moment that the
- * backup shows, the bits move to a bitmap of their own, which stays in the image until the backup is
- * whole: after a failure, or a crash, the next backup has them all.
+ * With a dirty bitmap, its bits are taken out in the moment that the backup shows, and from then on it
+ * records what the next backup needs. An incremental one copies what the bits say. Until the backup is
+ * whole they are kept here: after a failure they go back, so that the next one has them all. (A bitmap
+ * of an image that is not closed cleanly is of no use, with or without a backup.)
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -15,15 +16,17 @@
 
 #include "base/bits.h"
 #include "base/cleanup.h"
+#include "base/log.h"
 #include "base/macros.h"
-#include "block/format.h"
+#include "block/bitmap.h"
 #include "block/job/job_priv.h"
 
 struct backup {
 	struct block_job job;
 	struct block_node *target; /* NULL: still the caller's */
-	char *bitmap;              /* NULL: all of the disk */
-	char *taken;               /* its bits at that moment */
+	char *name;                /* of the bitmap; NULL: none */
+	struct block_bitmap bitmap;
+	struct dirty taken; /* its bits at that moment */
 };
 
 static struct backup *backup_of(struct block_job *job)
@@ -48,39 +51,32 @@ static void before(void *ctx, uint64_t offset, uint64_t bytes)
 
 static const struct watch_ops watch = { .before = before };
 
-static const struct block_bitmap_ops *bitmaps_of(struct block_job *job)
+/* Nothing was done for the bits: they go back to those that were set since. */
+static int give_back(struct backup *backup, struct err *err)
 {
-	return job->disk->format ? job->disk->format->bitmaps : NULL;
-}
+	const struct block_bitmap *bitmap = &backup->bitmap;
+	uint64_t at = 0, bytes;
+	int rc = 0;
 
-/* The bits go back, as nothing was done for them, or away. */
-static int settle_bitmap(struct backup *backup, bool done, struct err *err)
-{
-	struct block_node *disk = backup->job.disk;
-	const struct block_bitmap_ops *bitmaps = bitmaps_of(&backup->job);
-	int rc = done ? 0 : bitmaps->merge(disk, backup->bitmap, backup->taken, err);
-
-	return rc ? rc : bitmaps->remove(disk, backup->taken, err);
+	while (!rc && dirty_next(&backup->taken, at, UINT64_MAX, UINT64_MAX, &at, &bytes)) {
+		rc = bitmap->ops->set(bitmap->node, bitmap->name, at, bytes, err);
+		at += round_up(bytes, backup->taken.granule);
+	}
+	return rc;
 }
 
 static int backup_finish(struct block_job *job, int rc, struct err *err)
 {
 	struct backup *backup = backup_of(job);
-	struct err bitmap_err = ERR_INIT;
-	int bitmap_rc;
+	struct err back_err = ERR_INIT;
 
 	if (!rc) {
 		rc = block_flush(backup->target);
 		if (rc)
 			err_errno(err, rc, "cannot write the target");
 	}
-	if (!backup->bitmap)
-		return rc;
-	bitmap_rc = settle_bitmap(backup, !rc, &bitmap_err);
-	if (!rc && bitmap_rc) {
-		*err = bitmap_err;
-		return bitmap_rc;
-	}
+	if (rc && backup->name && give_back(backup, &back_err))
+		log_warn("bitmap '%s' has lost bits: %s", backup->name, back_err.text);
 	return rc;
 }
 
@@ -90,8 +86,8 @@ static void backup_free(struct block_job *job)
 
 	block_job_fini(job);
 	block_close(backup->target);
-	free(backup->bitmap);
-	free(backup->taken);
+	dirty_fini(&backup->taken);
+	free(backup->name);
 	free(backup);
 }
 
@@ -104,91 +100,44 @@ static const struct block_job_ops backup_ops = {
 
 static int read_bits(struct backup *backup, struct err *err)
 {
-	struct block_job *job = &backup->job;
-	uint64_t offset = 0;
-	int rc = 0;
+	const struct block_bitmap *bitmap = &backup->bitmap;
+	uint64_t size = backup->job.todo.bytes, offset = 0;
+	int rc = dirty_init(&backup->taken, size, bitmap->granularity_bytes);
 
-	while (offset < job->todo.bytes && !rc) {
+	while (offset < size && !rc) {
 		uint64_t bytes = 0;
 		bool dirty = false;
 
-		rc = bitmaps_of(job)->status(job->disk, backup->taken, offset,
-					     job->todo.bytes - offset, &dirty, &bytes);
-		if (!rc && dirty)
-			dirty_set(&job->todo, offset, bytes);
+		rc = bitmap->ops->status(bitmap->node, bitmap->name, offset, size - offset, &dirty,
+					 &bytes);
+		if (!rc && dirty) {
+			dirty_set(&backup->taken, offset, bytes);
+			dirty_set(&backup->job.todo, offset, bytes);
+		}
 		offset += bytes;
 	}
-	return rc ? err_errno(err, rc, "cannot read bitmap '%s'", backup->bitmap) : 0;
-}
-
-/* The granularity of the bitmap that is split. */
-static int find_bitmap(struct backup *backup, uint32_t *ret_granularity, struct err *err)
-{
-	struct block_job *job = &backup->job;
-	json_t *list = NULL, *row;
-	size_t index;
-	int rc = bitmaps_of(job)->list(job->disk, &list, err);
-
-	if (rc)
-		return rc;
-	*ret_granularity = 0;
-	json_array_foreach(list, index, row)
-	{
-		const char *name = json_string_value(json_object_get(row, "name"));
-
-		if (name && !strcmp(name, backup->bitmap))
-			*ret_granularity =
-				(uint32_t)json_integer_value(json_object_get(row, "granularity"));
-	}
-	json_decref(list);
-	return *ret_granularity
-		       ? 0
-		       : err_set(err, ENOENT, "the disk has no bitmap '%s'", backup->bitmap);
+	if (rc == -EBUSY)
+		return err_set(err, EBUSY, "bitmap '%s' was not closed cleanly", backup->name);
+	return rc ? err_errno(err, rc, "cannot read bitmap '%s'", backup->name) : 0;
 }
 
 /* Nothing in flight: the moment that the backup shows. */
 static int take_bits(struct block_job *job, struct err *err)
 {
 	struct backup *backup = backup_of(job);
-	const struct block_bitmap_ops *bitmaps = bitmaps_of(job);
-	struct err ignored = ERR_INIT;
-	uint32_t granularity;
-	int rc = find_bitmap(backup, &granularity, err);
+	struct block_bitmap *bitmap = &backup->bitmap;
+	int rc = block_bitmap_find(job->options.root, backup->name, bitmap, err);
 
-	if (rc)
-		return rc;
-	rc = bitmaps->add(job->disk, backup->taken, granularity, err);
-	if (rc)
-		return rc;
-	rc = bitmaps->enable(job->disk, backup->taken, false, err);
-	if (!rc)
-		rc = bitmaps->merge(job->disk, backup->taken, backup->bitmap, err);
 	if (!rc)
 		rc = read_bits(backup, err);
-	if (!rc)
-		rc = bitmaps->clear(job->disk, backup->bitmap, err);
-	if (rc)
-		bitmaps->remove(job->disk, backup->taken, &ignored);
-	return rc;
-}
-
-static int use_bitmap(struct backup *backup, const char *bitmap, struct err *err)
-{
-	if (!bitmaps_of(&backup->job))
-		return err_set(err, ENOTSUP, "images of format '%s' have no bitmaps",
-			       backup->job.disk->ops->name);
-	backup->bitmap = strdup(bitmap);
-	if (!backup->bitmap || asprintf(&backup->taken, "%s.backup", bitmap) < 0) {
-		backup->taken = NULL;
-		return err_errno(err, ENOMEM, "cannot start a job");
-	}
-	return 0;
+	return rc ? rc : bitmap->ops->clear(bitmap->node, bitmap->name, err);
 }
 
 int block_backup_start(struct block_job **ret_job, const struct block_job_options *options,
-		       struct block_node *target, bool target_zero, const char *bitmap,
+		       struct block_node *target, const struct block_backup_options *backup_options,
 		       struct err *err)
 {
+	const char *bitmap = backup_options->bitmap;
 	struct backup *backup = calloc(1, sizeof(*backup));
 	struct block_job *job;
 	int rc;
@@ -199,16 +148,17 @@ int block_backup_start(struct block_job **ret_job, const struct block_job_option
 	rc = block_job_init(job, &backup_ops, options, err);
 	if (!rc)
 		rc = block_job_check_target(job, target, err);
-	if (!rc && bitmap)
-		rc = use_bitmap(backup, bitmap, err);
+	backup->name = bitmap ? strdup(bitmap) : NULL;
+	if (!rc && bitmap && !backup->name)
+		rc = err_errno(err, ENOMEM, "cannot start a job");
 	job->move = (struct block_move){
 		.from = job->disk,
 		.to = target,
 		.depth_max = BLOCK_DEPTH_ALL,
-		.skip_zero = target_zero,
+		.skip_zero = backup_options->target_zero,
 	};
 	/* All of it before the first write, known to be zero or not: moving finds that out. */
-	if (!rc && !bitmap)
+	if (!rc && (!bitmap || backup_options->all))
 		dirty_set(&job->todo, 0, job->todo.bytes);
 	if (!rc)
 		rc = block_job_start(job, bitmap ? take_bits : NULL, err);
@@ -219,4 +169,9 @@ int block_backup_start(struct block_job **ret_job, const struct block_job_option
 	backup->target = target;
 	*ret_job = job;
 	return 0;
+}
+
+const char *block_backup_bitmap(const struct block_job *job)
+{
+	return job->ops == &backup_ops ? container_of(job, const struct backup, job)->name : NULL;
 }

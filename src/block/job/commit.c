@@ -33,7 +33,7 @@ static int commit_finish(struct block_job *job, int rc, struct err *err)
 		if (rc)
 			err_errno(err, rc, "cannot write the image");
 	}
-	if (rc || !job->parent)
+	if (rc || !job->options.loop)
 		return rc;
 	block_node_set_backing(commit->above, NULL);
 	block_job_replace_disk(job, commit->base);
@@ -90,7 +90,7 @@ static int open_base(struct block_job *job, struct err *err)
 
 	if (!rc && block_size_bytes(commit->base) < bytes)
 		rc = block_resize(commit->base, bytes, err);
-	else if (!rc && job->parent && block_size_bytes(commit->base) > bytes)
+	else if (!rc && job->options.loop && block_size_bytes(commit->base) > bytes)
 		rc = err_set(err, ENOTSUP,
 			     "the image that is committed to is larger than the disk");
 	job->move.to = commit->base;

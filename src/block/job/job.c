@@ -41,22 +41,16 @@ uint32_t block_job_granule(struct block_node *disk)
 void block_job_break(struct block_job *job, int rc, const char *what, uint64_t offset)
 {
 	LOCK_SCOPE(&job->lock);
-	if (job->broken)
+	if (atomic_load(&job->broken))
 		return;
-	job->broken = true;
+	atomic_store(&job->broken, true);
 	err_errno(&job->err, rc, "cannot %s at byte %llu", what, (unsigned long long)offset);
 	pthread_cond_broadcast(&job->changed);
 }
 
-static bool must_end_locked(const struct block_job *job)
-{
-	return atomic_load(&job->cancelled) || job->broken;
-}
-
 bool block_job_must_end(struct block_job *job)
 {
-	LOCK_SCOPE(&job->lock);
-	return must_end_locked(job);
+	return atomic_load(&job->cancelled) || atomic_load(&job->broken);
 }
 
 /* Sets the bits of all that is to be moved. */
@@ -114,7 +108,7 @@ static void wait_until_locked(struct block_job *job, uint64_t until_ns)
 static void wait_turn(struct block_job *job)
 {
 	LOCK_SCOPE(&job->lock);
-	while (!must_end_locked(job)) {
+	while (!block_job_must_end(job)) {
 		uint64_t bytes = atomic_load(&job->moved) - job->rate_moved, due;
 
 		if (job->paused) {
@@ -148,11 +142,11 @@ static bool wait_complete(struct block_job *job)
 	if (job->state != BLOCK_JOB_READY)
 		enter_state(job, BLOCK_JOB_READY);
 	LOCK_SCOPE(&job->lock);
-	while (!must_end_locked(job) && job->options.loop && !job->complete &&
+	while (!block_job_must_end(job) && job->options.loop && !job->complete &&
 	       !atomic_load(&job->todo.count))
 		pthread_cond_wait(&job->changed, &job->lock);
 	more = atomic_load(&job->todo.count);
-	return more && !must_end_locked(job);
+	return more && !block_job_must_end(job);
 }
 
 /* All runs, from the start again until none is left. */
@@ -196,7 +190,7 @@ static void *job_main(void *ctx)
 	else
 		pass_over(job);
 	pthread_mutex_lock(&job->lock);
-	if (job->broken)
+	if (atomic_load(&job->broken))
 		job->rc = job->err.code;
 	else if (atomic_load(&job->cancelled))
 		job->rc = err_set(&job->err, ECANCELED, "the job was cancelled");
@@ -210,10 +204,20 @@ static void *job_main(void *ctx)
 
 /* ---- the end ---- */
 
+/* Filters come and go in front of the job's, so that this is found anew. */
+static struct block_node *parent_of(const struct block_job *job, const struct block_node *node)
+{
+	struct block_node *parent = job->options.root;
+
+	while (parent->next != node)
+		parent = parent->next;
+	return parent;
+}
+
 void block_job_replace_disk(struct block_job *job, struct block_node *node)
 {
-	if (job->parent)
-		block_node_replace(job->parent, job->disk, node);
+	if (job->options.loop)
+		block_node_replace(parent_of(job, job->disk), job->disk, node);
 }
 
 static void remove_filter(struct block_job *job)
@@ -221,7 +225,7 @@ static void remove_filter(struct block_job *job)
 	if (!job->filter)
 		return;
 	if (job->placed)
-		block_node_replace(job->parent, job->filter, job->disk);
+		block_node_replace(parent_of(job, job->filter), job->filter, job->disk);
 	job->placed = false;
 	block_node_replace(job->filter, job->disk, NULL);
 	block_close(take_ptr(&job->filter));
@@ -239,7 +243,7 @@ static int finish(void *ctx, struct err *err)
 		if (rc)
 			block_job_break(job, rc, job->ops->name, at);
 	}
-	if (!rc && job->broken)
+	if (!rc && atomic_load(&job->broken))
 		rc = job->err.code;
 	remove_filter(job);
 	return job->ops->finish(job, rc, err);
@@ -252,7 +256,7 @@ static void end(struct block_job *job)
 		return;
 	pthread_join(job->thread, NULL);
 	job->started = false;
-	if (job->parent)
+	if (job->options.loop)
 		job->rc = block_change(job->options.root, finish, job, &job->err);
 	else
 		job->rc = finish(job, &job->err);
@@ -278,7 +282,7 @@ static void job_task(struct loop_task *task)
 int block_job_init(struct block_job *job, const struct block_job_ops *ops,
 		   const struct block_job_options *options, struct err *err)
 {
-	struct block_node *disk = options->root, *parent = NULL;
+	struct block_node *disk = options->root;
 	pthread_condattr_t monotonic;
 	int rc;
 
@@ -294,12 +298,10 @@ int block_job_init(struct block_job *job, const struct block_job_ops *ops,
 	while (disk->ops->filter) {
 		if (watch_is(disk))
 			return err_set(err, EBUSY, "the disk has a job already");
-		parent = disk;
 		disk = disk->next;
 	}
-	check(!options->loop || parent);
+	check(!options->loop || disk != options->root);
 	job->disk = disk;
-	job->parent = options->loop ? parent : NULL;
 	rc = dirty_init(&job->todo, block_size_bytes(disk), block_job_granule(disk));
 	if (rc)
 		return err_errno(err, rc, "cannot start a job");
@@ -323,19 +325,6 @@ struct placing {
 	int (*placed)(struct block_job *job, struct err *err);
 };
 
-static int place(void *ctx, struct err *err)
-{
-	struct placing *placing = ctx;
-	struct block_job *job = placing->job;
-	int rc = placing->placed ? placing->placed(job, err) : 0;
-
-	if (rc || !job->parent)
-		return rc;
-	block_node_replace(job->parent, job->disk, job->filter);
-	job->placed = true;
-	return 0;
-}
-
 static int start_thread(struct block_job *job, struct err *err)
 {
 	int rc;
@@ -346,14 +335,33 @@ static int start_thread(struct block_job *job, struct err *err)
 	return rc;
 }
 
+static int place(void *ctx, struct err *err)
+{
+	struct placing *placing = ctx;
+	struct block_job *job = placing->job;
+	int rc = placing->placed ? placing->placed(job, err) : 0;
+
+	if (rc)
+		return rc;
+	if (job->options.loop) {
+		block_node_replace(parent_of(job, job->disk), job->disk, job->filter);
+		job->placed = true;
+	}
+	rc = start_thread(job, err);
+	if (rc) {
+		remove_filter(job);
+		job->ops->finish(job, rc, err);
+	}
+	return rc;
+}
+
 int block_job_start(struct block_job *job, int (*placed)(struct block_job *job, struct err *err),
 		    struct err *err)
 {
 	struct placing placing = { job, placed };
-	int rc = job->parent ? block_change(job->options.root, place, &placing, err)
-			     : place(&placing, err);
 
-	return rc ? rc : start_thread(job, err);
+	return job->options.loop ? block_change(job->options.root, place, &placing, err)
+				 : place(&placing, err);
 }
 
 static int unplace(void *ctx, struct err *err)

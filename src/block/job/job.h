@@ -66,7 +66,8 @@ void block_job_cancel(struct block_job *job);
 /* Makes a job that is READY end: the disk becomes the target. -EBUSY: it is not READY. */
 int block_job_complete(struct block_job *job, struct err *err);
 
-/* Without a loop: waits up to that time; true at its end. What would be READY completes by itself. */
+/* Waits up to that time; true at its end, which needs no loop to run. Without a loop, what would be
+ * READY completes by itself. */
 bool block_job_wait(struct block_job *job, uint64_t timeout_ns);
 
 /* Cancels what has not ended and waits for it, frees, and tells how it ended: 0, or the first error
@@ -100,11 +101,21 @@ int block_stream_start(struct block_job **ret_job, const struct block_job_option
 int block_mirror_start(struct block_job **ret_job, const struct block_job_options *options,
 		       struct block_node *target, bool target_zero, struct err *err);
 
+struct block_backup_options {
+	bool target_zero; /* what is not written there reads as zeroes, and nothing shows through */
+	/* Of the disk, NULL: none. It records anew from the moment of the backup; its bits come back if
+	 * the job fails. */
+	const char *bitmap;
+	bool all; /* not only what is dirty in the bitmap */
+};
+
 /*
  * Copies the disk as it is when the job starts to `target`, which is as above and closed at the end.
- * `bitmap`: only what is dirty in it, the rest of the target is left as it is; its bits are cleared
- * at the start, and come back if the job fails. NULL: all.
+ * What is not copied because it is not dirty is left as it is there.
  */
 int block_backup_start(struct block_job **ret_job, const struct block_job_options *options,
-		       struct block_node *target, bool target_zero, const char *bitmap,
+		       struct block_node *target, const struct block_backup_options *backup_options,
 		       struct err *err);
+
+/* The bitmap whose bits the job has, which nobody else may change. NULL: none. */
+const char *block_backup_bitmap(const struct block_job *job);

@@ -6,7 +6,7 @@
 #include <stdatomic.h>
 
 #include "block/filter/watch.h"
-#include "block/job/dirty.h"
+#include "block/dirty.h"
 #include "block/job/job.h"
 #include "block/job/move.h"
 #include "block/node.h"
@@ -29,7 +29,6 @@ struct block_job {
 	const struct block_job_ops *ops;
 	struct block_job_options options;
 	struct block_node *disk;   /* the first that is no filter */
-	struct block_node *parent; /* whose child it is; NULL without a loop */
 	struct block_node *filter; /* NULL at the end */
 	bool placed;               /* the filter is in the graph */
 
@@ -40,12 +39,13 @@ struct block_job {
 	struct dirty todo;
 	_Atomic uint64_t moved; /* bytes */
 	_Atomic bool cancelled;
+	_Atomic bool broken;  /* set with `lock`, which guards `err` */
 	_Atomic bool in_step; /* `ready` jobs: the first pass is over; writes go to both */
 
 	pthread_mutex_t lock; /* guards all that follows */
 	pthread_cond_t changed;
 	enum block_job_state state;
-	bool paused, complete, broken;
+	bool paused, complete;
 	uint64_t speed;
 	uint64_t rate_since_ns, rate_moved; /* start of the measure */
 	int rc;                             /* of the thread, when it has ended */

@@ -21,7 +21,7 @@ static int mirror_finish(struct block_job *job, int rc, struct err *err)
 	rc = block_flush(job->move.to);
 	if (rc)
 		return err_errno(err, rc, "cannot write the target");
-	if (!job->parent)
+	if (!job->options.loop)
 		return 0;
 	block_job_replace_disk(job, job->move.to);
 	mirror->spare = job->disk;

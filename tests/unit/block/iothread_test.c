@@ -334,14 +334,15 @@ static void overlay_is_put_on_and_committed(void **state)
 
 static void job_cancelled_leaves_the_disk(void **state)
 {
+	const struct block_backup_options all = { .target_zero = true };
 	struct block_job_options options;
 	struct stand stand;
 
 	stand_init(&stand, "qcow2", true);
 	options = options_of(&stand);
-	assert_int_equal(block_backup_start(&stand.job, &options, make_target(&stand, "target"),
-					    true, NULL, NULL),
-			 0);
+	assert_int_equal(
+		block_backup_start(&stand.job, &options, make_target(&stand, "target"), &all, NULL),
+		0);
 	await_steps(&stand);
 	block_job_cancel(stand.job);
 	await_state(&stand, BLOCK_JOB_ENDED);

@@ -5,7 +5,6 @@
  */
 #include "model.h"
 
-#include <sched.h>
 #include <stdatomic.h>
 
 #include "block/filter/detect_zeroes.h"
@@ -531,8 +530,9 @@ static void backup_under_writers_is_the_disk_at_its_start(void **state)
 		options = live_options(&live);
 		assert_int_equal(
 			block_backup_start(&live.job, &options,
-					   make_target(&live.model, "target", mirrors[i].to), true,
-					   NULL, NULL),
+					   make_target(&live.model, "target", mirrors[i].to),
+					   &(struct block_backup_options){ .target_zero = true },
+					   NULL),
 			0);
 		live_run(&live, 0);
 		model_close(&live.model);
@@ -580,12 +580,14 @@ static void backup_of_a_bitmap_brings_the_target_up_to_date(void **state)
 	assert_int_equal(bitmaps->add(disk, "since", 64 * KIB, NULL), 0);
 	scatter(&live.model, 5);
 	options = live_options(&live);
-	assert_int_equal(block_backup_start(&live.job, &options, target, false, "since", NULL), 0);
+	assert_int_equal(block_backup_start(&live.job, &options, target,
+					    &(struct block_backup_options){ .bitmap = "since" },
+					    NULL),
+			 0);
 	assert_true(block_job_progress(live.job).total_bytes < DISK_BYTES);
 	assert_int_equal(dirty_in(disk, "since"), 0);
 	live_run(&live, 0);
 	assert_true(dirty_in(disk, "since"));
-	assert_int_equal(dirty_in(disk, "since.backup"), 0);
 	model_close(&live.model);
 	now = live.model.disk;
 	live.model.disk = live.before;
@@ -611,7 +613,9 @@ static int start_kind(struct live *live, enum kind kind, struct block_node *targ
 	case STREAM:
 		return block_stream_start(&live->job, &options, NULL, NULL, NULL, NULL);
 	default:
-		return block_backup_start(&live->job, &options, target, true, NULL, NULL);
+		return block_backup_start(&live->job, &options, target,
+					  &(struct block_backup_options){ .target_zero = true },
+					  NULL);
 	}
 }
 
@@ -623,7 +627,7 @@ static void job_cancelled_at_any_point_leaves_the_disk(void **state)
 		struct live live = { 0 };
 		struct block_node *target = NULL;
 		struct err err = ERR_INIT;
-		struct block_job_progress progress;
+		bool ended;
 		int rc;
 
 		model_init(&live.model);
@@ -633,16 +637,15 @@ static void job_cancelled_at_any_point_leaves_the_disk(void **state)
 			target = make_target(&live.model, "target", "qcow2");
 		assert_int_equal(start_kind(&live, kind, target), 0);
 		do {
-			sched_yield();
-			progress = block_job_progress(live.job);
-		} while (progress.done_bytes < point &&
-			 (!progress.done_bytes || progress.done_bytes < progress.total_bytes));
+			ended = block_job_wait(live.job, NS_PER_MS / 10);
+		} while (!ended && block_job_progress(live.job).state == BLOCK_JOB_RUNNING &&
+			 block_job_progress(live.job).done_bytes < point);
 		block_job_cancel(live.job);
 		rc = block_job_free(live.job, &err);
 		assert_int_equal(err.code, rc);
 		/* Those that do not wait for somebody to complete them may have come to their end. */
-		if (kind == MIRROR || kind == COMMIT || rc)
-			assert_int_equal(rc, -ECANCELED);
+		if ((kind == MIRROR || kind == COMMIT || rc) && rc != -ECANCELED)
+			fail_msg("%u: %s", kind, err.text);
 		scatter(&live.model, 5);
 		model_expect(&live.model);
 		model_close(&live.model);

@@ -4,6 +4,8 @@
 
 #include <errno.h>
 
+#include "block/bitmap.h"
+
 #define DISK_BYTES  (8 * MIB)
 #define GRANULARITY (64 * KIB)
 #define GRANULES    (DISK_BYTES / GRANULARITY)
@@ -77,6 +79,7 @@ static void qcow2_bitmap_records_over_reopening(void **state)
 static void qcow2_bitmap_clear_enable_merge_remove(void **state)
 {
 	bool first[GRANULES] = { false }, second[GRANULES] = { false };
+	struct block_bitmap one, two;
 	struct err err = ERR_INIT;
 	struct disk disk;
 	json_t *list;
@@ -94,7 +97,9 @@ static void qcow2_bitmap_clear_enable_merge_remove(void **state)
 	expect_bits(&disk, "one", first);
 	write_marked(&disk, second, 6 * MIB, 512);
 	expect_bits(&disk, "one", first);
-	expect_ok(ops_of(&disk)->merge(disk.node, "one", "two", &err), &err);
+	expect_ok(block_bitmap_find(disk.node, "one", &one, &err), &err);
+	expect_ok(block_bitmap_find(disk.node, "two", &two, &err), &err);
+	expect_ok(block_bitmap_merge_now(&one, &two, &err), &err);
 	for (unsigned i = 0; i < GRANULES; i++)
 		first[i] |= second[i];
 	expect_bits(&disk, "one", first);
@@ -174,6 +179,83 @@ static void qcow2_bitmap_after_a_crash_is_busy(void **state)
 	disk_fini(&disk);
 }
 
+/* Bits of what stays are kept, what is new is clean; on both sides of a restart, and for the peer. */
+static void qcow2_bitmap_follows_the_size(void **state)
+{
+	static const uint64_t sizes[] = { 3 * DISK_BYTES + 512, DISK_BYTES / 2, DISK_BYTES + MIB };
+	bool model[4 * GRANULES] = { false };
+	struct err err = ERR_INIT;
+	struct disk disk;
+	char log[128];
+
+	(void)state;
+	disk_init(&disk, "cluster_size=512", 4 * DISK_BYTES, 0);
+	disk_file_name(&disk, "log", log, sizeof(log));
+	disk_open(&disk, unsafe);
+	disk.bytes = DISK_BYTES;
+	expect_ok(block_resize(disk.node, disk.bytes, &err), &err);
+	expect_ok(ops_of(&disk)->add(disk.node, "still", 512, &err), &err);
+	expect_ok(ops_of(&disk)->enable(disk.node, "still", false, &err), &err);
+	expect_ok(ops_of(&disk)->add(disk.node, "all", GRANULARITY, &err), &err);
+	for (unsigned i = 0; i < ARRAY_SIZE(sizes); i++) {
+		for (unsigned n = 0; n < 10; n++)
+			write_marked(&disk, model,
+				     512 * disk_random(&disk, (uint32_t)(disk.bytes / 512 - 100)),
+				     512 * (1 + disk_random(&disk, 100)));
+		if (sizes[i] < disk.bytes)
+			memset(model + sizes[i] / GRANULARITY, 0,
+			       sizeof(model) - sizes[i] / GRANULARITY);
+		disk.bytes = sizes[i];
+		expect_ok(block_resize(disk.node, disk.bytes, &err), &err);
+		expect_bits(&disk, "all", model);
+		disk_close(&disk);
+		assert_int_equal(RUN(&disk, log, "qemu-img", "check", disk.path), 0);
+		disk_expect_clean(&disk);
+		disk_open(&disk, unsafe);
+		expect_bits(&disk, "all", model);
+	}
+	disk_close(&disk);
+	assert_int_equal(RUN(&disk, log, "qemu-img", "bitmap", "--add", "--merge", "all", "-g",
+			     "64K", disk.path, "copy"),
+			 0);
+	disk_open(&disk, unsafe);
+	expect_bits(&disk, "copy", model);
+	disk_close(&disk);
+	disk_expect_peer_agrees(&disk);
+	disk_fini(&disk);
+}
+
+/* A crash between a change of the size and the end leaves a whole image with bitmaps of no use. */
+static void qcow2_bitmap_after_a_crash_with_a_new_size_is_busy(void **state)
+{
+	struct err err = ERR_INIT;
+	struct disk disk;
+	char copy[128];
+	bool dirty;
+	uint64_t bytes;
+
+	(void)state;
+	disk_init(&disk, "cluster_size=512", DISK_BYTES, 0);
+	disk_file_name(&disk, "copy.qcow2", copy, sizeof(copy));
+	disk_open(&disk, unsafe);
+	expect_ok(ops_of(&disk)->add(disk.node, "one", 512, &err), &err);
+	expect_ok(ops_of(&disk)->enable(disk.node, "one", false, &err), &err);
+	disk_close(&disk);
+	disk_open(&disk, unsafe);
+	disk.bytes = DISK_BYTES / 2;
+	expect_ok(block_resize(disk.node, disk.bytes, &err), &err);
+	assert_int_equal(RUN(&disk, NULL, "cp", disk.path, copy), 0);
+	disk_close(&disk);
+	assert_int_equal(RUN(&disk, NULL, "cp", copy, disk.path), 0);
+	disk_open(&disk, unsafe);
+	assert_int_equal(ops_of(&disk)->status(disk.node, "one", 0, 512, &dirty, &bytes), -EBUSY);
+	expect_ok(block_resize(disk.node, DISK_BYTES, &err), &err);
+	disk.bytes = DISK_BYTES;
+	disk_close(&disk);
+	disk_expect_peer_agrees(&disk);
+	disk_fini(&disk);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -181,6 +263,8 @@ int main(void)
 		cmocka_unit_test(qcow2_bitmap_clear_enable_merge_remove),
 		cmocka_unit_test(qcow2_bitmap_of_the_peer_records_here),
 		cmocka_unit_test(qcow2_bitmap_after_a_crash_is_busy),
+		cmocka_unit_test(qcow2_bitmap_follows_the_size),
+		cmocka_unit_test(qcow2_bitmap_after_a_crash_with_a_new_size_is_busy),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

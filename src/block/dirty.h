@@ -20,6 +20,10 @@ struct dirty {
 int dirty_init(struct dirty *dirty, uint64_t bytes, uint32_t granule);
 void dirty_fini(struct dirty *dirty);
 
+/* The disk has another size: what is new is clean. Nobody else uses it meanwhile. 0, or -ENOMEM and
+ * nothing changed. */
+int dirty_resize(struct dirty *dirty, uint64_t bytes);
+
 /* All granules that the range touches. */
 void dirty_set(struct dirty *dirty, uint64_t offset, uint64_t bytes);
 /* All granules that start in the range. */
@@ -29,6 +33,10 @@ void dirty_clear(struct dirty *dirty, uint64_t offset, uint64_t bytes);
  * at the end of the disk. `offset` is a multiple of the granule. False: there is none. */
 bool dirty_next(struct dirty *dirty, uint64_t offset, uint64_t end, uint64_t max,
 		uint64_t *ret_offset, uint64_t *ret_bytes);
+
+/* Whether the granule of that byte is dirty, and so are, or are not, `*ret_bytes` from `offset` on, at
+ * most `max`. */
+bool dirty_status(struct dirty *dirty, uint64_t offset, uint64_t max, uint64_t *ret_bytes);
 
 /* Bytes of the disk that are dirty, the last granule taken whole. */
 uint64_t dirty_bytes(struct dirty *dirty);

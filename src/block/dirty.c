@@ -1,20 +1,24 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "block/job/dirty.h"
+#include "block/dirty.h"
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/bits.h"
 #include "base/macros.h"
 
 #define WORD_BITS 64
 
+static uint64_t words_for(uint64_t bytes, uint32_t granule)
+{
+	return (bytes / granule + 1) / WORD_BITS + 1;
+}
+
 int dirty_init(struct dirty *dirty, uint64_t bytes, uint32_t granule)
 {
-	uint64_t bits = bytes / granule + 1;
-
 	*dirty = (struct dirty){ .bytes = bytes, .granule = granule };
-	dirty->words = calloc(bits / WORD_BITS + 1, sizeof(*dirty->words));
+	dirty->words = calloc(words_for(bytes, granule), sizeof(*dirty->words));
 	return dirty->words ? 0 : -ENOMEM;
 }
 
@@ -59,6 +63,24 @@ void dirty_clear(struct dirty *dirty, uint64_t offset, uint64_t bytes)
 	change(dirty, first, end - first, false);
 }
 
+int dirty_resize(struct dirty *dirty, uint64_t bytes)
+{
+	uint64_t had = words_for(dirty->bytes, dirty->granule);
+	uint64_t wanted = words_for(bytes, dirty->granule);
+	_Atomic uint64_t *words = calloc(wanted, sizeof(*words));
+
+	if (!words)
+		return -ENOMEM;
+	/* What is behind the new end is counted no more. */
+	if (bytes < dirty->bytes)
+		dirty_clear(dirty, bytes, dirty->bytes - bytes);
+	memcpy((void *)words, (void *)dirty->words, MIN(had, wanted) * sizeof(*words));
+	free((void *)dirty->words);
+	dirty->words = words;
+	dirty->bytes = bytes;
+	return 0;
+}
+
 /* The first bit from `bit` on that is as wanted, or `end`. */
 static uint64_t find(struct dirty *dirty, uint64_t bit, uint64_t end, bool set)
 {
@@ -87,6 +109,15 @@ bool dirty_next(struct dirty *dirty, uint64_t offset, uint64_t end, uint64_t max
 	*ret_offset = first * dirty->granule;
 	*ret_bytes = MIN(behind * dirty->granule, dirty->bytes) - *ret_offset;
 	return true;
+}
+
+bool dirty_status(struct dirty *dirty, uint64_t offset, uint64_t max, uint64_t *ret_bytes)
+{
+	uint64_t first = offset / dirty->granule, end = (offset + max - 1) / dirty->granule + 1;
+	bool set = find(dirty, first, first + 1, true) == first;
+
+	*ret_bytes = MIN(find(dirty, first, end, !set) * dirty->granule - offset, max);
+	return set;
 }
 
 uint64_t dirty_bytes(struct dirty *dirty)
