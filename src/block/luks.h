@@ -33,12 +33,12 @@ struct luks;
 /* Rows for open_options: the passphrase, and what unlocking may cost. */
 #define LUKS_OPEN_OPTIONS                                                                          \
 	LUKS_KEY_OPTION,                                                                           \
-		{ .name = "key_slot",                                                              \
+		{ .name = "key-slot",                                                              \
 		  .type = BLOCK_OPTION_NUMBER,                                                     \
 		  .max = 31,                                                                       \
 		  .help = "try only this key slot" },                                              \
 	{                                                                                          \
-		.name = "unlock_memory", .type = BLOCK_OPTION_SIZE, .preset = "1G",                \
+		.name = "unlock-memory", .type = BLOCK_OPTION_SIZE, .preset = "1G",                \
 		.max = UINT64_C(4) << 30, .help = "refuse key slots that need more to be opened"   \
 	}
 
@@ -48,22 +48,22 @@ struct luks;
 	  .type = BLOCK_OPTION_STRING,                                                             \
 	  .choices = luks_kdfs,                                                                    \
 	  .help = "from passphrase to key: argon2id (version 2), pbkdf2 (both)" },                 \
-		{ .name = "kdf_time",                                                              \
+		{ .name = "kdf-time",                                                              \
 		  .type = BLOCK_OPTION_NUMBER,                                                     \
 		  .preset = "2000",                                                                \
 		  .min = 1,                                                                        \
 		  .max = 60000,                                                                    \
 		  .help = "milliseconds that opening a key slot takes here" },                     \
-		{ .name = "kdf_memory",                                                            \
+		{ .name = "kdf-memory",                                                            \
 		  .type = BLOCK_OPTION_SIZE,                                                       \
 		  .preset = "256M",                                                                \
 		  .min = MIB,                                                                      \
 		  .max = UINT64_C(1) << 30,                                                        \
 		  .help = "memory that it takes, of argon2" },                                     \
-		{ .name = "kdf_iterations",                                                        \
+		{ .name = "kdf-iterations",                                                        \
 		  .type = BLOCK_OPTION_NUMBER,                                                     \
 		  .max = 10000000,                                                                 \
-		  .help = "iterations or passes, instead of kdf_time" },                           \
+		  .help = "iterations or passes, instead of kdf-time" },                           \
 	{                                                                                          \
 		.name = "hash", .type = BLOCK_OPTION_STRING, .preset = "sha256",                   \
 		.choices = luks_hashes, .help = "for key slots and digests"                        \
@@ -82,10 +82,10 @@ struct luks;
 		  .preset = "aes-xts-plain64",                                                     \
 		  .choices = luks_ciphers,                                                         \
 		  .help = "of the data" },                                                         \
-		{ .name = "key_bits",                                                              \
+		{ .name = "key-bits",                                                              \
 		  .type = BLOCK_OPTION_NUMBER,                                                     \
 		  .help = "of the cipher; XTS counts two keys" },                                  \
-		{ .name = "sector_size",                                                           \
+		{ .name = "sector-size",                                                           \
 		  .type = BLOCK_OPTION_SIZE,                                                       \
 		  .preset = "512",                                                                 \
 		  .min = 512,                                                                      \

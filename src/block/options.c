@@ -8,10 +8,20 @@
 #include "base/suggest.h"
 #include "block/format.h"
 
+/* An underscore is as good as a hyphen: QEMU's names are known. */
+static bool is_name(const char *name, const char *given)
+{
+	while (*name && *name == (*given == '_' ? '-' : *given)) {
+		name++;
+		given++;
+	}
+	return !*name && !*given;
+}
+
 static const struct block_option *find_row(const struct block_option *rows, const char *name)
 {
 	for (; rows && rows->name; rows++) {
-		if (!strcmp(rows->name, name))
+		if (is_name(rows->name, name))
 			return rows;
 	}
 	return NULL;
@@ -119,10 +129,12 @@ int block_settings_complete(const struct block_option *rows, const json_t *given
 		const struct block_option *row = find_row(rows, name);
 		json_t *typed = NULL;
 
-		if (!rc)
+		if (!rc && row && json_object_get(settings, row->name))
+			rc = err_set(err, EINVAL, "option '%s' twice", row->name);
+		else if (!rc)
 			rc = row ? take_value(row, value, &typed, err)
 				 : unknown_name(rows, name, err);
-		if (typed && json_object_set_new(settings, name, typed) && !rc)
+		if (typed && json_object_set_new(settings, row->name, typed) && !rc)
 			rc = err_errno(err, ENOMEM, "cannot read options");
 	}
 	for (; rows && rows->name && !rc; rows++) {

@@ -137,7 +137,7 @@ static const struct img_argument key_arguments[] = {
 	{ .name = "options",
 	  .letter = 'o',
 	  .value = "NAME=VALUE,...",
-	  .help = "settings of the new slot: key=file:PATH, kdf=, kdf_time=, ...",
+	  .help = "settings of the new slot: key=file:PATH, kdf=, kdf-time=, ...",
 	  .many = true },
 	{ .name = "last", .help = "remove also the last slot: all data is lost" },
 	IMG_OPTIONS_ARGUMENT,

@@ -55,7 +55,7 @@ def test_create_leaves_an_existing_file_alone(tmp_path):
 
 def test_preallocated_disk_takes_its_space(tmp_path):
     disk = tmp_path / "disk.img"
-    image("create", disk, "2M", "-o", "preallocate=on")
+    image("create", disk, "2M", "-o", "preallocation=falloc")
     assert disk.stat().st_blocks * 512 >= 2 << 20
 
 
@@ -151,7 +151,7 @@ def test_image_in_use_is_not_opened(tmp_path):
     (["create", "x.img"], ["without a size"]),
     (["create", "x.img", "1000"], ["512"]),
     (["create", "-f", "tape", "x.img", "1M"], ["'tape'"]),
-    (["create", "x.img", "1M", "-o", "prealocate=on"], ["did you mean 'preallocate'"]),
+    (["create", "x.img", "1M", "-o", "prealocation=falloc"], ["did you mean 'preallocation'"]),
     (["convert", "--threads", "0", "a", "b"], ["1 to 16"]),
     (["convert", "--sparse", "5", "a", "b"], ["--sparse"]),
     (["convert", "--cache", "warm", "a", "b"], ["'warm'"]),

@@ -14,7 +14,7 @@ SIZES = [24 * MIB, 17 * MIB + 512]
 def test_content_is_the_same_for_both(tmp_path, size, kind, maker, writer):
     raw, image = raw_disk(tmp_path / "disk.raw", size, 1), tmp_path / "disk.vdi"
     if maker == "cella":
-        cella("convert", "-o", f"type={kind}", raw, image)
+        cella("convert", "-o", f"subformat={kind}", raw, image)
     else:
         qemu_img("convert", "-f", "raw", "-O", "vdi", "-o", f"static={'on' if kind == 'static' else 'off'}", raw, image)
     same_after_writes(raw, image, "vdi", size, writer)
@@ -26,7 +26,7 @@ def test_facts_agree(tmp_path):
     assert qemu_json("info", image)["virtual-size"] == 100 * MIB
     qemu_img("create", "-f", "vdi", image, "77M")
     info = cella_json("info", image)
-    assert (info["format"], info["size"], info["details"]["type"]) == ("vdi", 77 * MIB, "dynamic")
+    assert (info["format"], info["size"], info["details"]["subformat"]) == ("vdi", 77 * MIB, "dynamic")
 
 
 def test_grown_image_is_good_for_qemu(tmp_path):

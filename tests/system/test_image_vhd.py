@@ -17,7 +17,7 @@ SIZES = [24 * MIB, 17 * MIB + 512]
 def test_content_is_the_same_for_both(tmp_path, size, kind, maker, writer):
     raw, image = raw_disk(tmp_path / "disk.raw", size, 1), tmp_path / "disk.vhd"
     if maker == "cella":
-        cella("convert", "-o", f"type={kind}", raw, image)
+        cella("convert", "-o", f"subformat={kind}", raw, image)
     else:
         qemu_img("convert", "-f", "raw", "-O", "vpc", "-o", f"subformat={kind},force_size=on", raw, image)
     same_after_writes(raw, image, "vpc", size, writer)
@@ -53,7 +53,7 @@ def test_grown_image_is_good_for_qemu(tmp_path):
     raw = raw_disk(tmp_path / "disk.raw", SIZES[1], 2)
     for kind, size in [("dynamic", 100 * MIB), ("dynamic", 5000 * MIB), ("fixed", 70 * MIB)]:
         image = tmp_path / f"{kind}{size}.vhd"
-        cella("convert", "-o", f"type={kind}", raw, image)
+        cella("convert", "-o", f"subformat={kind}", raw, image)
         cella("resize", image, str(size))
         grown = tmp_path / f"{size}.raw"
         cella("convert", raw, grown)

@@ -133,4 +133,4 @@ def test_facts_agree(tmp_path):
         cella("create", "-o", f"subformat={kind}", image, "77M")
         data = qemu_json("info", image)["format-specific"]["data"]
         ours = cella_json("info", image)["details"]
-        assert (data["create-type"], f"{data['cid']:08x}") == (ours["type"], ours["cid"])
+        assert (data["create-type"], f"{data['cid']:08x}") == (ours["subformat"], ours["cid"])

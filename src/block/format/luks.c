@@ -227,7 +227,7 @@ static int luks_open(const struct block_format_open *open, struct block_node **r
 
 static int luks_create_disk(const struct block_format_create *create, struct err *err)
 {
-	uint64_t sector = block_setting_number(create->settings, "sector_size");
+	uint64_t sector = block_setting_number(create->settings, "sector-size");
 	uint64_t payload = luks_header_bytes(create->settings);
 	int rc;
 

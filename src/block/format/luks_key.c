@@ -261,8 +261,8 @@ static int kdf_choose(struct luks *luks, struct luks_slot *slot, const char *has
 		      const json_t *settings, struct err *err)
 {
 	const char *name = block_setting_string(settings, "kdf");
-	uint64_t iterations = block_setting_number(settings, "kdf_iterations");
-	uint64_t time_us = block_setting_number(settings, "kdf_time") * 1000;
+	uint64_t iterations = block_setting_number(settings, "kdf-iterations");
+	uint64_t time_us = block_setting_number(settings, "kdf-time") * 1000;
 	struct luks_kdf *kdf = &slot->kdf;
 	int rc;
 
@@ -278,7 +278,7 @@ static int kdf_choose(struct luks *luks, struct luks_slot *slot, const char *has
 	kdf->argon = (struct kdf_argon2){
 		.id = !strcmp(name, "argon2id"),
 		.passes = (uint32_t)iterations,
-		.memory_kib = (uint32_t)(block_setting_number(settings, "kdf_memory") / KIB),
+		.memory_kib = (uint32_t)(block_setting_number(settings, "kdf-memory") / KIB),
 		.lanes = ARGON2_LANES,
 	};
 	kdf->iterations = (uint32_t)MAX(iterations, (uint64_t)PBKDF2_LEAST);

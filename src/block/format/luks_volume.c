@@ -130,10 +130,10 @@ static int no_slot(const struct attempt *attempt, struct err *err)
 static int try_slots(struct luks *luks, const struct secret *passphrase, const json_t *settings,
 		     struct err *err)
 {
-	bool one = json_object_get(settings, "key_slot");
-	uint64_t only = block_setting_number(settings, "key_slot");
+	bool one = json_object_get(settings, "key-slot");
+	uint64_t only = block_setting_number(settings, "key-slot");
 	struct attempt attempt = {
-		.memory_max = block_setting_number(settings, "unlock_memory"),
+		.memory_max = block_setting_number(settings, "unlock-memory"),
 	};
 
 	for (unsigned i = 0; i < luks->slot_count; i++) {
@@ -245,7 +245,7 @@ json_t *luks_describe(const struct luks *luks)
 
 static uint32_t key_bytes_of(const json_t *settings)
 {
-	uint64_t bits = block_setting_number(settings, "key_bits");
+	uint64_t bits = block_setting_number(settings, "key-bits");
 
 	if (bits)
 		return (uint32_t)MIN(bits / 8, (uint64_t)SECTOR_KEY_BYTES_MAX + 1);
@@ -264,7 +264,7 @@ static struct luks *luks_new(const json_t *settings)
 	uuid_new(uuid);
 	uuid_text(uuid, luks->uuid);
 	luks->version = (unsigned)block_setting_number(settings, "version");
-	luks->sector_bytes = (uint32_t)block_setting_number(settings, "sector_size");
+	luks->sector_bytes = (uint32_t)block_setting_number(settings, "sector-size");
 	luks->key_bytes = key_bytes_of(settings);
 	snprintf(luks->cipher_name, sizeof(luks->cipher_name), "%s",
 		 block_setting_string(settings, "cipher"));

@@ -18,7 +18,7 @@ static const char *const compressions[] = { "zlib", "zstd", NULL };
 static const char *const preallocations[] = { "off", "metadata", "falloc", "full", NULL };
 
 const struct block_option qcow2_create_options[] = {
-	{ .name = "cluster_size",
+	{ .name = "cluster-size",
 	  .type = BLOCK_OPTION_SIZE,
 	  .preset = "64K",
 	  .min = 512,
@@ -30,30 +30,30 @@ const struct block_option qcow2_create_options[] = {
 	  .preset = "1.1",
 	  .choices = compats,
 	  .help = "oldest QEMU that can read it: 0.10 is version 2 of the format, 1.1 version 3" },
-	{ .name = "refcount_bits",
+	{ .name = "refcount-bits",
 	  .type = BLOCK_OPTION_NUMBER,
 	  .preset = "16",
 	  .min = 1,
 	  .max = 64,
 	  .power_of_two = true,
 	  .help = "width of a reference count: bounds the number of snapshots" },
-	{ .name = "lazy_refcounts",
+	{ .name = "lazy-refcounts",
 	  .type = BLOCK_OPTION_BOOLEAN,
 	  .preset = "off",
 	  .help = "write reference counts only on close; after a crash they are made anew" },
-	{ .name = "extended_l2",
+	{ .name = "extended-l2",
 	  .type = BLOCK_OPTION_BOOLEAN,
 	  .preset = "off",
 	  .help = "allocate 1/32 of a cluster at once (clusters of 16K or more)" },
-	{ .name = "compression_type",
+	{ .name = "compression-type",
 	  .type = BLOCK_OPTION_STRING,
 	  .preset = "zlib",
 	  .choices = compressions,
 	  .help = "of clusters that are written compressed" },
-	{ .name = "data_file",
+	{ .name = "data-file",
 	  .type = BLOCK_OPTION_STRING,
 	  .help = "new file beside the image that takes the data" },
-	{ .name = "data_file_raw",
+	{ .name = "data-file-raw",
 	  .type = BLOCK_OPTION_BOOLEAN,
 	  .preset = "off",
 	  .help = "keep the data file readable as a raw disk" },
@@ -113,28 +113,28 @@ static int plan_header(const struct block_format_create *create, struct qcow2_he
 {
 	const json_t *settings = create->settings;
 	const char *compat = block_setting_string(settings, "compat");
-	const char *data_file = block_setting_string(settings, "data_file");
+	const char *data_file = block_setting_string(settings, "data-file");
 	int rc = 0;
 
 	*header = (struct qcow2_header){
 		.version = !strcmp(compat, "0.10") || !strcmp(compat, "v2") ? 2 : 3,
-		.cluster_bits = log2_of(block_setting_number(settings, "cluster_size")),
-		.refcount_order = log2_of(block_setting_number(settings, "refcount_bits")),
+		.cluster_bits = log2_of(block_setting_number(settings, "cluster-size")),
+		.refcount_order = log2_of(block_setting_number(settings, "refcount-bits")),
 		.reftable_clusters = 1,
 	};
 	header->header_bytes = header->version < 3 ? QCOW2_HEADER_V2 : QCOW2_HEADER_BYTES;
 	header->reftable_offset = BIT(header->cluster_bits) * AT_REFTABLE;
-	if (!strcmp(block_setting_string(settings, "compression_type"), "zstd")) {
+	if (!strcmp(block_setting_string(settings, "compression-type"), "zstd")) {
 		header->compression = QCOW2_ZSTD;
 		header->incompatible |= QCOW2_COMPRESSION;
 	}
-	if (block_setting_boolean(settings, "extended_l2"))
+	if (block_setting_boolean(settings, "extended-l2"))
 		header->incompatible |= QCOW2_EXTENDED_L2;
-	if (block_setting_boolean(settings, "lazy_refcounts"))
+	if (block_setting_boolean(settings, "lazy-refcounts"))
 		header->compatible |= QCOW2_LAZY_REFCOUNTS;
 	if (data_file)
 		header->incompatible |= QCOW2_DATA_FILE;
-	if (block_setting_boolean(settings, "data_file_raw"))
+	if (block_setting_boolean(settings, "data-file-raw"))
 		header->autoclear |= QCOW2_RAW_DATA_FILE;
 	header->data_file = copy_text(data_file, &rc);
 	header->backing = copy_text(create->backing, &rc);
@@ -167,7 +167,7 @@ static int write_minimal(const struct block_format_create *create,
 
 static int create_data_file(const struct block_format_create *create, struct err *err)
 {
-	const char *name = block_setting_string(create->settings, "data_file");
+	const char *name = block_setting_string(create->settings, "data-file");
 	struct block_node *node;
 	int rc;
 

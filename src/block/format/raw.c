@@ -4,17 +4,22 @@
  *
  * The node is the file's own, so that nothing stands between the guest and io_uring.
  */
+#include <string.h>
+
 #include "base/log.h"
 #include "block/file/raw.h"
 #include "block/format/formats.h"
 
 static const char *const extensions[] = { "raw", "img", "iso", "bin", NULL };
 
+static const char *const preallocations[] = { "off", "falloc", NULL };
+
 static const struct block_option create_options[] = {
-	{ .name = "preallocate",
-	  .type = BLOCK_OPTION_BOOLEAN,
+	{ .name = "preallocation",
+	  .type = BLOCK_OPTION_STRING,
 	  .preset = "off",
-	  .help = "reserve all space now" },
+	  .choices = preallocations,
+	  .help = "falloc: reserve all space now" },
 	{ 0 },
 };
 
@@ -40,11 +45,16 @@ static int open_raw(const struct block_format_open *open, struct block_node **re
 	return 0;
 }
 
+static bool wants_all(const struct block_format_create *create)
+{
+	return strcmp(block_setting_string(create->settings, "preallocation"), "off");
+}
+
 static int create(const struct block_format_create *create, struct err *err)
 {
 	int rc = block_resize(create->file, create->bytes, err);
 
-	if (rc || !create->bytes || !block_setting_boolean(create->settings, "preallocate"))
+	if (rc || !create->bytes || !wants_all(create))
 		return rc;
 	rc = block_write_zeroes(create->file, 0, create->bytes, 0);
 	return rc ? err_errno(err, rc, "cannot reserve space") : 0;
@@ -54,8 +64,7 @@ static int measure(const struct block_format_create *create, uint64_t data, uint
 		   uint64_t *ret_full, struct err *err)
 {
 	(void)err;
-	*ret_required =
-		block_setting_boolean(create->settings, "preallocate") ? create->bytes : data;
+	*ret_required = wants_all(create) ? create->bytes : data;
 	*ret_full = create->bytes;
 	return 0;
 }

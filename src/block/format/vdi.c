@@ -244,7 +244,7 @@ static json_t *vdi_describe(struct block_node *node)
 
 	return json_pack(
 		"{s:s, s:o, s:I, s:s, s:I, s:I, s:I, s:I, s:s}", "format", vdi_ops.name, "file",
-		block_describe(node->next), "size", (json_int_t)vdi_size(node), "type",
+		block_describe(node->next), "size", (json_int_t)vdi_size(node), "subformat",
 		vdi->header.type == VDI_STATIC ? "static" : "dynamic", "block-size",
 		(json_int_t)vdi->header.block_bytes, "blocks", (json_int_t)vdi->header.blocks,
 		"blocks-allocated", (json_int_t)vdi->header.allocated, "data-offset",

@@ -142,7 +142,7 @@ void vdi_header_update(uint8_t *bytes, const struct vdi_header *header)
 static const char *const types[] = { "dynamic", "static", NULL };
 
 const struct block_option vdi_create_options[] = {
-	{ .name = "type",
+	{ .name = "subformat",
 	  .type = BLOCK_OPTION_STRING,
 	  .preset = "dynamic",
 	  .choices = types,
@@ -154,7 +154,7 @@ static int plan(const struct block_format_create *create, struct vdi_header *hea
 		struct err *err)
 {
 	uint64_t blocks = create->bytes / VDI_BLOCK_BYTES + (create->bytes % VDI_BLOCK_BYTES != 0);
-	bool fixed = !strcmp(block_setting_string(create->settings, "type"), "static");
+	bool fixed = !strcmp(block_setting_string(create->settings, "subformat"), "static");
 
 	if (create->backing)
 		return err_set(err, ENOTSUP, "VDI images cannot stand on others here");

@@ -139,9 +139,9 @@ static json_t *vhd_describe(struct block_node *node)
 	char uuid[UUID_TEXT_BYTES], *name;
 	json_t *json = json_pack("{s:s, s:o, s:I, s:s, s:s%, s:s}", "format", vhd_ops.name, "file",
 				 block_describe(node->next), "size", (json_int_t)vhd_size(node),
-				 "type", types[vhd->footer.type], "creator", vhd->footer.creator,
-				 strnlen((const char *)vhd->footer.creator, 4), "uuid",
-				 uuid_text(vhd->footer.uuid, uuid));
+				 "subformat", types[vhd->footer.type], "creator",
+				 vhd->footer.creator, strnlen((const char *)vhd->footer.creator, 4),
+				 "uuid", uuid_text(vhd->footer.uuid, uuid));
 
 	if (json && !is_fixed(vhd)) {
 		json_object_set_new(json, "block-size", json_integer(vhd->header.block_bytes));
@@ -205,7 +205,7 @@ static const struct block_option open_options[] = {
 	  .preset = "auto",
 	  .choices = size_sources,
 	  .help = "what says how large the disk is; auto: by the creator" },
-	{ .name = "type",
+	{ .name = "subformat",
 	  .type = BLOCK_OPTION_STRING,
 	  .preset = "auto",
 	  .choices = kinds,
@@ -234,7 +234,8 @@ static int choose_footer(struct vhd *vhd, const struct vhd_footer *head,
 	if (fixed && others) {
 		err_set(err, EINVAL, "VHD image '%s': two footers, of a fixed and of another image",
 			name);
-		err_hint(err, "its guest wrote one of them; say type=fixed or type=dynamic");
+		err_hint(err,
+			 "its guest wrote one of them; say subformat=fixed or subformat=dynamic");
 		return -EINVAL;
 	}
 	if (!others && tail && tail->type != VHD_FIXED && strcmp(kind, "fixed") != 0)
@@ -252,7 +253,7 @@ static int open_footer(struct vhd *vhd, const struct block_format_open *open, st
 {
 	uint8_t head[VHD_FOOTER_BYTES], tail[VHD_FOOTER_BYTES];
 	const char *name = block_opener_name(open->opener);
-	const char *kind = block_setting_string(open->settings, "type");
+	const char *kind = block_setting_string(open->settings, "subformat");
 	uint64_t file_bytes = block_size_bytes(open->file);
 	struct vhd_footer first, last;
 	bool head_good, tail_good;

@@ -18,7 +18,7 @@
 static const char *const types[] = { "dynamic", "fixed", NULL };
 
 const struct block_option vhd_create_options[] = {
-	{ .name = "type",
+	{ .name = "subformat",
 	  .type = BLOCK_OPTION_STRING,
 	  .preset = "dynamic",
 	  .choices = types,
@@ -45,7 +45,7 @@ struct plan {
 
 static int plan_size(const struct block_format_create *create, struct plan *plan, struct err *err)
 {
-	bool fixed = !strcmp(block_setting_string(create->settings, "type"), "fixed");
+	bool fixed = !strcmp(block_setting_string(create->settings, "subformat"), "fixed");
 	uint64_t block_bytes = block_setting_number(create->settings, "block-size");
 	uint64_t blocks = (create->bytes + block_bytes - 1) / block_bytes;
 

@@ -19,21 +19,21 @@ const struct block_option vhdx_create_options[] = {
 	  .preset = "dynamic",
 	  .choices = subformats,
 	  .help = "space as it is needed, or all of it now" },
-	{ .name = "block_size",
+	{ .name = "block-size",
 	  .type = BLOCK_OPTION_SIZE,
 	  .preset = "32M",
 	  .min = VHDX_BLOCK_MIN,
 	  .max = VHDX_BLOCK_MAX,
 	  .power_of_two = true,
 	  .help = "what is allocated at once" },
-	{ .name = "log_size",
+	{ .name = "log-size",
 	  .type = BLOCK_OPTION_SIZE,
 	  .preset = "1M",
 	  .min = MIB,
 	  .max = VHDX_LOG_MAX,
 	  .power_of_two = true,
 	  .help = "of the log of metadata" },
-	{ .name = "sector_size",
+	{ .name = "sector-size",
 	  .type = BLOCK_OPTION_SIZE,
 	  .preset = "512",
 	  .min = 512,
@@ -55,9 +55,9 @@ struct layout {
 static int layout_init(struct layout *layout, const struct block_format_create *create,
 		       struct err *err)
 {
-	uint32_t sector = (uint32_t)block_setting_number(create->settings, "sector_size");
-	uint32_t block = (uint32_t)block_setting_number(create->settings, "block_size");
-	uint32_t log = (uint32_t)block_setting_number(create->settings, "log_size");
+	uint32_t sector = (uint32_t)block_setting_number(create->settings, "sector-size");
+	uint32_t block = (uint32_t)block_setting_number(create->settings, "block-size");
+	uint32_t log = (uint32_t)block_setting_number(create->settings, "log-size");
 	bool fixed = block_setting_string(create->settings, "subformat") == NULL ||
 		     *block_setting_string(create->settings, "subformat") == 'f';
 

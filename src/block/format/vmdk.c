@@ -337,8 +337,8 @@ static json_t *vmdk_describe(struct block_node *node)
 		json_array_append_new(extents, describe_extent(&vmdk->extents[i]));
 	snprintf(cid, sizeof(cid), "%08x", vmdk->descriptor.cid);
 	json = json_pack("{s:s, s:o, s:I, s:s?, s:s, s:o}", "format", vmdk_ops.name, "file",
-			 block_describe(node->next), "size", (json_int_t)vmdk_size(node), "type",
-			 vmdk->descriptor.type, "cid", cid, "extents", extents);
+			 block_describe(node->next), "size", (json_int_t)vmdk_size(node),
+			 "subformat", vmdk->descriptor.type, "cid", cid, "extents", extents);
 	if (json && vmdk->descriptor.parent_cid != VMDK_NO_PARENT && vmdk->descriptor.parent)
 		json_object_set_new(json, "backing-file", json_string(vmdk->descriptor.parent));
 	if (json && vmdk->parent)

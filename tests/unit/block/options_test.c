@@ -23,7 +23,7 @@ static const struct block_option rows[] = {
 	  .max = 2 << 20,
 	  .power_of_two = true,
 	  .help = "" },
-	{ .name = "count", .type = BLOCK_OPTION_NUMBER, .max = 9, .help = "" },
+	{ .name = "word-count", .type = BLOCK_OPTION_NUMBER, .max = 9, .help = "" },
 	{ 0 },
 };
 
@@ -32,10 +32,13 @@ static const struct row {
 	const char *text, *settings, *message;
 } cases[] = {
 	{ "", "{\"cluster\": 65536, \"lazy\": false, \"level\": \"low\"}", NULL },
-	{ "level=high,cluster=1M,lazy=on,count=9,name=a=b",
-	  "{\"cluster\": 1048576, \"count\": 9, \"lazy\": true, \"level\": \"high\", \"name\": "
-	  "\"a=b\"}",
+	{ "level=high,cluster=1M,lazy=on,word-count=9,name=a=b",
+	  "{\"cluster\": 1048576, \"lazy\": true, \"level\": \"high\", \"name\": \"a=b\", "
+	  "\"word-count\": 9}",
 	  NULL },
+	{ "word_count=3",
+	  "{\"cluster\": 65536, \"lazy\": false, \"level\": \"low\", \"word-count\": 3}", NULL },
+	{ "word_count=3,word-count=4", NULL, "'word-count' twice" },
 	{ "name=", "{\"cluster\": 65536, \"lazy\": false, \"level\": \"low\", \"name\": \"\"}",
 	  NULL },
 	{ "level=middle", NULL, "'middle'" },
@@ -45,9 +48,9 @@ static const struct row {
 	{ "cluster=256", NULL, "512 to 2097152" },
 	{ "cluster=4M", NULL, "512 to 2097152" },
 	{ "cluster=big", NULL, "not a number" },
-	{ "count=10", NULL, "0 to 9" },
-	{ "count=-1", NULL, "not a number" },
-	{ "count", NULL, "'count' is not NAME=VALUE" },
+	{ "word-count=10", NULL, "0 to 9" },
+	{ "word-count=-1", NULL, "not a number" },
+	{ "word-count", NULL, "'word-count' is not NAME=VALUE" },
 	{ "=1", NULL, "NAME=VALUE" },
 	{ "name=\xff", NULL, "not text" },
 };
@@ -102,7 +105,7 @@ static void setting_without_value_is_nothing(void **state)
 	assert_int_equal(block_settings_complete(rows, NULL, &settings, NULL), 0);
 	assert_null(block_setting_string(settings, "name"));
 	assert_false(block_setting_boolean(settings, "lazy"));
-	assert_int_equal(block_setting_number(settings, "count"), 0);
+	assert_int_equal(block_setting_number(settings, "word-count"), 0);
 	assert_int_equal(block_setting_number(settings, "cluster"), 65536);
 	json_decref(settings);
 }

@@ -10,7 +10,7 @@
 static const struct model_image images[] = {
 	{ .format = "vdi", .bytes = 9 * MIB },
 	{ .format = "vdi", .bytes = 5 * MIB + 512 },
-	{ .format = "vdi", .bytes = 4 * MIB + 7 * 512, .settings = "type=static" },
+	{ .format = "vdi", .bytes = 4 * MIB + 7 * 512, .settings = "subformat=static" },
 };
 
 static void vdi_random_requests_match_model(void **state)

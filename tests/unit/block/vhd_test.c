@@ -10,7 +10,7 @@
 static const struct model_image images[] = {
 	{ .format = "vhd", .bytes = 9 * MIB },
 	{ .format = "vhd", .bytes = 5 * MIB + 512, .settings = "block-size=512K" },
-	{ .format = "vhd", .bytes = 3 * MIB + 7 * 512, .settings = "type=fixed" },
+	{ .format = "vhd", .bytes = 3 * MIB + 7 * 512, .settings = "subformat=fixed" },
 };
 
 static void vhd_random_requests_match_model(void **state)
@@ -214,7 +214,7 @@ static void vhd_footer_of_guest_is_not_believed(void **state)
 	model_patch(&model, "disk.vhd", 0, footer, sizeof(footer));
 	assert_int_equal(model_open(&model, "disk.vhd", "vhd", (struct block_open_options){ 0 }),
 			 -EINVAL);
-	settings = json_pack("{s:s}", "type", "fixed");
+	settings = json_pack("{s:s}", "subformat", "fixed");
 	assert_int_equal(model_open(&model, "disk.vhd", "vhd",
 				    (struct block_open_options){ .settings = settings }),
 			 0);
