@@ -81,7 +81,9 @@ struct block_open_options {
 	bool snapshot;   /* writes go to a throw-away overlay; implies that the rest is only read */
 	bool no_backing; /* opens the image without its backing file: what is there reads as zeroes,
 			    and its extents have neither flag, at depth 1 */
-	bool check;      /* only for block_check(): opens also what is damaged; nothing is repaired
+	bool locked; /* an encrypted image of which no key is named is opened all the same: its data
+			    cannot be read or written (-ENOKEY) */
+	bool check;  /* only for block_check(): opens also what is damaged; nothing is repaired
 			    by opening */
 	enum block_cache cache;
 	bool no_io_uring;          /* use threads even where io_uring works */
@@ -89,7 +91,9 @@ struct block_open_options {
 	struct block_lease *lease; /* changes need it (lease.h); borrowed for the node's life; NULL:
 				      none needed */
 	uint64_t cache_bytes;      /* of metadata, each image of the chain; 0: 16 MiB */
-	const json_t *settings;    /* the format's own (its `open_options`); NULL: presets */
+	/* The format's own (its `open_options`), and with "backing." in front those of the image
+	 * that this one stands on, and so on; NULL: presets. */
+	const json_t *settings;
 
 	/*
 	 * Further files that an image names (backing files, extents, external data) are opened only

@@ -138,6 +138,7 @@ int block_create(const struct block_create_options *options, struct err *err)
 {
 	struct block_open_options open_options = {
 		.path = options->path,
+		.locked = true,
 		.folders = options->folders,
 		.anywhere = options->anywhere,
 	};

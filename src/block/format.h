@@ -46,6 +46,11 @@ int block_settings_complete(const struct block_option *rows, const json_t *given
 /* "name=value,…" added to the object. */
 int block_settings_parse(json_t *settings, const char *text, struct err *err);
 
+/* Of settings for opening: those without "backing." in front, and those with it, without it. New
+ * reference; NULL: no memory. */
+json_t *block_settings_own(const json_t *settings);
+json_t *block_settings_below(const json_t *settings);
+
 /* Of complete settings. NULL, false, 0 where there is no value. */
 const char *block_setting_string(const json_t *settings, const char *name);
 bool block_setting_boolean(const json_t *settings, const char *name);
@@ -72,6 +77,7 @@ struct block_format_open {
 	struct loop *loop;
 	bool read_only;
 	bool no_backing;
+	bool locked;            /* see block_open_options */
 	bool check;             /* see block_open_options; then it must not write by itself */
 	uint64_t cache_bytes;   /* of metadata in memory, not 0 */
 	const json_t *settings; /* of `open_options`, complete */
@@ -159,6 +165,8 @@ struct block_key_ops {
 		   struct err *err);
 	/* The last one, without which all data is lost, only with `last`. */
 	int (*remove)(struct block_node *node, unsigned slot, bool last, struct err *err);
+	/* Another node of the same image, which has found its key, lends it to a locked one. */
+	int (*unlock_as)(struct block_node *node, struct block_node *unlocked);
 };
 
 /* ---- the format ---- */

@@ -42,24 +42,14 @@ struct luks;
 		.max = UINT64_C(4) << 30, .help = "refuse key slots that need more to be opened"   \
 	}
 
-/* Rows for a new key slot, beside LUKS_KEY_OPTION. */
-#define LUKS_SLOT_OPTIONS                                                                          \
-	{ .name = "kdf",                                                                           \
-	  .type = BLOCK_OPTION_STRING,                                                             \
-	  .choices = luks_kdfs,                                                                    \
-	  .help = "from passphrase to key: argon2id (version 2), pbkdf2 (both)" },                 \
-		{ .name = "kdf-time",                                                              \
-		  .type = BLOCK_OPTION_NUMBER,                                                     \
-		  .preset = "2000",                                                                \
-		  .min = 1,                                                                        \
-		  .max = 60000,                                                                    \
-		  .help = "milliseconds that opening a key slot takes here" },                     \
-		{ .name = "kdf-memory",                                                            \
-		  .type = BLOCK_OPTION_SIZE,                                                       \
-		  .preset = "256M",                                                                \
-		  .min = MIB,                                                                      \
-		  .max = UINT64_C(1) << 30,                                                        \
-		  .help = "memory that it takes, of argon2" },                                     \
+/* Rows for a new key slot of PBKDF2, beside LUKS_KEY_OPTION: all that version 1 has. */
+#define LUKS_PBKDF2_OPTIONS                                                                        \
+	{ .name = "kdf-time",                                                                      \
+	  .type = BLOCK_OPTION_NUMBER,                                                             \
+	  .preset = "2000",                                                                        \
+	  .min = 1,                                                                                \
+	  .max = 60000,                                                                            \
+	  .help = "milliseconds that opening a key slot takes here" },                             \
 		{ .name = "kdf-iterations",                                                        \
 		  .type = BLOCK_OPTION_NUMBER,                                                     \
 		  .max = 10000000,                                                                 \
@@ -67,6 +57,32 @@ struct luks;
 	{                                                                                          \
 		.name = "hash", .type = BLOCK_OPTION_STRING, .preset = "sha256",                   \
 		.choices = luks_hashes, .help = "for key slots and digests"                        \
+	}
+
+/* Rows for any new key slot, beside LUKS_KEY_OPTION. */
+#define LUKS_SLOT_OPTIONS                                                                          \
+	{ .name = "kdf",                                                                           \
+	  .type = BLOCK_OPTION_STRING,                                                             \
+	  .choices = luks_kdfs,                                                                    \
+	  .help = "from passphrase to key: argon2id (version 2), pbkdf2 (both)" },                 \
+		{ .name = "kdf-memory",                                                            \
+		  .type = BLOCK_OPTION_SIZE,                                                       \
+		  .preset = "256M",                                                                \
+		  .min = MIB,                                                                      \
+		  .max = UINT64_C(1) << 30,                                                        \
+		  .help = "memory that it takes, of argon2" },                                     \
+		LUKS_PBKDF2_OPTIONS
+
+/* Rows of what encrypts the data. */
+#define LUKS_CIPHER_OPTIONS                                                                        \
+	{ .name = "cipher",                                                                        \
+	  .type = BLOCK_OPTION_STRING,                                                             \
+	  .preset = "aes-xts-plain64",                                                             \
+	  .choices = luks_ciphers,                                                                 \
+	  .help = "of the data" },                                                                 \
+	{                                                                                          \
+		.name = "key-bits", .type = BLOCK_OPTION_NUMBER,                                   \
+		.help = "of the cipher; XTS counts two keys"                                       \
 	}
 
 /* Rows for create_options, beside LUKS_KEY_OPTION. */
@@ -77,14 +93,7 @@ struct luks;
 	  .min = 1,                                                                                \
 	  .max = 2,                                                                                \
 	  .help = "of LUKS" },                                                                     \
-		{ .name = "cipher",                                                                \
-		  .type = BLOCK_OPTION_STRING,                                                     \
-		  .preset = "aes-xts-plain64",                                                     \
-		  .choices = luks_ciphers,                                                         \
-		  .help = "of the data" },                                                         \
-		{ .name = "key-bits",                                                              \
-		  .type = BLOCK_OPTION_NUMBER,                                                     \
-		  .help = "of the cipher; XTS counts two keys" },                                  \
+		LUKS_CIPHER_OPTIONS,                                                               \
 		{ .name = "sector-size",                                                           \
 		  .type = BLOCK_OPTION_SIZE,                                                       \
 		  .preset = "512",                                                                 \
@@ -106,9 +115,14 @@ int luks_load(struct block_node *file, uint64_t offset, uint64_t bytes, struct l
 /* Wipes all keys. Accepts NULL. */
 void luks_free(struct luks *luks);
 
+/* Whether an image that is opened so must be unlocked, or only may be looked at. */
+bool luks_wants_key(const struct block_format_open *open);
+
 /* Finds the key by the passphrase that "key" of `settings` names; takes seconds, and memory up to
- * "unlock_memory". -EKEYREJECTED: no slot opens with it; -ENOKEY: none was named. */
+ * "unlock-memory". -EKEYREJECTED: no slot opens with it; -ENOKEY: none was named. */
 int luks_unlock(struct luks *luks, const json_t *settings, struct err *err);
+/* The key of the same volume, which another one has found. 0, -ENOKEY or -ENOMEM. */
+int luks_unlock_as(struct luks *luks, const struct luks *unlocked);
 
 /*
  * In place; after luks_unlock(). `position` is that of the bytes as far as encryption is concerned
@@ -118,6 +132,16 @@ int luks_unlock(struct luks *luks, const json_t *settings, struct err *err);
 int luks_encrypt(struct luks *luks, uint64_t position, uint8_t *bytes, size_t count);
 int luks_decrypt(struct luks *luks, uint64_t position, uint8_t *bytes, size_t count);
 
+/*
+ * Reads or writes `bytes` of data that lie encrypted at `at` of a file, which need not be the
+ * header's, through memory of the call; `position` as above. `flags`: BLOCK_FUA.
+ */
+int luks_read(struct luks *luks, struct block_node *file, uint64_t at, uint64_t position,
+	      uint64_t bytes, struct block_buffer to);
+int luks_write(struct luks *luks, struct block_node *file, uint64_t at, uint64_t position,
+	       uint64_t bytes, struct block_buffer from, unsigned flags);
+
+unsigned luks_version(const struct luks *luks);
 uint32_t luks_sector_bytes(const struct luks *luks);
 /* Where the data begins, counted from the header. */
 uint64_t luks_payload_offset(const struct luks *luks);

@@ -124,15 +124,17 @@ static int open_format(struct block_opener *opener, const struct block_format *f
 		.loop = opener->chain->loop,
 		.read_only = read_only,
 		.no_backing = options->no_backing,
+		.locked = options->locked || options->check,
 		.check = options->check && !opener->parent,
 		.cache_bytes = options->cache_bytes ? options->cache_bytes : CACHE_BYTES,
 	};
-	json_t *settings = NULL;
-	int rc = block_settings_complete(format->open_options,
-					 opener->parent ? NULL : options->settings, &settings, err);
+	json_t *settings = NULL, *own = block_settings_own(opener->settings);
+	int rc = own ? block_settings_complete(format->open_options, own, &settings, err)
+		     : err_errno(err, ENOMEM, "cannot open disk '%s'", opener->path);
 
+	json_decref(own);
 	if (rc)
-		return rc;
+		return err_wrap(err, "disk '%s'", opener->path);
 	open.settings = settings;
 	file->grows = !read_only;
 	rc = format->open(&open, ret_node, err);
@@ -142,13 +144,31 @@ static int open_format(struct block_opener *opener, const struct block_format *f
 	return rc;
 }
 
+/* Settings for an image that is not there are a mistake. */
+static int check_below(const struct block_opener *opener, struct err *err)
+{
+	json_t *below = block_settings_below(opener->settings);
+	bool wrong = json_object_size(below) && !opener->has_image &&
+		     !opener->chain->options->no_backing;
+	int rc = 0;
+
+	if (!below)
+		rc = err_errno(err, ENOMEM, "cannot open disk '%s'", opener->path);
+	else if (wrong)
+		rc = err_set(err, EINVAL,
+			     "option 'backing.%.64s': disk '%s' stands on no other image",
+			     json_object_iter_key(json_object_iter(below)), opener->path);
+	json_decref(below);
+	return rc;
+}
+
 int opener_open_image(struct block_opener *opener, int fd, const char *format_name, bool read_only,
 		      struct block_node **ret_node, struct err *err)
 {
 	const struct block_protocol *protocol = block_protocol_of_path(opener->path);
 	struct block_open_options options = *opener->chain->options;
 	const struct block_format *format = NULL;
-	struct block_node *file;
+	struct block_node *file, *node;
 	int rc;
 
 	options.path = opener->path;
@@ -161,9 +181,16 @@ int opener_open_image(struct block_opener *opener, int fd, const char *format_na
 		opener_identify(opener, file);
 	rc = find_format(opener, file, format_name, &format, err);
 	if (!rc)
-		rc = open_format(opener, format, file, read_only, ret_node, err);
-	if (rc)
+		rc = open_format(opener, format, file, read_only, &node, err);
+	if (rc) {
 		block_close(file);
+		return rc;
+	}
+	rc = check_below(opener, err);
+	if (rc)
+		block_close(node);
+	else
+		*ret_node = node;
 	return rc;
 }
 
@@ -172,7 +199,11 @@ int block_open(const struct block_open_options *options, struct loop *loop,
 {
 	bool overlay = options->snapshot && !options->read_only;
 	struct chain chain = { .options = options, .loop = loop };
-	struct block_opener opener = { .chain = &chain, .path = options->path };
+	struct block_opener opener = {
+		.chain = &chain,
+		.path = options->path,
+		.settings = options->settings,
+	};
 	struct block_node *node, *base;
 	int rc;
 

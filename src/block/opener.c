@@ -242,6 +242,7 @@ int block_opener_image(struct block_opener *opener, const char *name, const char
 	struct block_opener below = { .chain = opener->chain, .parent = opener };
 	AUTO_FREE char *path = NULL;
 	unsigned depth = 0;
+	json_t *settings;
 	int fd, rc;
 
 	for (const struct block_opener *at = opener; at; at = at->parent)
@@ -250,7 +251,13 @@ int block_opener_image(struct block_opener *opener, const char *name, const char
 		return err_set(err, ELOOP, "image '%s' stands on more than %d others",
 			       opener->chain->options->path, BLOCK_DEPTH_MAX);
 	rc = open_named(&below, name, true, &path, &fd, err);
-	return rc ? rc : opener_open_image(&below, fd, format, true, ret_node, err);
+	if (rc)
+		return rc;
+	opener->has_image = true;
+	below.settings = settings = block_settings_below(opener->settings);
+	rc = opener_open_image(&below, fd, format, true, ret_node, err);
+	json_decref(settings);
+	return rc;
 }
 
 int block_opener_create(struct block_opener *opener, const char *name, struct block_node **ret_node,

@@ -20,6 +20,8 @@ struct block_opener {
 	struct chain *chain;
 	const struct block_opener *parent; /* whose image named this one; NULL: the first */
 	const char *path;                  /* borrowed for the opener's life */
+	const json_t *settings;            /* of the image and those below; borrowed likewise */
+	bool has_image;                    /* another one was opened below it */
 	struct stat identity;              /* of the image's file */
 	bool has_identity;
 	bool guessed; /* the format was found by content alone */

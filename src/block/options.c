@@ -173,6 +173,36 @@ int block_settings_parse(json_t *settings, const char *text, struct err *err)
 	return 0;
 }
 
+#define BELOW "backing."
+
+static json_t *settings_of(const json_t *settings, bool below)
+{
+	json_t *some = json_object(), *value;
+	const char *name;
+
+	json_object_foreach((json_t *)(uintptr_t)settings, name, value)
+	{
+		bool is_below = !strncmp(name, BELOW, strlen(BELOW));
+
+		if (is_below == below &&
+		    json_object_set(some, below ? name + strlen(BELOW) : name, value)) {
+			json_decref(some);
+			return NULL;
+		}
+	}
+	return some;
+}
+
+json_t *block_settings_own(const json_t *settings)
+{
+	return settings_of(settings, false);
+}
+
+json_t *block_settings_below(const json_t *settings)
+{
+	return settings_of(settings, true);
+}
+
 const char *block_setting_string(const json_t *settings, const char *name)
 {
 	return json_string_value(json_object_get(settings, name));

@@ -92,6 +92,18 @@ static int add_allow(json_t *object, const char *text, struct err *err)
 	return add_to_list(object, "allow", text, err);
 }
 
+/* Said more than once, they are one list. */
+static int add_settings(json_t *object, const char *text, struct err *err)
+{
+	json_t *before = json_object_get(object, "settings");
+	json_t *all =
+		before ? json_sprintf("%s,%s", json_string_value(before), text) : json_string(text);
+
+	if (json_object_set_new(object, "settings", all))
+		return err_set(err, EINVAL, "must be UTF-8 text");
+	return 0;
+}
+
 static const struct option_word net_words[] = {
 	{ .word = "tap", .key = "ifname" },
 	{ .word = "hostfwd", .set = add_hostfwd },
@@ -100,6 +112,7 @@ static const struct option_word net_words[] = {
 
 static const struct option_word disk_words[] = {
 	{ .word = "allow", .set = add_allow },
+	{ .word = "settings", .set = add_settings },
 	{ 0 },
 };
 
@@ -152,7 +165,8 @@ const struct option run_options[] = {
 	  .help = "disk image or block device; format=NAME (see cella image formats; without it, name and "
 		  "header must agree), readonly=on, snapshot=on (drop all writes at the end), "
 		  "cache=writeback|none|unsafe, allow=FOLDER (of further files that the image names), "
-		  "settings=NAME=VALUE (of the format), metadata-cache=SIZE, detect-zeroes=off|on|unmap, "
+		  "settings=NAME=VALUE (of the format; backing.NAME=VALUE: of the image that it stands on), "
+		  "metadata-cache=SIZE, detect-zeroes=off|on|unmap, "
 		  "iothread=N (disks with the same number share a thread), "
 		  "iops=N, bps=SIZE and others (most requests and bytes a second), limit-group=NAME, lease=on, id=ID, "
 		  "serial=TEXT; a comma in a path is doubled",

@@ -49,6 +49,7 @@ struct img_command {
 	const char *operands; /* as usage shows them */
 	unsigned operands_min, operands_max;
 	enum img_access access[IMG_OPERANDS_MAX];
+	bool locked;     /* works on encrypted images also without their key */
 	bool unconfined; /* runs without the sandbox */
 	bool serves;     /* opens sockets, and then calls img_confine() itself */
 	const struct img_argument *arguments; /* besides --json and --help */
@@ -115,7 +116,9 @@ void img_print(const struct img *img, json_t *result, void (*text)(const json_t 
 #define IMG_OPTIONS_ARGUMENT                                                                       \
 	{                                                                                          \
 		.name = "image-options", .value = "NAME=VALUE,...",                                \
-		.help = "settings of the image's format for opening it", .many = true              \
+		.help = "settings of the image's format for opening it, and, as backing.NAME, "    \
+			"of those that it stands on",                                              \
+		.many = true                                                                       \
 	}
 #define IMG_ALLOW_ARGUMENTS                                                                        \
 	{ .name = "allow",                                                                         \

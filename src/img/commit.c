@@ -31,9 +31,22 @@ static int open_image(struct img *img, struct commit *commit, struct err *err)
 	return rc;
 }
 
+/* What was said of the image that the first one stands on. */
+static int settings_below(struct img *img, json_t **ret_settings, struct err *err)
+{
+	json_t *settings;
+	int rc = img_settings(img, "image-options", &settings, err);
+
+	if (rc)
+		return rc;
+	*ret_settings = block_settings_below(settings);
+	json_decref(settings);
+	return *ret_settings ? 0 : err_errno(err, ENOMEM, "cannot read arguments");
+}
+
 static int open_backing(struct img *img, struct commit *commit, struct err *err)
 {
-	json_t *facts = block_describe(commit->image);
+	json_t *facts = block_describe(commit->image), *settings = NULL;
 	const char *name = json_string_value(json_object_get(facts, "backing-file"));
 	struct block_open_options options = {
 		.path = img->operands[0],
@@ -50,7 +63,11 @@ static int open_backing(struct img *img, struct commit *commit, struct err *err)
 		rc = block_resolve(&options, name, &path, err);
 	options.path = path;
 	if (!rc)
+		rc = settings_below(img, &settings, err);
+	options.settings = settings;
+	if (!rc)
 		rc = block_open(&options, NULL, &commit->backing, err);
+	json_decref(settings);
 	json_decref(facts);
 	return rc;
 }

@@ -136,7 +136,10 @@ static int open_target(struct conversion *c, struct err *err)
 	/* What was just made is what its name says. */
 	if (c->made)
 		options.format = options.format ? options.format : format ? format->name : "raw";
-	rc = img_made_settings(c->img, options.format, &settings, err);
+	/* What is there already has no other settings than for opening it. */
+	rc = img_flag(c->img, "no-create")
+		     ? img_settings(c->img, "options", &settings, err)
+		     : img_made_settings(c->img, options.format, &settings, err);
 	if (rc)
 		return rc;
 	options.settings = settings;

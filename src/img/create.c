@@ -23,17 +23,12 @@ static int tell(const struct img *img, const char *path, const char *format, str
 		.probe = BLOCK_PROBE_CONTENT,
 		.read_only = true,
 		.no_backing = true,
+		.locked = true,
 	};
 	struct block_node *node;
-	json_t *result, *settings;
-	int rc = img_made_settings(img, format, &settings, err);
+	json_t *result;
 
-	if (rc)
-		return IMG_FAILED;
-	options.settings = settings;
-	rc = block_open(&options, NULL, &node, err);
-	json_decref(settings);
-	if (rc)
+	if (block_open(&options, NULL, &node, err))
 		return IMG_FAILED;
 	result = json_pack("{s:s, s:s, s:I}", "path", path, "format", node->format->name, "size",
 			   (json_int_t)block_size_bytes(node));

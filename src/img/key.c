@@ -91,6 +91,21 @@ static int run(struct img *img, struct block_node *node, json_t *result, struct 
 	return rc;
 }
 
+static int open_image(struct img *img, bool writable, struct block_node **ret_node, struct err *err)
+{
+	struct block_open_options options;
+	json_t *settings;
+	int rc = img_open_options(img, img->operands[0], &options, &settings, err);
+
+	if (rc)
+		return rc;
+	options.read_only = !writable;
+	options.no_backing = true;
+	rc = img_open_as(img, &options, ret_node, err);
+	json_decref(settings);
+	return rc;
+}
+
 int img_key(struct img *img, struct err *err)
 {
 	bool changes = img->operand_count > 1;
@@ -98,7 +113,7 @@ int img_key(struct img *img, struct err *err)
 	json_t *result;
 	int rc;
 
-	if (img_open(img, img->operands[0], changes, &node, err))
+	if (open_image(img, changes, &node, err))
 		return IMG_FAILED;
 	result = json_object();
 	rc = result ? img_all_open(img, err) : err_errno(err, ENOMEM, "cannot show key slots");

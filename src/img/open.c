@@ -60,6 +60,7 @@ int img_open_options(const struct img *img, const char *path, struct block_open_
 		.format = img_value(img, "format"),
 		.probe = BLOCK_PROBE_CONTENT,
 		.read_only = true,
+		.locked = img->command->locked,
 		.no_lock = img_flag(img, "shared"),
 		.settings = *ret_settings,
 		.folders = img->folders,

@@ -28,18 +28,27 @@ static int open_next(struct img *img, struct rebase *rebase, struct err *err)
 	struct block_open_options options = {
 		.format = img_value(img, "backing-format"),
 		.read_only = true,
+		.locked = img_flag(img, "unsafe"),
 		.folders = img->folders,
 		.anywhere = img_flag(img, "allow-all"),
 	};
 	AUTO_FREE char *path = NULL;
+	json_t *settings;
+	int rc;
 
 	if (!name || !*name)
 		return 0;
 	path = img_beside(img->operands[0], name);
 	if (!path)
 		return err_errno(err, ENOMEM, "cannot open '%s'", name);
+	rc = img_settings(img, "backing-options", &settings, err);
+	if (rc)
+		return rc;
 	options.path = path;
-	return block_open(&options, NULL, &rebase->next, err);
+	options.settings = settings;
+	rc = block_open(&options, NULL, &rebase->next, err);
+	json_decref(settings);
+	return rc;
 }
 
 /* What the new backing file has there; zeroes behind its end. */
@@ -167,7 +176,7 @@ static int open_image(struct img *img, struct rebase *rebase, struct err *err)
 	if (rc)
 		return rc;
 	options.read_only = false;
-	options.no_backing = img_flag(img, "unsafe");
+	options.no_backing = options.locked = img_flag(img, "unsafe");
 	rc = block_open(&options, NULL, &rebase->image, err);
 	json_decref(settings);
 	if (!rc && !rebase->image->format->set_backing)

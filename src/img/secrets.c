@@ -33,32 +33,47 @@ static int hold(const char *source, char *text, size_t size, struct err *err)
 	return rc ? err_errno(err, rc, "cannot hold a secret") : 0;
 }
 
-/* The settings of one argument, with the source of the passphrase replaced. */
+/* Of the image itself, or of one that it stands on. */
+static bool is_key(const char *name)
+{
+	const char *dot = strrchr(name, '.');
+
+	return !strcmp(dot ? dot + 1 : name, "key");
+}
+
+static int hold_value(const char *name, json_t *value, struct err *err)
+{
+	const char *source = json_string_value(value);
+	char held[24];
+	int rc;
+
+	if (!is_key(name) || !strncmp(source, "env:", 4))
+		return 0;
+	rc = hold(source, held, sizeof(held), err);
+	if (!rc && json_string_set(value, held))
+		rc = err_errno(err, ENOMEM, "cannot read arguments");
+	return rc;
+}
+
+/* The settings of one argument, with the sources of passphrases replaced. */
 static int hold_in(json_t *list, size_t index, struct err *err)
 {
-	json_t *settings = json_object();
+	json_t *settings = json_object(), *value;
 	struct str text = { 0 };
-	const char *source;
-	char held[24];
+	const char *name;
 	int rc = settings ? block_settings_parse(
 				    settings, json_string_value(json_array_get(list, index)), err)
 			  : err_errno(err, ENOMEM, "cannot read arguments");
 
-	source = rc ? NULL : block_setting_string(settings, "key");
-	if (source && strncmp(source, "env:", 4)) {
-		const char *name;
-		json_t *value;
-
-		rc = hold(source, held, sizeof(held), err);
-		json_object_set_new(settings, "key", json_string(held));
-		json_object_foreach(settings, name, value)
-		{
-			str_printf(&text, "%s%s=%s", text.length ? "," : "", name,
-				   json_string_value(value));
-		}
-		if (!rc && (text.failed || json_array_set_new(list, index, json_string(text.text))))
-			rc = err_errno(err, ENOMEM, "cannot read arguments");
+	json_object_foreach(settings, name, value)
+	{
+		rc = rc ? rc : hold_value(name, value, err);
+		str_printf(&text, "%s%s=%s", text.length ? "," : "", name,
+			   json_string_value(value));
 	}
+	if (!rc && text.length &&
+	    (text.failed || json_array_set_new(list, index, json_string(text.text))))
+		rc = err_errno(err, ENOMEM, "cannot read arguments");
 	str_fini(&text);
 	json_decref(settings);
 	return rc;
@@ -66,7 +81,8 @@ static int hold_in(json_t *list, size_t index, struct err *err)
 
 int img_hold_secrets(struct img *img, struct err *err)
 {
-	static const char *const arguments[] = { "options", "image-options", "other-options" };
+	static const char *const arguments[] = { "options", "image-options", "other-options",
+						 "backing-options" };
 	int rc = 0;
 
 	for (unsigned i = 0; i < ARRAY_SIZE(arguments); i++) {

@@ -54,6 +54,7 @@ static inline void fuzz_open(const char *path, const char *format, struct block_
 	how.format = format;
 	how.cache = BLOCK_CACHE_UNSAFE;
 	how.no_lock = true;
+	how.locked = true;
 	if (block_open(&how, NULL, &node, &err)) {
 		check(err.code < 0 && err.text[0]);
 		return;

@@ -42,7 +42,11 @@ static void use_bitmaps(struct block_node *node)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct block_open_options options = { .format = "qcow2", .cache = BLOCK_CACHE_UNSAFE };
+	struct block_open_options options = {
+		.format = "qcow2",
+		.locked = true,
+		.cache = BLOCK_CACHE_UNSAFE,
+	};
 	int fd = memfd_create("image", MFD_CLOEXEC);
 	struct err err = ERR_INIT;
 	struct block_node *node;

@@ -2,9 +2,7 @@
 /*
  * Encrypted disks: a LUKS header, then every sector of the disk, encrypted, in its place.
  *
- * Data goes through a buffer of the call, so that neither the caller's memory nor the file ever
- * holds what is not meant for it; calls of several threads go in parallel. Nothing of the disk is
- * known to be zero: what was never written reads as noise.
+ * Nothing of the disk is known to be zero: what was never written reads as noise.
  */
 #include <errno.h>
 #include <stdatomic.h>
@@ -13,12 +11,8 @@
 
 #include "base/bits.h"
 #include "base/check.h"
-#include "base/cleanup.h"
-#include "base/iov.h"
 #include "block/format/formats.h"
 #include "block/luks.h"
-
-#define PIECE_BYTES (256 * KIB)
 
 struct luks_disk {
 	struct block_node node; /* stands on the file */
@@ -36,53 +30,24 @@ static struct luks_disk *disk_of(struct block_node *node)
 	return container_of(node, struct luks_disk, node);
 }
 
-static int luks_read(struct block_node *node, uint64_t offset, uint64_t bytes,
+static int disk_read(struct block_node *node, uint64_t offset, uint64_t bytes,
 		     struct block_buffer to)
 {
 	struct luks_disk *disk = disk_of(node);
-	AUTO_FREE uint8_t *piece = malloc(MIN(bytes, PIECE_BYTES));
-	int rc = piece ? 0 : -ENOMEM;
 
-	while (bytes && !rc) {
-		size_t now = MIN(bytes, PIECE_BYTES);
-
-		rc = block_read(node->next, disk->payload + offset, piece, now);
-		if (!rc)
-			rc = luks_decrypt(disk->luks, offset, piece, now);
-		if (!rc)
-			iov_scatter(to.iov, to.iov_count, to.skip, piece, now);
-		offset += now;
-		bytes -= now;
-		to.skip += now;
-	}
-	return rc;
+	return luks_read(disk->luks, node->next, disk->payload + offset, offset, bytes, to);
 }
 
-static int luks_write(struct block_node *node, uint64_t offset, uint64_t bytes,
+static int disk_write(struct block_node *node, uint64_t offset, uint64_t bytes,
 		      struct block_buffer from, unsigned flags)
 {
 	struct luks_disk *disk = disk_of(node);
-	AUTO_FREE uint8_t *piece = malloc(MIN(bytes, PIECE_BYTES));
-	int rc = piece ? 0 : -ENOMEM;
 
-	while (bytes && !rc) {
-		size_t now = MIN(bytes, PIECE_BYTES);
-		struct iovec iov = { piece, now };
-
-		iov_gather(piece, from.iov, from.iov_count, from.skip, now);
-		rc = luks_encrypt(disk->luks, offset, piece, now);
-		if (!rc)
-			rc = block_writev(node->next, disk->payload + offset, now,
-					  (struct block_buffer){ .iov = &iov, .iov_count = 1 },
-					  flags & BLOCK_FUA);
-		offset += now;
-		bytes -= now;
-		from.skip += now;
-	}
-	return rc;
+	return luks_write(disk->luks, node->next, disk->payload + offset, offset, bytes, from,
+			  flags & BLOCK_FUA);
 }
 
-static int luks_resize(struct block_node *node, uint64_t bytes, struct err *err)
+static int disk_resize(struct block_node *node, uint64_t bytes, struct err *err)
 {
 	struct luks_disk *disk = disk_of(node);
 	int rc;
@@ -96,7 +61,7 @@ static int luks_resize(struct block_node *node, uint64_t bytes, struct err *err)
 	return rc;
 }
 
-static bool luks_map(struct block_node *node, enum block_op op, uint64_t offset, uint64_t bytes,
+static bool disk_map(struct block_node *node, enum block_op op, uint64_t offset, uint64_t bytes,
 		     struct block_place *ret_place)
 {
 	(void)offset;
@@ -105,7 +70,7 @@ static bool luks_map(struct block_node *node, enum block_op op, uint64_t offset,
 	return op == BLOCK_FLUSH;
 }
 
-static uint64_t luks_size(struct block_node *node)
+static uint64_t disk_size(struct block_node *node)
 {
 	return atomic_load(&disk_of(node)->size);
 }
@@ -116,22 +81,22 @@ static uint32_t unit_of(const struct luks_disk *disk)
 	return luks_sector_bytes(disk->luks) > BLOCK_SECTOR ? 4096 : BLOCK_SECTOR;
 }
 
-static uint32_t luks_unit(struct block_node *node)
+static uint32_t disk_unit(struct block_node *node)
 {
 	return unit_of(disk_of(node));
 }
 
-static bool luks_writable(struct block_node *node)
+static bool disk_writable(struct block_node *node)
 {
 	return !disk_of(node)->read_only;
 }
 
-static bool luks_can_fua(struct block_node *node)
+static bool disk_can_fua(struct block_node *node)
 {
 	return node->next->ops->can_fua && node->next->ops->can_fua(node->next);
 }
 
-static json_t *luks_facts(struct block_node *node)
+static json_t *disk_facts(struct block_node *node)
 {
 	struct luks_disk *disk = disk_of(node);
 	json_t *facts =
@@ -145,7 +110,7 @@ static json_t *luks_facts(struct block_node *node)
 	return facts;
 }
 
-static void luks_close(struct block_node *node)
+static void disk_close(struct block_node *node)
 {
 	struct luks_disk *disk = disk_of(node);
 
@@ -156,17 +121,17 @@ static void luks_close(struct block_node *node)
 
 static const struct block_ops luks_ops = {
 	.name = "luks",
-	.read = luks_read,
-	.write = luks_write,
-	.resize = luks_resize,
-	.map = luks_map,
-	.size = luks_size,
-	.unit = luks_unit,
-	.granularity = luks_unit,
-	.can_write = luks_writable,
-	.can_fua = luks_can_fua,
-	.describe = luks_facts,
-	.close = luks_close,
+	.read = disk_read,
+	.write = disk_write,
+	.resize = disk_resize,
+	.map = disk_map,
+	.size = disk_size,
+	.unit = disk_unit,
+	.granularity = disk_unit,
+	.can_write = disk_writable,
+	.can_fua = disk_can_fua,
+	.describe = disk_facts,
+	.close = disk_close,
 };
 
 static unsigned luks_probe(const struct block_header *header)
@@ -194,14 +159,13 @@ static int set_size(struct luks_disk *disk, struct err *err)
 
 static int open_disk(struct luks_disk *disk, const struct block_format_open *open, struct err *err)
 {
-	bool locked = open->check || block_setting_boolean(open->settings, "locked");
 	int rc = luks_load(open->file, 0, 0, &disk->luks, err);
 
 	if (!rc && block_node_add(&disk->node, open->file))
 		rc = err_errno(err, ENOMEM, "cannot open LUKS");
 	if (!rc)
 		rc = set_size(disk, err);
-	if (!rc && !locked)
+	if (!rc && luks_wants_key(open))
 		rc = luks_unlock(disk->luks, open->settings, err);
 	return rc;
 }
@@ -218,7 +182,7 @@ static int luks_open(const struct block_format_open *open, struct block_node **r
 	disk->read_only = open->read_only;
 	rc = open_disk(disk, open, err);
 	if (rc) {
-		luks_close(&disk->node);
+		disk_close(&disk->node);
 		return err_wrap(err, "image '%s'", block_opener_name(open->opener));
 	}
 	*ret_node = &disk->node;
@@ -282,12 +246,13 @@ static int remove_key(struct block_node *node, unsigned slot, bool last, struct 
 	return luks_remove_slot(disk_of(node)->luks, slot, last, err);
 }
 
+static int unlock_as(struct block_node *node, struct block_node *unlocked)
+{
+	return luks_unlock_as(disk_of(node)->luks, disk_of(unlocked)->luks);
+}
+
 static const struct block_option open_options[] = {
 	LUKS_OPEN_OPTIONS,
-	{ .name = "locked",
-	  .type = BLOCK_OPTION_BOOLEAN,
-	  .preset = "off",
-	  .help = "open only the header: data cannot be read" },
 	{ 0 },
 };
 
@@ -308,6 +273,7 @@ static const struct block_key_ops key_ops = {
 	.list = list_keys,
 	.add = add_key,
 	.remove = remove_key,
+	.unlock_as = unlock_as,
 };
 
 const struct block_format luks_format = {

@@ -9,7 +9,9 @@
 #include "block/format/luks_priv.h"
 #include "block/format/uuid.h"
 
-#define DIGEST_ITERATIONS 100000
+/* The digest is of a key that nobody can guess. */
+#define DIGEST_ITERATIONS       100000
+#define DIGEST_ITERATIONS_LEAST UINT64_C(1000)
 
 /* All slots together may cost so many times what one may. */
 #define EFFORT_MAX 4
@@ -151,6 +153,11 @@ static int try_slots(struct luks *luks, const struct secret *passphrase, const j
 	return no_slot(&attempt, err);
 }
 
+bool luks_wants_key(const struct block_format_open *open)
+{
+	return !open->check && (!open->locked || block_setting_string(open->settings, "key"));
+}
+
 int luks_unlock(struct luks *luks, const json_t *settings, struct err *err)
 {
 	const char *source = block_setting_string(settings, "key");
@@ -174,21 +181,26 @@ int luks_unlock(struct luks *luks, const json_t *settings, struct err *err)
 	return rc ? err_errno(err, rc, "cannot unlock LUKS") : 0;
 }
 
-int luks_encrypt(struct luks *luks, uint64_t position, uint8_t *bytes, size_t count)
+int luks_unlock_as(struct luks *luks, const struct luks *unlocked)
 {
-	if (!luks->cipher)
-		return -ENOKEY;
-	return sector_cipher_encrypt(luks->cipher, position / 512 + luks->iv_tweak, bytes, count);
-}
+	int rc;
 
-int luks_decrypt(struct luks *luks, uint64_t position, uint8_t *bytes, size_t count)
-{
-	if (!luks->cipher)
+	if (!unlocked->cipher || unlocked->key.count != luks->key_bytes)
 		return -ENOKEY;
-	return sector_cipher_decrypt(luks->cipher, position / 512 + luks->iv_tweak, bytes, count);
+	rc = secret_new(&luks->key, luks->key_bytes);
+	if (rc)
+		return rc;
+	memcpy(luks->key.bytes, unlocked->key.bytes, luks->key_bytes);
+	return sector_cipher_new(&luks->cipher, luks->cipher_name, luks->key.bytes, luks->key_bytes,
+				 luks->sector_bytes);
 }
 
 /* ---- facts ---- */
+
+unsigned luks_version(const struct luks *luks)
+{
+	return luks->version;
+}
 
 uint32_t luks_sector_bytes(const struct luks *luks)
 {
@@ -302,6 +314,15 @@ static int check_new(const struct luks *luks, uint64_t room, struct err *err)
 	return 0;
 }
 
+static uint32_t digest_iterations(const json_t *settings)
+{
+	uint64_t wanted = block_setting_number(settings, "kdf-iterations");
+
+	if (!wanted || wanted > DIGEST_ITERATIONS)
+		return DIGEST_ITERATIONS;
+	return (uint32_t)MAX(wanted, DIGEST_ITERATIONS_LEAST);
+}
+
 /* Fills a new volume's first slot and writes it. */
 static int create_keys(struct luks *luks, const struct secret *passphrase, const json_t *settings,
 		       struct err *err)
@@ -312,7 +333,7 @@ static int create_keys(struct luks *luks, const struct secret *passphrase, const
 		rc = luks_random(luks->key.bytes, luks->key.count);
 	if (!rc)
 		rc = luks_digest_set(luks, block_setting_string(settings, "hash"),
-				     DIGEST_ITERATIONS);
+				     digest_iterations(settings));
 	if (!rc && luks->version == 2)
 		rc = luks2_find_area(luks, &luks->slots[0]);
 	if (rc)

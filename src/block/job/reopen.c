@@ -43,6 +43,14 @@ static int hand_over_lock(struct block_node *from, struct block_node *to, struct
 	return rc;
 }
 
+static int unlock_again(struct block_node *image, struct block_node *node, struct err *err)
+{
+	const struct block_key_ops *keys = image->format->keys;
+	int rc = keys ? keys->unlock_as(node, image) : 0;
+
+	return rc ? err_errno(err, rc, "cannot unlock the image again") : 0;
+}
+
 static int open_again(struct block_node *image, struct loop *loop, struct block_lease *lease,
 		      struct block_node **ret_node, struct err *err)
 {
@@ -51,6 +59,7 @@ static int open_again(struct block_node *image, struct loop *loop, struct block_
 		.path = json_string_value(json_object_get(facts, "file")),
 		.format = image->format->name,
 		.no_backing = true,
+		.locked = true,
 		.no_lock = true,
 		.lease = lease,
 	};
@@ -58,6 +67,11 @@ static int open_again(struct block_node *image, struct loop *loop, struct block_
 			      : err_set(err, ENOTSUP, "cannot open the image again");
 
 	json_decref(facts);
+	if (!rc) {
+		rc = unlock_again(image, *ret_node, err);
+		if (rc)
+			block_close(*ret_node);
+	}
 	return rc;
 }
 

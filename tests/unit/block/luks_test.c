@@ -106,7 +106,9 @@ static void luks_without_the_right_words_stays_shut(void **state)
 		choose_key("other words");
 		assert_int_equal(open_disk(&model), -EKEYREJECTED);
 		assert_int_equal(open_with(&model, ""), -ENOKEY);
-		assert_int_equal(open_with(&model, "locked=on"), 0);
+		assert_int_equal(model_open(&model, "disk.luks", "luks",
+					    (struct block_open_options){ .locked = true }),
+				 0);
 		assert_int_equal(block_read(model.node, 0, sector, 512), -ENOKEY);
 		assert_int_equal(block_write(model.node, 0, sector, 512), -ENOKEY);
 		model_close(&model);

@@ -97,6 +97,35 @@ static void settings_of_wrong_json_type_are_refused(void **state)
 	}
 }
 
+static void settings_of_images_below_are_told_apart(void **state)
+{
+	json_t *given = json_object(), *own, *below, *further;
+	struct err err = ERR_INIT;
+
+	(void)state;
+	assert_int_equal(
+		block_settings_parse(
+			given, "name=a,backing.name=b,backing.backing.name=c,backing=d", &err),
+		0);
+	own = block_settings_own(given);
+	below = block_settings_below(given);
+	further = block_settings_below(below);
+	assert_int_equal(json_object_size(own), 2);
+	assert_string_equal(block_setting_string(own, "name"), "a");
+	assert_string_equal(block_setting_string(own, "backing"), "d");
+	assert_int_equal(json_object_size(below), 2);
+	assert_string_equal(block_setting_string(below, "name"), "b");
+	assert_int_equal(json_object_size(further), 1);
+	assert_string_equal(block_setting_string(further, "name"), "c");
+	json_decref(given);
+	json_decref(own);
+	json_decref(below);
+	json_decref(further);
+	below = block_settings_below(NULL);
+	assert_int_equal(json_object_size(below), 0);
+	json_decref(below);
+}
+
 static void setting_without_value_is_nothing(void **state)
 {
 	json_t *settings;
@@ -115,6 +144,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(settings_text_gives_values_or_names_the_mistake),
 		cmocka_unit_test(settings_of_wrong_json_type_are_refused),
+		cmocka_unit_test(settings_of_images_below_are_told_apart),
 		cmocka_unit_test(setting_without_value_is_nothing),
 	};
 

@@ -28,11 +28,15 @@ struct op {
 	int rc;
 };
 
+#define KEY   "key=env:CELLA_TEST_KEY,kdf_iterations=1000"
+
 /* A row of formats. */
 struct kind {
 	const char *format, *settings;
 	uint64_t sectors; /* of the disk */
 	uint64_t longest; /* operation, sectors */
+	uint32_t unit;    /* of sectors; 0: 1 */
+	bool noise;       /* what was never written is no zeroes */
 };
 
 static const struct kind kinds[] = {
@@ -41,6 +45,8 @@ static const struct kind kinds[] = {
 	{ "qcow2", "cluster_size=16K,extended_l2=on", 4096, 96 },
 	{ "qcow2", "cluster_size=4K,lazy_refcounts=on", 2048, 64 },
 	{ "qcow2", "cluster_size=2K,refcount_bits=1", 2048, 64 },
+	{ "luks", "version=1," KEY, 256, 24, .noise = true },
+	{ "luks", "version=2,kdf=pbkdf2,sector_size=4096," KEY, 256, 24, .unit = 8, .noise = true },
 	{ "vdi", NULL, 16 << 10, 2500 },
 	{ "vhd", "block-size=512K", 8 << 10, 1500 },
 	{ "vhdx", "block_size=1M", 16 << 10, 2500 },
@@ -97,18 +103,37 @@ static void make_empty(struct rig *rig)
 	unlink(path);
 }
 
+/* Those of the image's settings that opening it takes. */
+static json_t *open_settings(const struct rig *rig)
+{
+	const struct block_option *row = rig->format->open_options;
+	json_auto_t *made = json_object(), *given = json_object();
+	struct err err = ERR_INIT;
+	json_t *settings = NULL;
+
+	if (rig->kind->settings)
+		assert_int_equal(block_settings_parse(made, rig->kind->settings, &err), 0);
+	for (; row && row->name; row++) {
+		json_t *value = json_object_get(made, row->name);
+
+		if (value)
+			json_object_set(given, row->name, value);
+	}
+	assert_int_equal(block_settings_complete(rig->format->open_options, given, &settings, &err),
+			 0);
+	return settings;
+}
+
 static struct block_node *open_image(struct rig *rig, struct recorded *file)
 {
 	const struct block_open_options options = { .path = "disk" };
 	struct chain chain = { .options = &options };
 	struct block_opener opener = { .chain = &chain, .path = options.path };
-	json_auto_t *settings = NULL;
+	json_auto_t *settings = open_settings(rig);
 	struct block_format_open open = { .opener = &opener, .cache_bytes = 1 << 20 };
 	struct block_node *node = NULL;
 	struct err err = ERR_INIT;
 
-	assert_int_equal(block_settings_complete(rig->format->open_options, NULL, &settings, &err),
-			 0);
 	open.file = recorder_open(file);
 	open.settings = settings;
 	if (rig->format->open(&open, &node, &err))
@@ -173,6 +198,11 @@ static void op_choose(struct rig *rig, struct op *op, unsigned number)
 	*op = (struct op){ .kind = kinds_of[next_random(rig) % ARRAY_SIZE(kinds_of)] };
 	op->count = 1 + next_random(rig) % rig->kind->longest;
 	op->sector = next_random(rig) % (sectors - op->count + 1);
+	if (rig->kind->unit) {
+		op->sector -= op->sector % rig->kind->unit;
+		op->count += rig->kind->unit - 1;
+		op->count -= op->count % rig->kind->unit;
+	}
 	op->value = op->kind == OP_WRITE ? number + 1 : 0;
 }
 
@@ -215,6 +245,16 @@ static void ops_run(struct rig *rig)
 }
 
 /* ---- what must be there ---- */
+
+static struct sector *sectors_new(const struct kind *kind)
+{
+	struct sector *sectors = calloc(kind->sectors, sizeof(*sectors));
+
+	assert_non_null(sectors);
+	for (uint64_t i = 0; i < kind->sectors; i++)
+		sectors[i].unknown = kind->noise;
+	return sectors;
+}
 
 static void sectors_apply(struct sector *sectors, const struct op *op)
 {
@@ -344,12 +384,11 @@ static void expect_after_cut(struct rig *rig, const struct content *kept,
 
 static void cut_everywhere(struct rig *rig)
 {
-	struct sector *sectors = calloc(rig->kind->sectors, sizeof(*sectors));
+	struct sector *sectors = sectors_new(rig->kind);
 	struct content durable = { 0 }, kept = { 0 };
 	size_t flushed = 0;   /* events that the file had flushed */
 	unsigned settled = 0; /* operations that the disk had */
 
-	assert_non_null(sectors);
 	content_copy(&durable, &rig->empty);
 	for (size_t cut = 0; cut <= rig->file.events.count; cut++) {
 		if (cut && rig->file.events.items[cut - 1].kind == EVENT_FLUSH)
@@ -405,12 +444,11 @@ static void powercut_keeps_what_was_flushed(void **state)
 static void fail_once(const struct kind *kind, uint32_t seed, const struct content *empty,
 		      uint64_t at, int error)
 {
-	struct sector *sectors = calloc(kind->sectors, sizeof(*sectors));
+	struct sector *sectors = sectors_new(kind);
 	struct recorded file = { .fail_at = UINT64_MAX };
 	struct block_node *node;
 	struct rig rig;
 
-	assert_non_null(sectors);
 	rig_init(&rig, kind, seed, empty);
 	rig.file.fail_at = at;
 	rig.file.error = error;
@@ -458,5 +496,6 @@ int main(int argc, char **argv)
 		cmocka_unit_test_prestate(failed_write_loses_nothing_else, format),
 	};
 
+	setenv("CELLA_TEST_KEY", "the words", 1);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
