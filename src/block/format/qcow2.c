@@ -9,6 +9,7 @@
 #include "base/macros.h"
 #include "block/format/formats.h"
 #include "block/format/qcow2_trees.h"
+#include "block/luks.h"
 
 static const char *const extensions[] = { "qcow2", "qcow", NULL };
 
@@ -75,6 +76,8 @@ static void describe_options(const struct qcow2 *q, json_t *facts)
 		json_object_set_new(facts, "backing-file", json_string(header->backing));
 	if (header->backing_format)
 		json_object_set_new(facts, "backing-format", json_string(header->backing_format));
+	if (q->luks)
+		json_object_set_new(facts, "encryption", luks_describe(q->luks));
 	if (q->backing)
 		json_object_set_new(facts, "backing", block_describe(q->backing));
 }
@@ -105,6 +108,7 @@ static void qcow2_close(struct block_node *node)
 	table_cache_free(q->l2);
 	table_cache_free(q->refcounts);
 	qcow2_bitmaps_free(q);
+	luks_free(q->luks);
 	qcow2_header_fini(&q->header);
 	vec_fini(&q->pending);
 	free(q->l1);
@@ -147,10 +151,16 @@ static unsigned probe(const struct block_header *header)
 	return be32_get(header->head) == QCOW2_MAGIC && version >= 2 ? 100 : 0;
 }
 
+static const struct block_option open_options[] = {
+	LUKS_OPEN_OPTIONS,
+	{ 0 },
+};
+
 const struct block_format qcow2_format = {
 	.name = "qcow2",
 	.summary = "copy-on-write image of QEMU: grows as it is written, snapshots, backing files",
 	.extensions = extensions,
+	.open_options = open_options,
 	.create_options = qcow2_create_options,
 	.probe = probe,
 	.open = qcow2_open_image,
@@ -161,4 +171,5 @@ const struct block_format qcow2_format = {
 	.empty = qcow2_empty,
 	.snapshots = &qcow2_snapshot_ops,
 	.bitmaps = &qcow2_bitmap_ops,
+	.keys = &qcow2_key_ops,
 };

@@ -280,7 +280,9 @@ int qcow2_check(struct block_node *node, struct block_check *check, struct err *
 		atomic_store(&q->corrupt, false);
 	checker.count.repair = check->repair == BLOCK_REPAIR_ALL;
 	check->granules = (atomic_load(&q->size) + q->cluster_bytes - 1) >> q->cluster_bits;
-	rc = check_all(&checker);
+	rc = qcow2_crypt_check(q, check);
+	if (!rc)
+		rc = check_all(&checker);
 	if (!rc && check->repair != BLOCK_REPAIR_NOTHING)
 		rc = finish_repair(&checker);
 	check->file_end = (checker.count.highest + 1) << q->cluster_bits;

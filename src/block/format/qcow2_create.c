@@ -11,9 +11,11 @@
 #include "base/bytes.h"
 #include "base/cleanup.h"
 #include "base/macros.h"
+#include "block/luks.h"
 #include "host/thread.h"
 
 static const char *const compats[] = { "1.1", "0.10", "v3", "v2", NULL };
+static const char *const encryptions[] = { "none", "luks", NULL };
 static const char *const compressions[] = { "zlib", "zstd", NULL };
 static const char *const preallocations[] = { "off", "metadata", "falloc", "full", NULL };
 
@@ -62,6 +64,14 @@ const struct block_option qcow2_create_options[] = {
 	  .preset = "off",
 	  .choices = preallocations,
 	  .help = "what is reserved now: nothing, tables, space as well, or all written as zeroes" },
+	{ .name = "encryption",
+	  .type = BLOCK_OPTION_STRING,
+	  .preset = "none",
+	  .choices = encryptions,
+	  .help = "of all data: luks takes a 'key', and these:" },
+	LUKS_KEY_OPTION,
+	LUKS_CIPHER_OPTIONS,
+	LUKS_PBKDF2_OPTIONS,
 	{ 0 },
 };
 
@@ -92,6 +102,10 @@ static int check_options(const struct block_format_create *create,
 	if (raw && create->backing)
 		return err_set(err, EINVAL,
 			       "a raw data file and a backing file exclude each other");
+	if (raw && qcow2_crypt_wanted(create->settings))
+		return err_set(err, EINVAL, "a raw data file and encryption exclude each other");
+	if (!qcow2_crypt_wanted(create->settings) && block_setting_string(create->settings, "key"))
+		return err_set(err, EINVAL, "option 'key' takes 'encryption=luks'");
 	if (create->backing &&
 	    strcmp(block_setting_string(create->settings, "preallocation"), "off"))
 		return err_set(err, EINVAL, "preallocation would hide the backing file");
@@ -181,17 +195,18 @@ static int create_data_file(const struct block_format_create *create, struct err
 	return rc;
 }
 
-static int write_zero_bytes(struct block_node *file, uint64_t offset, uint64_t bytes)
+static int write_zero_bytes(struct qcow2 *q, uint64_t host, uint64_t bytes)
 {
 	static const uint8_t zeroes[256 * KIB];
 	int rc = 0;
 
 	while (bytes && !rc) {
-		uint64_t part = MIN(bytes, sizeof(zeroes));
+		struct iovec iov = { (void *)(uintptr_t)zeroes, MIN(bytes, sizeof(zeroes)) };
 
-		rc = block_write(file, offset, zeroes, part);
-		offset += part;
-		bytes -= part;
+		rc = qcow2_data_write(q, host, iov.iov_len,
+				      (struct block_buffer){ .iov = &iov, .iov_count = 1 });
+		host += iov.iov_len;
+		bytes -= iov.iov_len;
 	}
 	return rc;
 }
@@ -203,8 +218,11 @@ static int preallocate(struct qcow2 *q, const char *mode)
 
 	while (offset < size && !rc) {
 		rc = qcow2_allocate_held(q, offset, size - offset, &host, &done);
+		/* Space that is only set aside would be decrypted to noise. */
+		if (!rc && q->luks && strcmp(mode, "full"))
+			rc = qcow2_zero_held(q, offset, done, false);
 		if (!rc && !strcmp(mode, "full"))
-			rc = write_zero_bytes(q->data, host, done);
+			rc = write_zero_bytes(q, host, done);
 		else if (!rc && !strcmp(mode, "falloc"))
 			rc = block_write_zeroes(q->data, host, done, 0);
 		else if (!rc && host + done > block_size_bytes(q->data))
@@ -212,6 +230,19 @@ static int preallocate(struct qcow2 *q, const char *mode)
 		offset += done;
 	}
 	return rc;
+}
+
+static int preallocate_if_asked(struct qcow2 *q, const char *mode, struct err *err)
+{
+	int rc = 0;
+
+	if (!strcmp(mode, "off"))
+		return 0;
+	if (q->luks && q->header.version < 3)
+		return err_set(err, ENOTSUP,
+			       "version 2 of qcow2 cannot reserve space in encrypted images");
+	rc = preallocate(q, mode);
+	return rc ? err_errno(err, rc, "cannot reserve space") : 0;
 }
 
 /* Gives the empty disk its size. */
@@ -233,12 +264,12 @@ static int grow_minimal(const struct block_format_create *create, struct err *er
 		return rc;
 	q = qcow2_of(node);
 	data = q->external ? q->data : NULL;
-	rc = block_resize(node, create->bytes, err);
-	if (!rc && strcmp(mode, "off")) {
-		rc = preallocate(q, mode);
-		if (rc)
-			err_errno(err, rc, "cannot reserve space");
-	}
+	rc = qcow2_crypt_wanted(create->settings) ? qcow2_crypt_create(q, create->settings, err)
+						  : 0;
+	if (!rc)
+		rc = block_resize(node, create->bytes, err);
+	if (!rc)
+		rc = preallocate_if_asked(q, mode, err);
 	if (!rc) {
 		rc = qcow2_mark_clean(q);
 		if (rc)
@@ -272,13 +303,15 @@ static uint64_t divide_up(uint64_t value, uint64_t by)
 	return value / by + (value % by != 0);
 }
 
-/* Bytes of a file with so many bytes of data in it: the tables for the disk, and refcounts of all. */
-static uint64_t file_bytes(const struct qcow2_header *header, uint64_t disk, uint64_t data)
+/* Bytes of a file with so many bytes of data and of another header in it: the tables for the disk,
+ * and refcounts of all. */
+static uint64_t file_bytes(const struct qcow2_header *header, uint64_t disk, uint64_t data,
+			   uint64_t crypt)
 {
 	uint64_t cluster = BIT(header->cluster_bits);
 	uint64_t entry = header->incompatible & QCOW2_EXTENDED_L2 ? 16 : 8;
 	uint64_t l2 = divide_up(disk, cluster * (cluster / entry));
-	uint64_t clusters = 1 + divide_up(l2 * 8, cluster) + l2;
+	uint64_t clusters = 1 + divide_up(l2 * 8, cluster) + l2 + divide_up(crypt, cluster);
 	uint64_t each = cluster * 8 >> header->refcount_order, blocks = 0, before;
 
 	if (!(header->incompatible & QCOW2_DATA_FILE))
@@ -296,12 +329,13 @@ int qcow2_measure(const struct block_format_create *create, uint64_t data, uint6
 		  uint64_t *ret_full, struct err *err)
 {
 	bool all = strcmp(block_setting_string(create->settings, "preallocation"), "off");
+	uint64_t crypt = qcow2_crypt_bytes(create->settings);
 	struct qcow2_header header;
 	int rc = plan_header(create, &header, err);
 
 	if (!rc) {
-		*ret_full = file_bytes(&header, create->bytes, create->bytes);
-		*ret_required = all ? *ret_full : file_bytes(&header, create->bytes, data);
+		*ret_full = file_bytes(&header, create->bytes, create->bytes, crypt);
+		*ret_required = all ? *ret_full : file_bytes(&header, create->bytes, data, crypt);
 	}
 	qcow2_header_fini(&header);
 	return rc;

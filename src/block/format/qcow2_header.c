@@ -157,6 +157,9 @@ static int check_features(const struct qcow2_header *header, const char *path, s
 	if (header->incompatible & QCOW2_EXTENDED_L2 && header->cluster_bits < 14)
 		return err_set(err, EINVAL,
 			       "image '%s': extended L2 entries with clusters below 16 KiB", path);
+	if (header->has_crypt && header->crypt_method != QCOW2_CRYPT_LUKS)
+		return err_set(err, EINVAL, "image '%s': LUKS header of an image without LUKS",
+			       path);
 	if (header->autoclear & QCOW2_RAW_DATA_FILE && !(header->incompatible & QCOW2_DATA_FILE))
 		return err_set(err, EINVAL, "image '%s': raw external data without a data file",
 			       path);
@@ -220,7 +223,7 @@ static int check_header(const struct qcow2_header *header, const char *path, str
 	if (header->refcount_order > 6)
 		return err_set(err, EINVAL, "image '%s': refcounts of 2^%u bits", path,
 			       header->refcount_order);
-	if (header->crypt_method > 2)
+	if (header->crypt_method > QCOW2_CRYPT_LUKS)
 		return err_set(err, ENOTSUP, "image '%s': unknown encryption %u", path,
 			       header->crypt_method);
 	return 0;

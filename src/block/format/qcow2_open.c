@@ -62,10 +62,6 @@ static void derive(struct qcow2 *q)
 
 static int refuse(const struct qcow2 *q, struct err *err)
 {
-	/* Encryption: here its key would be opened, from open->settings. */
-	if (q->header.crypt_method)
-		return err_set(err, ENOTSUP, "image '%s' is encrypted, which is not supported",
-			       q->path);
 	if (q->read_only || q->check)
 		return 0;
 	if (atomic_load(&q->corrupt)) {
@@ -229,6 +225,8 @@ int qcow2_open_image(const struct block_format_open *open, struct block_node **r
 		derive(q);
 		rc = refuse(q, err);
 	}
+	if (!rc)
+		rc = qcow2_crypt_open(q, open, err);
 	if (!rc)
 		rc = load_tables(q, err);
 	if (!rc)

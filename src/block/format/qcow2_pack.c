@@ -73,8 +73,8 @@ int qcow2_write_compressed(struct qcow2 *q, uint64_t offset, uint64_t bytes,
 	AUTO_FREE uint8_t *cluster = NULL, *packed = NULL;
 	ssize_t packed_bytes;
 
-	/* Only whole clusters, and the last one of the disk. */
-	if (q->external || qcow2_in_cluster(q, offset) ||
+	/* Only whole clusters, and the last one of the disk; packed ones are never encrypted. */
+	if (q->external || q->luks || qcow2_in_cluster(q, offset) ||
 	    (part < q->cluster_bytes && offset + part < atomic_load(&q->size)))
 		return qcow2_write_held(q, offset, part, from, ret_done);
 	cluster = calloc(1, q->cluster_bytes);

@@ -76,6 +76,9 @@ enum {
 #define QCOW2_COPIED          BIT(63)
 #define QCOW2_REFTABLE_OFFSET UINT64_C(0xfffffffffffffe00)
 
+/* `crypt_method`. */
+enum { QCOW2_CRYPT_NONE, QCOW2_CRYPT_AES, QCOW2_CRYPT_LUKS };
+
 enum qcow2_compression { QCOW2_ZLIB, QCOW2_ZSTD, QCOW2_COMPRESSIONS };
 
 /* A header extension that is kept as it is. */
@@ -110,7 +113,14 @@ struct qcow2_dirty {
 	uint32_t from, end; /* none: both 0 */
 };
 
-enum qcow2_table { QCOW2_HEADER, QCOW2_L1, QCOW2_REFTABLE, QCOW2_SNAPSHOTS, QCOW2_TABLES };
+enum qcow2_table {
+	QCOW2_HEADER,
+	QCOW2_L1,
+	QCOW2_REFTABLE,
+	QCOW2_SNAPSHOTS,
+	QCOW2_CRYPT,
+	QCOW2_TABLES
+};
 
 /* Extents that wait for a flush before they are free: so many bring one about, and so many are
  * remembered at most. */
@@ -122,6 +132,7 @@ struct qcow2 {
 	struct block_node *file;    /* the image */
 	struct block_node *data;    /* where clusters of the disk are: `file`, or the data file */
 	struct block_node *backing; /* NULL: none */
+	struct luks *luks;          /* NULL: data is not encrypted, or never looked at */
 	char *path;
 	struct qcow2_header header; /* guarded by lock */
 	bool read_only, check;
@@ -360,6 +371,23 @@ int qcow2_check_writable(struct qcow2 *q);
 /* Whether bytes of the file belong to the header or the tables that are in memory. */
 bool qcow2_is_metadata(struct qcow2 *q, uint64_t offset, uint64_t bytes);
 void qcow2_set_table(struct qcow2 *q, enum qcow2_table table, uint64_t offset, uint64_t bytes);
+
+/* ---- qcow2_crypt.c ---- */
+
+/* Data of the disk at `host` of `q->data`, decrypted and encrypted if the image is. */
+int qcow2_data_read(struct qcow2 *q, uint64_t host, uint64_t bytes, struct block_buffer to);
+int qcow2_data_write(struct qcow2 *q, uint64_t host, uint64_t bytes, struct block_buffer from);
+/* Loads the LUKS header of an image that has one, and finds the key. */
+int qcow2_crypt_open(struct qcow2 *q, const struct block_format_open *open, struct err *err);
+/* Looks at that header. */
+int qcow2_crypt_check(struct qcow2 *q, struct block_check *check);
+/* Whether the settings of a new image ask for encryption; bytes of the LUKS header then, or 0. */
+bool qcow2_crypt_wanted(const json_t *settings);
+uint64_t qcow2_crypt_bytes(const json_t *settings);
+/* Makes an empty image an encrypted one. */
+int qcow2_crypt_create(struct qcow2 *q, const json_t *settings, struct err *err);
+
+extern const struct block_key_ops qcow2_key_ops;
 
 /* ---- qcow2_create.c, qcow2_resize.c ---- */
 

@@ -77,7 +77,7 @@ int qcow2_read_held(struct qcow2 *q, uint64_t offset, uint64_t bytes, struct blo
 			iov_fill(to.iov, to.iov_count, to.skip, 0, place.bytes);
 			break;
 		case QCOW2_IS_DATA:
-			rc = block_readv(q->data, place.host, place.bytes, to);
+			rc = qcow2_data_read(q, place.host, place.bytes, to);
 			break;
 		case QCOW2_IS_COMPRESSED:
 			rc = read_compressed(q, place.host, qcow2_in_cluster(q, offset),
@@ -134,7 +134,10 @@ int qcow2_extent(struct block_node *node, struct block_extent *extent)
 		extent->flags = BLOCK_EXTENT_ZERO | (place.has_host ? BLOCK_EXTENT_HERE : 0);
 		break;
 	case QCOW2_IS_DATA:
-		extent->flags = BLOCK_EXTENT_HERE | BLOCK_EXTENT_AT;
+		extent->flags = BLOCK_EXTENT_HERE;
+		if (q->header.crypt_method)
+			break;
+		extent->flags |= BLOCK_EXTENT_AT;
 		extent->file = q->data;
 		extent->at = place.host;
 		break;
@@ -154,7 +157,7 @@ static bool map_read(struct qcow2 *q, const struct qcow2_place *place, uint64_t 
 		return true;
 	case QCOW2_IS_DATA:
 		*ret_place = (struct block_place){ q->data, place->host };
-		return true;
+		return !q->luks;
 	case QCOW2_IN_BACKING:
 		if (q->backing && offset < q->backing_size)
 			*ret_place = (struct block_place){ q->backing, offset };
@@ -180,7 +183,7 @@ bool qcow2_map(struct block_node *node, enum block_op op, uint64_t offset, uint6
 		return false;
 	if (op == BLOCK_READ)
 		return map_read(q, &place, offset, ret_place);
-	if (place.kind != QCOW2_IS_DATA || !place.copied || atomic_load(&q->corrupt) ||
+	if (place.kind != QCOW2_IS_DATA || q->luks || !place.copied || atomic_load(&q->corrupt) ||
 	    qcow2_is_metadata(q, place.host, bytes))
 		return false;
 	qcow2_bitmaps_record(q, offset, bytes);

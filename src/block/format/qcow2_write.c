@@ -36,7 +36,7 @@ static int write_plain(struct qcow2 *q, uint64_t offset, uint64_t bytes, struct 
 		if (qcow2_is_metadata(q, place.host, place.bytes))
 			return qcow2_set_corrupt(q, "data at %#llx lies over a table",
 						 (unsigned long long)place.host);
-		rc = block_writev(q->data, place.host, place.bytes, from, 0);
+		rc = qcow2_data_write(q, place.host, place.bytes, from);
 		offset += place.bytes;
 		bytes -= place.bytes;
 		from.skip += place.bytes;
@@ -167,7 +167,7 @@ static int read_edge(struct qcow2 *q, const struct round *round, uint64_t offset
 	int rc;
 
 	*ret_edge = NULL;
-	if (!bytes || (round->is_empty && is_zero(q, offset, bytes)))
+	if (!bytes || (round->is_empty && !q->luks && is_zero(q, offset, bytes)))
 		return 0;
 	*ret_edge = iov.iov_base = malloc(bytes);
 	if (!*ret_edge)
@@ -182,24 +182,29 @@ static int write_pieces(struct qcow2 *q, uint64_t host, const struct round *roun
 			struct block_buffer from, uint8_t *head, uint8_t *tail)
 {
 	uint64_t head_bytes = head ? round->head : 0, tail_bytes = tail ? round->tail : 0;
-	struct iovec iov[BLOCK_IOV_MAX];
+	struct iovec iov[BLOCK_IOV_MAX], edges[] = { { head, head_bytes }, { tail, tail_bytes } };
 	unsigned count = head ? 1 : 0;
-	int rc;
+	int rc = 0;
 
 	if (from.iov_count > BLOCK_IOV_MAX - 2) {
-		rc = head ? block_write(q->data, host - head_bytes, head, head_bytes) : 0;
+		if (head)
+			rc = qcow2_data_write(
+				q, host - head_bytes, head_bytes,
+				(struct block_buffer){ .iov = &edges[0], .iov_count = 1 });
 		if (!rc)
-			rc = block_writev(q->data, host, round->bytes, from, 0);
+			rc = qcow2_data_write(q, host, round->bytes, from);
 		if (!rc && tail)
-			rc = block_write(q->data, host + round->bytes, tail, tail_bytes);
+			rc = qcow2_data_write(
+				q, host + round->bytes, tail_bytes,
+				(struct block_buffer){ .iov = &edges[1], .iov_count = 1 });
 		return rc;
 	}
-	iov[0] = (struct iovec){ head, head_bytes };
+	iov[0] = edges[0];
 	count += iov_slice(iov + count, from.iov, from.iov_count, from.skip, round->bytes);
 	if (tail)
-		iov[count++] = (struct iovec){ tail, tail_bytes };
-	return block_writev(q->data, host - head_bytes, head_bytes + round->bytes + tail_bytes,
-			    (struct block_buffer){ .iov = iov, .iov_count = count }, 0);
+		iov[count++] = edges[1];
+	return qcow2_data_write(q, host - head_bytes, head_bytes + round->bytes + tail_bytes,
+				(struct block_buffer){ .iov = iov, .iov_count = count });
 }
 
 static int write_round(struct qcow2 *q, const struct round *round, struct block_buffer from)
@@ -215,7 +220,7 @@ static int write_round(struct qcow2 *q, const struct round *round, struct block_
 	if (!rc)
 		rc = read_edge(q, round, round->offset + round->bytes, round->tail, &tail);
 	if (!rc && !head && !tail)
-		return block_writev(q->data, host, round->bytes, from, 0);
+		return qcow2_data_write(q, host, round->bytes, from);
 	return rc ? rc : write_pieces(q, host, round, from, head, tail);
 }
 

@@ -29,6 +29,7 @@ struct op {
 };
 
 #define KEY   "key=env:CELLA_TEST_KEY,kdf_iterations=1000"
+#define CRYPT "encryption=luks," KEY
 
 /* A row of formats. */
 struct kind {
@@ -45,6 +46,7 @@ static const struct kind kinds[] = {
 	{ "qcow2", "cluster_size=16K,extended_l2=on", 4096, 96 },
 	{ "qcow2", "cluster_size=4K,lazy_refcounts=on", 2048, 64 },
 	{ "qcow2", "cluster_size=2K,refcount_bits=1", 2048, 64 },
+	{ "qcow2", "cluster_size=4K," CRYPT, 2048, 64 },
 	{ "luks", "version=1," KEY, 256, 24, .noise = true },
 	{ "luks", "version=2,kdf=pbkdf2,sector_size=4096," KEY, 256, 24, .unit = 8, .noise = true },
 	{ "vdi", NULL, 16 << 10, 2500 },
