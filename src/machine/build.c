@@ -35,6 +35,9 @@ static int check_config(const struct machine_config *config, struct err *err)
 	if (!config->vcpus || config->vcpus > MACHINE_VCPUS_MAX)
 		return err_set(err, EINVAL, "a machine has 1 to %d processors, not %u",
 			       MACHINE_VCPUS_MAX, config->vcpus);
+	if (config->hotplug_ports > MACHINE_PORTS_MAX)
+		return err_set(err, EINVAL, "a machine has up to %d hotplug ports, not %u",
+			       MACHINE_PORTS_MAX, config->hotplug_ports);
 	if (config->initrd && !config->kernel)
 		return err_set(err, EINVAL, "initrd '%s' needs a kernel", config->initrd);
 	return 0;
@@ -226,7 +229,9 @@ void machine_free(struct machine *machine)
 	while (machine->devices.count)
 		device_free(machine->devices.items[--machine->devices.count]);
 	vec_fini(&machine->devices);
+	vec_fini(&machine->hotplug);
 	loop_task_cancel(machine->loop, &machine->task);
+	loop_task_cancel(machine->loop, &machine->released);
 	if (machine->engine)
 		machine->engine->ops->free(machine->engine);
 	machine_tables_fini(machine);

@@ -12,4 +12,4 @@ board_add add_uart, add_port92, add_acpi_pm, add_fw_cfg, add_pvpanic;
 board_add add_debugcon, add_debug_exit, add_testdev;
 
 /* As many as the configuration has, behind the PCI host. */
-board_add add_rng, add_disks, add_nics, add_consoles;
+board_add add_rng, add_disks, add_nics, add_consoles, add_ports;

@@ -20,6 +20,7 @@
 
 #define MACHINE_SERIALS   4
 #define MACHINE_VCPUS_MAX 1024
+#define MACHINE_PORTS_MAX 24 /* so that bus 0 has room for what does not move */
 
 /* A virtio block device. */
 struct machine_disk {
@@ -29,6 +30,7 @@ struct machine_disk {
 	const char *serial; /* at most 20 bytes are shown to the guest; NULL: none */
 	unsigned queues;    /* 0: one a vCPU, as far as the device can */
 	bool write_through; /* the guest is told that there is no volatile cache */
+	bool removable;     /* it is in a hotplug port */
 };
 
 /* A virtio network device. */
@@ -79,6 +81,8 @@ struct machine_event {
 struct machine_listener {
 	/* Called on the loop's thread; may call every machine function but machine_free(). */
 	void (*event)(void *ctx, const struct machine_event *event);
+	/* Optional. On the loop's thread: the device of a disk is gone, and its node may be closed. */
+	void (*disk_detached)(void *ctx, const char *id);
 	/* Optional. On a vCPU's thread, once, before it first runs: the place to give up rights. */
 	void (*vcpu_starting)(void *ctx, unsigned vcpu);
 	void *ctx;
@@ -109,8 +113,9 @@ struct machine_config {
 	struct chardev *serials[MACHINE_SERIALS]; /* COM1 … COM4; NULL: nobody listens */
 	struct chardev *debug_port; /* takes the bytes written to port 0xe9; NULL: nobody */
 
-	unsigned extras; /* enum machine_extra */
-	bool no_reboot;  /* a reset ends the machine */
+	unsigned hotplug_ports; /* up to MACHINE_PORTS_MAX, removable disks take one each */
+	unsigned extras;        /* enum machine_extra */
+	bool no_reboot;         /* a reset ends the machine */
 
 	struct machine_listener listener;
 };

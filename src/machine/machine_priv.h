@@ -14,6 +14,7 @@
 #include "firmware/boot.h"
 #include "machine/board.h"
 #include "machine/machine.h"
+#include "pci/port.h"
 #include "vm/bus.h"
 #include "vm/clock.h"
 #include "vm/device.h"
@@ -31,6 +32,12 @@ struct machine_tables {
 	uint8_t rsdp[ACPI_RSDP_BYTES];
 	uint32_t acpi_base;
 	struct str acpi, smbios;
+};
+
+/* A hotplug port and the device in it. */
+struct machine_port {
+	struct pci_port *port;
+	struct device *card; /* NULL: it is empty */
 };
 
 struct machine {
@@ -58,6 +65,8 @@ struct machine {
 	struct device *pci_host;
 	struct pci_bus *pci;
 	struct intx_wire intx[PCI_INTX_LINES];
+	VEC(struct machine_port) hotplug;
+	struct loop_task released; /* a port's guest let go of a device */
 
 	struct boot_files files; /* no loader: no kernel */
 	struct machine_tables tables;
@@ -73,6 +82,14 @@ struct machine {
 /* Adds a device to the machine's array, which frees it from then on; frees it when that fails. 0 or
  * -ENOMEM. */
 int machine_add_device(struct machine *machine, struct device *device, struct err *err);
+
+/* The device of that id, or NULL. */
+struct device *machine_find_device(struct machine *machine, const char *id);
+struct device *machine_find_disk(struct machine *machine, const char *id, struct err *err);
+
+/* Makes a disk's device, in the first free slot of that bus, and adds it to the machine. */
+int machine_add_disk(struct machine *machine, const struct machine_disk *disk, struct pci_bus *bus,
+		     struct device **ret_device, struct err *err);
 
 /* Connects `requests`: see requests.c. */
 void machine_requests_init(struct machine *machine);

@@ -52,6 +52,7 @@ static const struct board_chip chips[] = {
 	{ add_disks },
 	{ add_nics },
 	{ add_consoles },
+	{ add_ports },
 };
 
 static const struct acpi_override overrides[] = {

@@ -139,7 +139,7 @@ json_t *machine_devices(struct machine *machine)
 	return list;
 }
 
-static struct device *find_device(struct machine *machine, const char *id)
+struct device *machine_find_device(struct machine *machine, const char *id)
 {
 	struct device **device;
 
@@ -183,7 +183,7 @@ static int dump_vcpu(struct machine *machine, unsigned index, json_t **ret_json,
 
 int machine_dump(struct machine *machine, const char *id, json_t **ret_json, struct err *err)
 {
-	struct device *device = find_device(machine, id);
+	struct device *device = machine_find_device(machine, id);
 	uint64_t vcpu;
 
 	if (device) {

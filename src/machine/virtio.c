@@ -13,11 +13,11 @@
 #include "virtio/pci_transport.h"
 #include "virtio/rng.h"
 
-/* Puts a new device that works on that loop on the bus and into the machine, or frees it. */
-static int plug_on(struct machine *machine, struct virtio_device *virtio, struct loop *loop,
-		   struct err *err)
+/* Puts a new device that works on that loop on a bus and into the machine, or frees it. */
+static int plug_on(struct machine *machine, struct virtio_device *virtio, struct pci_bus *bus,
+		   struct loop *loop, struct err *err)
 {
-	int rc = virtio_pci_attach(virtio, machine->pci, -1, loop, loop != machine->loop, err);
+	int rc = virtio_pci_attach(virtio, bus, -1, loop, loop != machine->loop, err);
 
 	if (rc) {
 		device_free(&virtio->device);
@@ -28,7 +28,7 @@ static int plug_on(struct machine *machine, struct virtio_device *virtio, struct
 
 static int plug(struct machine *machine, struct virtio_device *virtio, struct err *err)
 {
-	return plug_on(machine, virtio, machine->loop, err);
+	return plug_on(machine, virtio, machine->pci, machine->loop, err);
 }
 
 int add_rng(struct machine *machine, const struct board_chip *chip, struct err *err)
@@ -40,39 +40,64 @@ int add_rng(struct machine *machine, const struct board_chip *chip, struct err *
 	return rc ? rc : plug(machine, virtio, err);
 }
 
+int machine_add_disk(struct machine *machine, const struct machine_disk *disk, struct pci_bus *bus,
+		     struct device **ret_device, struct err *err)
+{
+	struct virtio_blk_options options = {
+		.node = disk->node,
+		.serial = disk->serial,
+		.queues = MIN(disk->queues ? disk->queues : machine->config->vcpus,
+			      (unsigned)VIRTIO_BLK_QUEUES_MAX),
+		.write_through = disk->write_through,
+	};
+	struct virtio_device *virtio;
+	int rc = virtio_blk_new(&virtio, disk->id, machine->memory, &options, err);
+
+	if (!rc)
+		rc = plug_on(machine, virtio, bus, block_loop(disk->node), err);
+	if (!rc)
+		*ret_device = &virtio->device;
+	return rc;
+}
+
 int add_disks(struct machine *machine, const struct board_chip *chip, struct err *err)
 {
 	const struct machine_config *config = machine->config;
+	struct device *device;
 	int rc = 0;
 
 	(void)chip;
 	for (size_t i = 0; i < config->disk_count && !rc; i++) {
-		const struct machine_disk *disk = &config->disks[i];
-		struct virtio_blk_options options = {
-			.node = disk->node,
-			.serial = disk->serial,
-			.queues = MIN(disk->queues ? disk->queues : config->vcpus,
-				      (unsigned)VIRTIO_BLK_QUEUES_MAX),
-			.write_through = disk->write_through,
-		};
-		struct virtio_device *virtio;
-
-		rc = virtio_blk_new(&virtio, disk->id, machine->memory, &options, err);
-		if (!rc)
-			rc = plug_on(machine, virtio, block_loop(disk->node), err);
+		if (!config->disks[i].removable)
+			rc = machine_add_disk(machine, &config->disks[i], machine->pci, &device,
+					      err);
 	}
 	return rc;
 }
 
+struct device *machine_find_disk(struct machine *machine, const char *id, struct err *err)
+{
+	struct device *device = machine_find_device(machine, id);
+
+	if (device && !strcmp(device->ops->type, "virtio-blk"))
+		return device;
+	err_set(err, ENOENT, "there is no disk '%s'", id);
+	return NULL;
+}
+
 int machine_resize_disk(struct machine *machine, const char *id, uint64_t bytes, struct err *err)
 {
-	struct device **device;
+	struct device *device = machine_find_disk(machine, id, err);
 
-	vec_for_each (device, &machine->devices) {
-		if (!strcmp((*device)->id, id) && !strcmp((*device)->ops->type, "virtio-blk"))
-			return virtio_blk_resize(*device, bytes, err);
-	}
-	return err_set(err, ENOENT, "there is no disk '%s'", id);
+	return device ? virtio_blk_resize(device, bytes, err) : -ENOENT;
+}
+
+int machine_change_disk(struct machine *machine, const char *id, bool force,
+			int (*change)(void *ctx, struct err *err), void *ctx, struct err *err)
+{
+	struct device *device = machine_find_disk(machine, id, err);
+
+	return device ? virtio_blk_change(device, force, change, ctx, err) : -ENOENT;
 }
 
 int add_nics(struct machine *machine, const struct board_chip *chip, struct err *err)

@@ -452,6 +452,36 @@ int virtio_blk_resize(struct device *device, uint64_t bytes, struct err *err)
 	return rc;
 }
 
+bool virtio_blk_driven(struct device *device)
+{
+	LOCK_SCOPE(&device->lock);
+	return virtio_from_device(device)->status & VIRTIO_CONFIG_S_DRIVER_OK;
+}
+
+int virtio_blk_change(struct device *device, bool force, int (*change)(void *ctx, struct err *err),
+		      void *ctx, struct err *err)
+{
+	struct blk *blk = blk_of(virtio_from_device(device));
+	bool was_paused;
+	int rc;
+
+	if (!force && block_can_write(blk->node) && virtio_blk_driven(device)) {
+		err_set(err, EBUSY,
+			"the guest may write to disk '%s' what is meant for this medium",
+			device->id);
+		err_hint(err, "unmount it there, then say force=on");
+		return -EBUSY;
+	}
+	was_paused = set_paused_before(blk);
+	block_drain(blk->node);
+	rc = change(ctx, err);
+	if (!rc)
+		show_capacity(blk);
+	if (!was_paused)
+		blk_resume(device);
+	return rc;
+}
+
 static json_t *blk_stats(struct device *device)
 {
 	struct blk *blk = blk_of(virtio_from_device(device));

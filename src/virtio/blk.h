@@ -20,6 +20,17 @@ struct virtio_blk_options {
  */
 int virtio_blk_resize(struct device *device, uint64_t bytes, struct err *err);
 
+/*
+ * Calls `change`, which puts another medium behind the node, with nothing in flight, and tells the
+ * driver the size. Loop thread. -EBUSY unless `force`: a driver that may write runs, which would write
+ * what is meant for the medium before. What `change` returns.
+ */
+int virtio_blk_change(struct device *device, bool force, int (*change)(void *ctx, struct err *err),
+		      void *ctx, struct err *err);
+
+/* Whether a driver has set the device up. Any thread. */
+bool virtio_blk_driven(struct device *device);
+
 /* Caller frees with device_free(). 0 or -ENOMEM. */
 int virtio_blk_new(struct virtio_device **ret_virtio, const char *id, struct memory *memory,
 		   const struct virtio_blk_options *options, struct err *err);
