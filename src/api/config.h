@@ -14,15 +14,17 @@
 #include "api/schema.h"
 #include "base/err.h"
 
-#define CONFIG_CPUS_MAX      1024
-#define CONFIG_SERIALS_MAX   4
-#define CONFIG_IOTHREADS_MAX 64
-#define CONFIG_HOST_MAX      253
-#define CONFIG_BYTES_MAX     (1u << 20) /* of the JSON text */
+#define CONFIG_CPUS_MAX          1024
+#define CONFIG_SERIALS_MAX       4
+#define CONFIG_IOTHREADS_MAX     64
+#define CONFIG_HOTPLUG_PORTS_MAX 24
+#define CONFIG_HOST_MAX          253
+#define CONFIG_BYTES_MAX         (1u << 20) /* of the JSON text */
 
 /* The rows of the whole configuration, and of the objects in it that a command line writes one by
  * one. */
 extern const struct schema_field config_fields[];
+extern const struct schema_field config_disk_fields[];
 
 /*
  * Checks a configuration strictly and completes it: presets, ids ("disk0"), MAC addresses that stay

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "api/config.h"
 #include "api/limits.h"
 #include "base/suggest.h"
 
@@ -79,6 +80,62 @@ static const struct schema_field resize_params[] = {
 	  .min = 512,
 	  .multiple = 512,
 	  .help = "new size in bytes" },
+	{ 0 },
+};
+
+static const struct schema_field disk_result[] = {
+	{ .name = "id", .type = SCHEMA_STRING, .help = "of the disk" },
+	{ .name = "path", .type = SCHEMA_STRING, .help = "of its image, as it was given" },
+	{ .name = "size", .type = SCHEMA_SIZE, .help = "bytes" },
+	{ .name = "readonly", .type = SCHEMA_BOOLEAN, .help = "the guest cannot write" },
+	{ .name = "port",
+	  .type = SCHEMA_STRING,
+	  .help = "hotplug port that it is in; missing: it cannot be detached" },
+	{ .name = "detaching",
+	  .type = SCHEMA_BOOLEAN,
+	  .help = "the guest was asked to let go of it" },
+	{ .name = "driver", .type = SCHEMA_BOOLEAN, .help = "a driver of the guest runs it" },
+	{ 0 },
+};
+
+static const struct schema_field detach_params[] = {
+	DISK_ID_FIELD,
+	{ .name = "force",
+	  .type = SCHEMA_BOOLEAN,
+	  .preset = "false",
+	  .help = "pull it out, which may cost what the guest has not written" },
+	{ .name = "timeout",
+	  .type = SCHEMA_INTEGER,
+	  .min = 10,
+	  .max = 24 * 3600,
+	  .preset = "60",
+	  .help = "seconds after which the guest keeps it" },
+	{ 0 },
+};
+
+static const struct schema_field change_params[] = {
+	DISK_ID_FIELD,
+	{ .name = "path",
+	  .type = SCHEMA_STRING,
+	  .required = true,
+	  .min = 1,
+	  .help = "image, in a job folder" },
+	{ .name = "format", .type = SCHEMA_STRING, .min = 1, .max = 32, .help = "of the image" },
+	{ .name = "settings", .type = SCHEMA_STRING, .help = "name=value words for the format" },
+	{ .name = "allow",
+	  .type = SCHEMA_STRING,
+	  .list = true,
+	  .min = 1,
+	  .help = "folder of further files that the image may name" },
+	{ .name = "force",
+	  .type = SCHEMA_BOOLEAN,
+	  .preset = "false",
+	  .help = "also where the guest may write: it has unmounted the disk" },
+	{ 0 },
+};
+
+static const struct schema_field detached_params[] = {
+	{ .name = "id", .type = SCHEMA_STRING, .help = "of the disk" },
 	{ 0 },
 };
 
@@ -247,6 +304,13 @@ const struct control_method_row control_methods[CONTROL_METHODS] = {
 				     "let it stay as it is" },
 	[CONTROL_BITMAP_MERGE] = { "bitmap.merge", bitmap_merge_params, NULL,
 				   "add to a bitmap what is dirty in another" },
+	[CONTROL_DISK_LIST] = { "disk.list", NULL, disk_result, "all disks, as an array" },
+	[CONTROL_DISK_ATTACH] = { "disk.attach", config_disk_fields, detached_params,
+				  "add a disk in a free hotplug port" },
+	[CONTROL_DISK_DETACH] = { "disk.detach", detach_params, NULL,
+				  "ask the guest to let go of a disk; an event tells the answer" },
+	[CONTROL_DISK_CHANGE] = { "disk.change", change_params, NULL,
+				  "put another image into a disk that stays" },
 	[CONTROL_DISK_LEASE] = { "disk.lease", lease_params, NULL,
 				 "let a disk with lease=on be written for so long" },
 	[CONTROL_DISK_LIMITS] = { "disk.limits", limits_params, NULL,
@@ -283,6 +347,10 @@ const struct control_event_row control_events[CONTROL_EVENTS] = {
 	[CONTROL_EVENT_RESET] = { "reset", NULL, "the machine was reset and goes on" },
 	[CONTROL_EVENT_PANICKED] = { "panicked", NULL, "the guest's kernel reported a panic" },
 	[CONTROL_EVENT_POWER_BUTTON] = { "power-button", NULL, "the guest was asked to power off" },
+	[CONTROL_EVENT_DISK_DETACHED] = { "disk.detached", detached_params,
+					  "a disk is gone and its image is closed" },
+	[CONTROL_EVENT_DISK_KEPT] = { "disk.kept", detached_params,
+				      "the guest has not let go of a disk in time" },
 	[CONTROL_EVENT_JOB_PROGRESS] = { "job.progress", job_event_params,
 					 "how far a disk's job is, every second" },
 	[CONTROL_EVENT_JOB_READY] = { "job.ready", job_event_params,

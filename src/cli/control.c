@@ -72,7 +72,12 @@ static int add_param(json_t *params, const struct schema_field *rows, const char
 		err_wrap(err, "parameter '%s'", key);
 		return rc;
 	}
-	json_object_set_new(params, key, value);
+	if (row->list && !json_object_get(params, key))
+		json_object_set_new(params, key, json_array());
+	if (row->list)
+		json_array_append_new(json_object_get(params, key), value);
+	else
+		json_object_set_new(params, key, value);
 	return 0;
 }
 

@@ -169,7 +169,8 @@ const struct option run_options[] = {
 		  "metadata-cache=SIZE, detect-zeroes=off|on|unmap, "
 		  "iothread=N (disks with the same number share a thread), "
 		  "iops=N, bps=SIZE and others (most requests and bytes a second), limit-group=NAME, lease=on, id=ID, "
-		  "serial=TEXT; a comma in a path is doubled",
+		  "serial=TEXT, removable=on (in a hotplug port, see disk.detach in 'cella control --help'); a comma "
+		  "in a path is doubled",
 	  .set = option_set_words,
 	  .key = "disks",
 	  .first = "path",
@@ -183,10 +184,15 @@ const struct option run_options[] = {
 	  .first = "name" },
 	{ .name = "job-folder",
 	  .argument = "FOLDER",
-	  .help = "jobs of disks may open and make images in it while the machine runs, see disk.mirror and "
-		  "others in 'cella control --help'",
+	  .help = "images in it may be opened and made while the machine runs: by jobs of disks, disk.attach and "
+		  "disk.change, see 'cella control --help'",
 	  .set = option_set_value,
 	  .key = "job-folders" },
+	{ .name = "hotplug-ports",
+	  .argument = "N",
+	  .help = "how many disks can be removable or attached while the machine runs (4)",
+	  .set = option_set_value,
+	  .key = "hotplug-ports" },
 	{ .name = "net",
 	  .argument = "none|user|tap=IFNAME[,KEY=VALUE]...",
 	  .help = "network device: user is NAT without privileges, with hostfwd=tcp:ADDR:PORT-:PORT for ports of "

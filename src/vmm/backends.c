@@ -67,65 +67,130 @@ static int find_loop(struct iothreads *iothreads, const json_t *config, struct l
 	return number ? iothreads_get(iothreads, number, loop, err) : 0;
 }
 
-static int open_disk(struct machine_disk *disk, struct disk_lease *lease, const json_t *config,
-		     struct limits_book *limits, struct loop *loop, struct err *err)
+/* The image of a disk, without filters. */
+static int open_image(struct disk_lease *lease, const json_t *config, struct loop *loop,
+		      struct block_node **ret_node, struct err *err)
 {
 	struct block_open_options options = {
 		.path = schema_string(config, "path"),
 		.format = schema_string(config, "format"),
 		.read_only = schema_boolean(config, "readonly"),
 		.snapshot = schema_boolean(config, "snapshot"),
+		.lease = lease->needed ? &lease->lease : NULL,
 		.cache_bytes = schema_integer(config, "metadata-cache"),
 	};
 	const char **folders = NULL;
 	json_t *settings = NULL;
 	int rc;
 
-	lease->needed = schema_boolean(config, "lease");
-	options.lease = lease->needed ? &lease->lease : NULL;
-	disk->id = schema_string(config, "id");
-	disk->serial = schema_string(config, "serial");
 	if (block_cache_parse(schema_string(config, "cache"), &options.cache))
-		return err_set(err, EINVAL, "disk '%s': unknown cache mode '%s'", disk->id,
-			       schema_string(config, "cache"));
+		return err_set(err, EINVAL, "disk '%s': unknown cache mode '%s'",
+			       schema_string(config, "id"), schema_string(config, "cache"));
 	rc = read_image_options(config, &settings, &folders, err);
 	if (!rc) {
 		options.settings = settings;
 		options.folders = folders;
-		rc = block_open(&options, loop, &disk->node, err);
+		rc = block_open(&options, loop, ret_node, err);
 	}
 	json_decref(settings);
 	free(folders);
-	if (rc)
-		return rc;
-	rc = open_filters(limits, config, loop, &disk->node, err);
-	if (rc)
-		block_close(disk->node);
 	return rc;
 }
 
-static int open_disks(struct backends *backends, const json_t *list, struct loop *loop,
+static int open_disk(struct machine_disk *disk, struct disk_lease *lease, const json_t *config,
+		     struct limits_book *limits, struct loop *loop, struct err *err)
+{
+	struct block_node *node;
+	int rc;
+
+	*lease = (struct disk_lease){ .needed = schema_boolean(config, "lease") };
+	rc = open_image(lease, config, loop, &node, err);
+	if (rc)
+		return rc;
+	rc = open_filters(limits, config, loop, &node, err);
+	if (rc) {
+		block_close(node);
+		return rc;
+	}
+	*disk = (struct machine_disk){
+		.id = schema_string(config, "id"),
+		.node = node,
+		.serial = schema_string(config, "serial"),
+		.removable = schema_boolean(config, "removable"),
+	};
+	return 0;
+}
+
+int backends_open_image(struct backends *backends, size_t index, const json_t *config,
+			struct block_node **ret_node, struct err *err)
+{
+	return open_image(&backends->leases[index], config, block_loop(backends->disks[index].node),
+			  ret_node, err);
+}
+
+int backends_open_disk(struct backends *backends, const json_t *config, struct loop *loop,
+		       size_t *ret_index, struct err *err)
+{
+	size_t index = 0;
+	int rc;
+
+	while (index < backends->disk_count && backends->disks[index].node)
+		index++;
+	if (index == backends->disk_capacity)
+		return err_set(err, ENOSPC, "there are %zu disks already", index);
+	rc = find_loop(&backends->iothreads, config, &loop, err);
+	if (!rc)
+		rc = open_disk(&backends->disks[index], &backends->leases[index], config,
+			       &backends->limits, loop, err);
+	if (rc)
+		return rc;
+	if (index == backends->disk_count)
+		backends->disk_count++;
+	*ret_index = index;
+	return 0;
+}
+
+void backends_close_disk(struct backends *backends, size_t index)
+{
+	struct machine_disk *disk = &backends->disks[index];
+
+	block_close(disk->node);
+	limits_book_forget(&backends->limits, disk->id);
+	*disk = (struct machine_disk){ .id = "" };
+}
+
+int backends_find_disk(const struct backends *backends, const char *id, size_t *ret_index,
+		       struct err *err)
+{
+	for (size_t i = 0; i < backends->disk_count; i++) {
+		if (backends->disks[i].node && !strcmp(backends->disks[i].id, id)) {
+			*ret_index = i;
+			return 0;
+		}
+	}
+	return err_set(err, ENOENT, "there is no disk '%s'", id);
+}
+
+static int open_disks(struct backends *backends, const json_t *config, struct loop *loop,
 		      struct err *err)
 {
-	struct loop *disk_loop;
-	size_t index;
+	const json_t *list = json_object_get(config, "disks");
+	size_t index, place;
 	json_t *item;
 	int rc = 0;
 
-	backends->disks = items_for(list, sizeof(backends->disks[0]), err);
-	backends->leases = items_for(list, sizeof(backends->leases[0]), err);
-	json_array_foreach(list, index, item)
+	/* One more than can be, so that the machine says why not. */
+	backends->disk_capacity =
+		json_array_size(list) + schema_integer(config, "hotplug-ports") + 1;
+	backends->disks = calloc(backends->disk_capacity, sizeof(backends->disks[0]));
+	backends->leases = calloc(backends->disk_capacity, sizeof(backends->leases[0]));
+	if (!backends->disks || !backends->leases)
+		return err_errno(err, ENOMEM, "cannot open back-ends");
+	json_array_foreach((json_t *)(uintptr_t)list, index, item)
 	{
-		if (!backends->disks || !backends->leases)
-			return err->code;
-		disk_loop = loop;
-		rc = find_loop(&backends->iothreads, item, &disk_loop, err);
-		if (!rc)
-			rc = open_disk(&backends->disks[index], &backends->leases[index], item,
-				       &backends->limits, disk_loop, err);
+		rc = backends_open_disk(backends, item, loop, &place, err);
 		if (rc)
 			break;
-		backends->disk_count++;
 	}
 	return rc;
 }
@@ -240,7 +305,7 @@ int backends_open(struct backends *backends, const json_t *config, struct loop *
 	iothreads_init(&backends->iothreads);
 	rc = limits_book_init(&backends->limits, config, err);
 	if (!rc)
-		rc = open_disks(backends, json_object_get(config, "disks"), loop, err);
+		rc = open_disks(backends, config, loop, err);
 	if (!rc)
 		rc = open_nics(backends, config, loop, err);
 	if (rc)

@@ -22,8 +22,9 @@ struct disk_lease {
 
 struct backends {
 	struct machine_disk *disks;
-	struct disk_lease *leases; /* one a disk */
-	size_t disk_count;
+	struct disk_lease *leases;  /* one a disk */
+	size_t disk_count;          /* of which some may be detached: no node, and the id "" */
+	size_t disk_capacity;       /* with those that can be attached: none of them moves */
 	struct iothreads iothreads; /* on which some of them are served */
 	struct limits_book limits;  /* of the disks */
 	struct machine_nic *nics;
@@ -41,6 +42,23 @@ struct backends {
  */
 int backends_open(struct backends *backends, const json_t *config, struct loop *loop,
 		  void (*escape)(void *ctx), void *ctx, struct err *err);
+
+/*
+ * The same for one more disk of that (checked) configuration, which has an id; -ENOSPC: there are as
+ * many as there can be. `ret_index` is its place, free before; after a failure nothing is open.
+ */
+int backends_open_disk(struct backends *backends, const json_t *config, struct loop *loop,
+		       size_t *ret_index, struct err *err);
+/* Closes one that no device uses. Loop thread. */
+void backends_close_disk(struct backends *backends, size_t index);
+
+/* The place of the disk of that id. -ENOENT. */
+int backends_find_disk(const struct backends *backends, const char *id, size_t *ret_index,
+		       struct err *err);
+
+/* Opens an image as a disk of that configuration has it, without filters in front. Loop thread. */
+int backends_open_image(struct backends *backends, size_t index, const json_t *config,
+			struct block_node **ret_node, struct err *err);
 
 /* The lease of a disk runs so long from now on; 0: it ends. -ENOENT: no such disk has one. Any
  * thread. */

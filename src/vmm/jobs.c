@@ -128,7 +128,7 @@ int jobs_find_disk(struct vmm *vmm, const json_t *params, const struct machine_d
 	for (size_t i = 0; i < vmm->backends.disk_count; i++) {
 		*ret_disk = &vmm->backends.disks[i];
 		if (!strcmp((*ret_disk)->id, id))
-			return 0;
+			return disks_check_stays(vmm, id, err);
 	}
 	return err_set(err, ENOENT, "there is no disk '%s'", id);
 }
@@ -145,11 +145,11 @@ const char *jobs_bitmap(struct vmm *vmm, const struct machine_disk *disk)
 }
 
 /* Jobs have threads, and most open images. */
-static int check_folders(struct vmm *vmm, struct err *err)
+int jobs_check_folders(struct vmm *vmm, struct err *err)
 {
 	if (json_array_size(json_object_get(vmm->config, "job-folders")))
 		return 0;
-	err_set(err, EPERM, "the machine runs without folders for jobs");
+	err_set(err, EPERM, "the machine runs without folders for further images");
 	err_hint(err, "start it with --job-folder FOLDER");
 	return -EPERM;
 }
@@ -172,7 +172,7 @@ static int job_new(struct vmm *vmm, const json_t *params, struct disk_job **ret_
 {
 	struct disk_job *disk_job;
 	const struct machine_disk *disk;
-	int rc = check_folders(vmm, err);
+	int rc = jobs_check_folders(vmm, err);
 
 	if (!rc)
 		rc = jobs_find_disk(vmm, params, &disk, err);
@@ -418,7 +418,7 @@ int jobs_snapshot(struct vmm *vmm, const json_t *params, struct err *err)
 	};
 	struct block_open_options options;
 	const struct machine_disk *disk;
-	int rc = check_folders(vmm, err);
+	int rc = jobs_check_folders(vmm, err);
 
 	if (!rc)
 		rc = jobs_find_disk(vmm, params, &disk, err);
@@ -426,6 +426,17 @@ int jobs_snapshot(struct vmm *vmm, const json_t *params, struct err *err)
 		return rc;
 	options = options_of(vmm, disk);
 	return block_overlay_put(disk->node, block_loop(disk->node), &create, &options, err);
+}
+
+bool jobs_has(const struct vmm *vmm, const char *id)
+{
+	struct disk_job *disk_job;
+
+	list_for_each (disk_job, &vmm->jobs.list, node) {
+		if (!strcmp(disk_job->disk->id, id))
+			return true;
+	}
+	return false;
 }
 
 /* ---- methods that steer ---- */

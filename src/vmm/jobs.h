@@ -9,6 +9,7 @@
 #pragma once
 
 #include <jansson.h>
+#include <stdbool.h>
 
 #include "base/err.h"
 #include "base/list.h"
@@ -28,6 +29,12 @@ void jobs_fini(struct vmm *vmm);
 
 /* Lets the folders into the sandbox, before it is entered. */
 int jobs_allow_folders(struct vmm *vmm, struct err *err);
+
+/* -EPERM and a hint where no image can be opened any more. */
+int jobs_check_folders(struct vmm *vmm, struct err *err);
+
+/* Whether the disk has a job. */
+bool jobs_has(const struct vmm *vmm, const char *id);
 
 /* Methods, `params` by the rows of api/control.c. */
 int jobs_commit(struct vmm *vmm, const json_t *params, struct err *err);

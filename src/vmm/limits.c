@@ -108,6 +108,16 @@ void limits_book_fini(struct limits_book *book)
 	vec_fini(&book->entries);
 }
 
+void limits_book_forget(struct limits_book *book, const char *id)
+{
+	struct limits_entry *entry = find(book, id, false);
+
+	if (!entry)
+		return;
+	block_limiter_put(entry->limiter);
+	*entry = book->entries.items[--book->entries.count];
+}
+
 int limits_book_limit(struct limits_book *book, const json_t *disk, struct loop *loop,
 		      struct block_node **node, struct err *err)
 {
@@ -120,14 +130,18 @@ int limits_book_limit(struct limits_book *book, const json_t *disk, struct loop 
 	if (group_name) {
 		group = find(book, group_name, true);
 		if (!group) {
+			limits_book_forget(book, schema_string(disk, "id"));
 			err_set(err, EINVAL, "disk '%s': there is no group of limits '%s'",
 				schema_string(disk, "id"), group_name);
 			err_hint(err, "add --limit-group %s", group_name);
 			return -EINVAL;
 		}
 	}
-	return limits_open(*node, find(book, schema_string(disk, "id"), false)->limiter,
-			   group ? group->limiter : NULL, loop, node, err);
+	rc = limits_open(*node, find(book, schema_string(disk, "id"), false)->limiter,
+			 group ? group->limiter : NULL, loop, node, err);
+	if (rc)
+		limits_book_forget(book, schema_string(disk, "id"));
+	return rc;
 }
 
 int limits_book_change(struct limits_book *book, const char *name, bool group,

@@ -27,6 +27,9 @@ void limits_book_fini(struct limits_book *book);
 int limits_book_limit(struct limits_book *book, const json_t *disk, struct loop *loop,
 		      struct block_node **node, struct err *err);
 
+/* Forgets the limits of a disk that is closed. */
+void limits_book_forget(struct limits_book *book, const char *id);
+
 /* Changes what `changes` has values for, and gives all limits as they are then (new reference).
  * -ENOENT: no such disk or group. */
 int limits_book_change(struct limits_book *book, const char *name, bool group,

@@ -165,6 +165,30 @@ static int bitmap_merge(struct connection *connection, const json_t *params, jso
 	return bitmaps_merge(vmm_of(connection), params, err);
 }
 
+static int disk_list(struct connection *connection, const json_t *params, json_t **ret_result,
+		     struct err *err)
+{
+	return give(disks_list(vmm_of(connection)), ret_result, err);
+}
+
+static int disk_attach(struct connection *connection, const json_t *params, json_t **ret_result,
+		       struct err *err)
+{
+	return disks_attach(vmm_of(connection), params, ret_result, err);
+}
+
+static int disk_detach(struct connection *connection, const json_t *params, json_t **ret_result,
+		       struct err *err)
+{
+	return disks_detach(vmm_of(connection), params, err);
+}
+
+static int disk_change(struct connection *connection, const json_t *params, json_t **ret_result,
+		       struct err *err)
+{
+	return disks_change(vmm_of(connection), params, err);
+}
+
 static int disk_lease(struct connection *connection, const json_t *params, json_t **ret_result,
 		      struct err *err)
 {
@@ -284,6 +308,10 @@ static method *const methods[CONTROL_METHODS] = {
 	[CONTROL_BITMAP_ENABLE] = bitmap_enable,
 	[CONTROL_BITMAP_DISABLE] = bitmap_disable,
 	[CONTROL_BITMAP_MERGE] = bitmap_merge,
+	[CONTROL_DISK_LIST] = disk_list,
+	[CONTROL_DISK_ATTACH] = disk_attach,
+	[CONTROL_DISK_DETACH] = disk_detach,
+	[CONTROL_DISK_CHANGE] = disk_change,
 	[CONTROL_DISK_LEASE] = disk_lease,
 	[CONTROL_DISK_LIMITS] = disk_limits,
 	[CONTROL_DISK_RESIZE] = disk_resize,

@@ -71,6 +71,11 @@ static void machine_event(void *ctx, const struct machine_event *event)
 		gdb_paused(vmm->gdb);
 }
 
+static void disk_detached(void *ctx, const char *id)
+{
+	disks_detached(ctx, id);
+}
+
 /* Nothing of the guest has run on this thread yet, and nothing shall unless its filter is in place. */
 static void vcpu_starting(void *ctx, unsigned vcpu)
 {
@@ -274,10 +279,12 @@ static void describe(struct vmm *vmm)
 		.kernel = schema_string(vmm->config, "kernel"),
 		.initrd = schema_string(vmm->config, "initrd"),
 		.append = schema_string(vmm->config, "append"),
+		.hotplug_ports = (unsigned)schema_integer(vmm->config, "hotplug-ports"),
 		.extras = extras_of(json_object_get(vmm->config, "devices")),
 		.no_reboot = !schema_boolean(vmm->config, "reboot"),
 		.listener = {
 			.event = machine_event,
+			.disk_detached = disk_detached,
 			.vcpu_starting = vcpu_starting,
 			.ctx = vmm,
 		},
@@ -345,6 +352,7 @@ int vmm_init(struct vmm *vmm, json_t *config, const struct engine_choice *engine
 	list_init(&vmm->backends.attachable.list);
 	iothreads_init(&vmm->backends.iothreads);
 	jobs_init(&vmm->jobs);
+	disks_init(&vmm->disks);
 	rc = sandbox_new(&vmm->sandbox, err);
 	if (!rc)
 		rc = loop_new(&vmm->loop, err);
@@ -403,6 +411,7 @@ void vmm_fini(struct vmm *vmm)
 		backends_flush(&vmm->backends, clock_now_ns() + vmm->patience.flush_ns);
 	machine_free(machine);
 	jobs_fini(vmm);
+	disks_fini(vmm);
 	backends_close(&vmm->backends);
 	guard_free(vmm->guard);
 	if (vmm->loop)

@@ -18,6 +18,7 @@
 #include "vmm/backends.h"
 #include "vmm/engines.h"
 #include "vmm/guard.h"
+#include "vmm/disks.h"
 #include "vmm/jobs.h"
 
 #define VMM_STATUS_FAILED  1 /* wrong use or failed start */
@@ -39,7 +40,8 @@ struct vmm {
 	struct engine_choice engine;
 	struct loop *loop;
 	struct backends backends;
-	struct jobs jobs; /* of its disks */
+	struct jobs jobs;   /* of its disks */
+	struct disks disks; /* those that the guest was asked for */
 	struct machine_config description;
 	struct machine *machine;
 	struct control *control; /* NULL: no socket */

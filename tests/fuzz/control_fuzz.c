@@ -50,6 +50,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check(connection);
 	connection->control = &control;
 	list_init(&vmm.backends.attachable.list);
+	jobs_init(&vmm.jobs);
+	disks_init(&vmm.disks);
 	lines_init(&connection->lines, CONTROL_LINE_MAX);
 	for (size_t at = 0; at < size;) {
 		size_t space, count;

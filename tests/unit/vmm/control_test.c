@@ -88,6 +88,8 @@ static int setup(void **state)
 	sem_init(&fixture->done, 0, 0);
 	assert_int_equal(loop_new(&fixture->vmm.loop, NULL), 0);
 	list_init(&fixture->vmm.backends.attachable.list);
+	jobs_init(&fixture->vmm.jobs);
+	disks_init(&fixture->vmm.disks);
 	assert_int_equal(console_new(&fixture->console, "serial0", NULL, fixture->vmm.loop, NULL),
 			 0);
 	list_append(&fixture->vmm.backends.attachable.list, &fixture->console->node);

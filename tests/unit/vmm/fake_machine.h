@@ -79,6 +79,41 @@ int machine_resize_disk(struct machine *machine, const char *id, uint64_t bytes,
 	return err_set(err, ENOENT, "there is no disk '%s'", id);
 }
 
+int machine_attach_disk(struct machine *machine, const struct machine_disk *disk, struct err *err)
+{
+	(void)machine;
+	return err_set(err, ENOSPC, "no port for disk '%s'", disk->id);
+}
+
+int machine_detach_disk(struct machine *machine, const char *id, bool force, struct err *err)
+{
+	(void)machine;
+	(void)force;
+	return err_set(err, ENOENT, "there is no disk '%s'", id);
+}
+
+void machine_keep_disk(struct machine *machine, const char *id)
+{
+	(void)machine;
+	(void)id;
+}
+
+int machine_change_disk(struct machine *machine, const char *id, bool force,
+			int (*change)(void *ctx, struct err *err), void *ctx, struct err *err)
+{
+	(void)machine;
+	(void)id;
+	(void)force;
+	return change(ctx, err);
+}
+
+json_t *machine_describe_disk(struct machine *machine, const char *id)
+{
+	(void)machine;
+	(void)id;
+	return json_object();
+}
+
 json_t *machine_stats(struct machine *machine)
 {
 	(void)machine;
