@@ -81,3 +81,14 @@ void err_print(const struct err *err, FILE *out)
 {
 	fprintf(out, "cella: %s%s%s\n", err->text, *err->hint ? "; " : "", err->hint);
 }
+
+int err_flush_stdout(struct err *err)
+{
+	/* An earlier failure has left no more than its mark. */
+	int failed = ferror(stdout);
+
+	errno = 0;
+	if (!fflush(stdout) && !failed)
+		return 0;
+	return err_errno(err, errno ? errno : EIO, "cannot write to standard output");
+}

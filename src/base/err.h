@@ -50,3 +50,6 @@ int err_hint(struct err *err, const char *format, ...) PRINTF_LIKE(2, 3);
 
 /* "cella: <message>; <hint>" as one line, for the mains. */
 void err_print(const struct err *err, FILE *out);
+
+/* For the mains, in the end: what was printed has arrived. Negative errno, said in `err`. */
+int err_flush_stdout(struct err *err);

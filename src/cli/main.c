@@ -81,9 +81,9 @@ int main(int argc, char **argv)
 	} else {
 		status = run_named(argc - 1, argv + 1, &err);
 	}
+	if (!err.code && err_flush_stdout(&err))
+		status = EXIT_WRONG;
 	if (err.code)
 		err_print(&err, stderr);
-	if (fflush(stdout) && !status)
-		status = EXIT_WRONG;
 	return status;
 }

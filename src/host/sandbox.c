@@ -28,6 +28,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -261,6 +262,8 @@ static struct sandbox *sandbox_alloc(void)
 {
 	struct sandbox *sandbox = calloc(1, sizeof(*sandbox));
 
+	/* The C library reads it from a file with the first date, even of UTC. */
+	tzset();
 	if (sandbox)
 		sandbox->files = landlock_new();
 	return sandbox;

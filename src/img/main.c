@@ -71,9 +71,9 @@ int main(int argc, char **argv)
 	}
 	if (command)
 		status = run(command, argc - 2, argv + 2, &err);
+	if (!err.code && err_flush_stdout(&err))
+		status = IMG_FAILED;
 	if (err.code)
 		err_print(&err, stderr);
-	if (fflush(stdout) && !status)
-		status = IMG_FAILED;
 	return status;
 }

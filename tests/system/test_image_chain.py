@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 
 import pytest
 
@@ -127,6 +128,7 @@ def test_snapshots_and_bitmaps_come_and_go_by_verbs(tmp_path):
     write(2)
     assert [row["name"] for row in image_json("snapshot", "list", disk)] == ["first"]
     assert "first" in qemu_img("snapshot", "-l", disk)
+    assert re.search(r"first +2\d{3}-\d\d-\d\d \d\d:\d\d:\d\dZ +4 MiB", image("snapshot", "list", disk).stdout)
     image("snapshot", "apply", disk, "first")
     assert content(disk)[:1] == b"\1"
     image("snapshot", "delete", disk, "first")

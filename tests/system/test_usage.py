@@ -212,6 +212,13 @@ def methods():
     return re.findall(r"^  ([a-z][a-z.-]+) ", run("control", "--help").stdout, re.M)
 
 
+@pytest.mark.parametrize("arguments", [["--version"], ["run", "--help"], ["image", "formats"]])
+def test_output_that_does_not_arrive_is_an_error(arguments):
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        done = subprocess.run([str(CELLA), *arguments], stdout=full, stderr=subprocess.PIPE, text=True, timeout=TIMEOUT, check=False)
+    assert (done.returncode, done.stderr) == (1, "cella: cannot write to standard output: No space left on device\n")
+
+
 def test_help_and_version():
     assert run("--help").stdout.startswith("Usage: cella COMMAND")
     assert run("help", "run").stdout == run("run", "--help").stdout

@@ -386,6 +386,22 @@ static void sandbox_describe_after_forbidden_call_names_it(void **state)
 	assert_int_equal(signal_of_child(run_described, NULL), 0);
 }
 
+static void run_date(void *ctx)
+{
+	time_t now = 0;
+	struct tm date;
+
+	(void)ctx;
+	enter(SANDBOX_LOOP);
+	_exit(gmtime_r(&now, &date) && date.tm_year == 70 ? 0 : 1);
+}
+
+static void sandbox_entered_leaves_dates(void **state)
+{
+	(void)state;
+	assert_int_equal(signal_of_child(run_date, NULL), 0);
+}
+
 static void run_privileges(void *ctx)
 {
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
@@ -440,6 +456,7 @@ int main(void)
 		cmocka_unit_test(sandbox_entered_with_pool_confines_its_threads),
 		cmocka_unit_test(sandbox_allow_folder_leaves_only_its_files),
 		cmocka_unit_test(sandbox_describe_after_forbidden_call_names_it),
+		cmocka_unit_test(sandbox_entered_leaves_dates),
 		cmocka_unit_test(sandbox_drop_privileges_leaves_none),
 		cmocka_unit_test(sandbox_close_inherited_keeps_only_the_one),
 	};
