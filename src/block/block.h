@@ -47,6 +47,7 @@
 
 struct block_node;
 struct block_lease;
+struct block_connector;
 
 /* ---- opening ---- */
 
@@ -90,14 +91,17 @@ struct block_open_options {
 	bool no_lock;              /* others may write at the same time: `info` of a running disk */
 	struct block_lease *lease; /* changes need it (lease.h); borrowed for the node's life; NULL:
 				      none needed */
-	uint64_t cache_bytes;      /* of metadata, each image of the chain; 0: 16 MiB */
+	struct block_connector *connector; /* opens URIs (connector.h); borrowed for the call;
+					      NULL: this process does */
+	uint64_t cache_bytes;              /* of metadata, each image of the chain; 0: 16 MiB */
 	/* The format's own (its `open_options`), and with "backing." in front those of the image
 	 * that this one stands on, and so on; NULL: presets. */
 	const json_t *settings;
 
 	/*
 	 * Further files that an image names (backing files, extents, external data) are opened only
-	 * in the folder of the image, below these folders, or `anywhere`.
+	 * in the folder of the image, below these folders, or `anywhere`. A URI only if it is here, or
+	 * below one that ends with '/'.
 	 */
 	const char *const *folders; /* ends with NULL; NULL: none */
 	bool anywhere;

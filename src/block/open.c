@@ -6,7 +6,6 @@
 
 #include "base/cleanup.h"
 #include "base/macros.h"
-#include "block/file/raw.h"
 #include "block/filter/snapshot.h"
 #include "block/opener_priv.h"
 
@@ -165,7 +164,6 @@ static int check_below(const struct block_opener *opener, struct err *err)
 int opener_open_image(struct block_opener *opener, int fd, const char *format_name, bool read_only,
 		      struct block_node **ret_node, struct err *err)
 {
-	const struct block_protocol *protocol = block_protocol_of_path(opener->path);
 	struct block_open_options options = *opener->chain->options;
 	const struct block_format *format = NULL;
 	struct block_node *file, *node;
@@ -173,8 +171,7 @@ int opener_open_image(struct block_opener *opener, int fd, const char *format_na
 
 	options.path = opener->path;
 	options.read_only = read_only;
-	rc = protocol ? protocol->open(&options, opener->chain->loop, &file, err)
-		      : raw_open(&options, fd, opener->chain->loop, &file, err);
+	rc = opener_open_storage(&options, fd, opener->chain->loop, &file, err);
 	if (rc)
 		return rc;
 	if (!opener->parent)

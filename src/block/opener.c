@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "block/connector.h"
 #include "block/file/raw.h"
 #include "block/opener_priv.h"
 
@@ -126,6 +127,28 @@ int block_resolve(const struct block_open_options *options, const char *name, ch
 	return rc;
 }
 
+static bool is_allowed_uri(const struct block_opener *opener, const char *uri)
+{
+	const struct block_open_options *options = opener->chain->options;
+	const char *const *allowed = options->folders;
+
+	while (allowed && *allowed && !block_connector_matches(*allowed, uri))
+		allowed++;
+	return options->anywhere || (!opener->guessed && allowed && *allowed);
+}
+
+int opener_open_storage(const struct block_open_options *options, int fd, struct loop *loop,
+			struct block_node **ret_node, struct err *err)
+{
+	const struct block_protocol *protocol = block_protocol_of_path(options->path);
+
+	if (!protocol)
+		return raw_open(options, fd, loop, ret_node, err);
+	if (options->connector)
+		return block_connector_open(options, loop, ret_node, err);
+	return protocol->open(options, loop, ret_node, err);
+}
+
 /* Options for one more file of the chain. */
 static struct block_open_options file_options(const struct block_opener *opener, const char *path,
 					      bool read_only)
@@ -189,9 +212,9 @@ static int open_named(struct block_opener *below, const char *name, bool read_on
 	if (rc)
 		return rc;
 	if (block_protocol_of_path(name)) {
-		if (!opener->chain->options->anywhere)
+		if (!is_allowed_uri(opener, name))
 			return refuse(opener, name, "is not a local file",
-				      "allow all files if you trust the image", err);
+				      "allow that URI if you trust the image", err);
 		below->path = *ret_path = strdup(name);
 		return *ret_path ? 0 : err_errno(err, ENOMEM, "cannot open '%s'", name);
 	}
@@ -217,7 +240,6 @@ int block_opener_file(struct block_opener *opener, const char *name, unsigned fl
 	bool read_only =
 		!(flags & BLOCK_FILE_WRITE) || chain_options->read_only || chain_options->snapshot;
 	struct block_opener below = { .chain = opener->chain, .parent = opener };
-	const struct block_protocol *protocol = block_protocol_of_path(name);
 	struct block_open_options options;
 	AUTO_FREE char *path = NULL;
 	struct block_node *node;
@@ -227,8 +249,7 @@ int block_opener_file(struct block_opener *opener, const char *name, unsigned fl
 	if (rc)
 		return rc;
 	options = file_options(opener, path, read_only);
-	rc = protocol ? protocol->open(&options, opener->chain->loop, &node, err)
-		      : raw_open(&options, fd, opener->chain->loop, &node, err);
+	rc = opener_open_storage(&options, fd, opener->chain->loop, &node, err);
 	if (rc)
 		return rc;
 	node->grows = !read_only;

@@ -6,7 +6,8 @@
  * chain the image is. Names come from hostile headers, so it alone decides what they may reach:
  *	- relative names start at the folder of the image; with symbolic links followed, the result
  *	  must lie in the folder of the first image, or below those that the user allowed;
- *	- "<scheme>:…" names, and everything after a format that was only guessed, need `anywhere`;
+ *	- "<scheme>:…" names need to be allowed themselves; everything after a format that was only guessed
+ *	  needs `anywhere`;
  *	- a chain is at most BLOCK_DEPTH_MAX images deep and never comes back to a file of itself;
  *	- all of a chain opens at most BLOCK_FILES_MAX files.
  * Thread: that which opens the chain.

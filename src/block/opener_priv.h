@@ -34,6 +34,10 @@ struct block_opener {
 int opener_open_image(struct block_opener *opener, int fd, const char *format, bool read_only,
 		      struct block_node **ret_node, struct err *err);
 
+/* A file or what a URI names. `fd`: as above. */
+int opener_open_storage(const struct block_open_options *options, int fd, struct loop *loop,
+			struct block_node **ret_node, struct err *err);
+
 /* Where a name that an image wrote down leads, if it may; then the caller frees the path. */
 int opener_resolve(const struct block_opener *opener, const char *name, char **ret_path,
 		   struct err *err);

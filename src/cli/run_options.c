@@ -162,9 +162,9 @@ const struct option run_options[] = {
 	  .key = "append" },
 	{ .name = "disk",
 	  .argument = "PATH[,KEY=VALUE]...",
-	  .help = "disk image or block device; format=NAME (see cella image formats; without it, name and "
+	  .help = "disk image, block device, or URI of an NBD or web server; format=NAME (see cella image formats; without it, name and "
 		  "header must agree), readonly=on, snapshot=on (drop all writes at the end), "
-		  "cache=writeback|none|unsafe, allow=FOLDER (of further files that the image names), "
+		  "cache=writeback|none|unsafe, allow=FOLDER or URI (of further files that the image names), "
 		  "settings=NAME=VALUE (of the format; backing.NAME=VALUE: of the image that it stands on), "
 		  "metadata-cache=SIZE, detect-zeroes=off|on|unmap, "
 		  "iothread=N (disks with the same number share a thread), "

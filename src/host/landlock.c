@@ -2,7 +2,7 @@
 /*
  * glibc has no wrappers for these system calls.
  *
- * Spec: Linux Documentation/userspace-api/landlock.rst, ABI 1.
+ * Spec: Linux Documentation/userspace-api/landlock.rst, ABI 1, and ABI 4 for ports.
  */
 #include "host/landlock_priv.h"
 
@@ -20,12 +20,47 @@
 /* All that the first version knows; what later ones add is not open()ing or removing. */
 #define HANDLED ((LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1)
 
-int landlock_new(void)
-{
-	struct landlock_ruleset_attr attributes = { .handled_access_fs = HANDLED };
-	long fd = syscall(SYS_landlock_create_ruleset, &attributes, sizeof(attributes), 0);
+/* As the kernel has it since ABI 4; headers may be older. */
+#define ABI_OF_PORTS 4
+#define BIND_TCP     (UINT64_C(1) << 0)
+#define CONNECT_TCP  (UINT64_C(1) << 1)
+#define RULE_PORT    2
 
+struct ruleset {
+	uint64_t files, ports;
+};
+
+struct port_rule {
+	uint64_t access, port;
+};
+
+static bool has_ports(void)
+{
+	return syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION) >=
+	       ABI_OF_PORTS;
+}
+
+int landlock_new(bool ports)
+{
+	struct ruleset ruleset = { .files = HANDLED };
+	size_t bytes = sizeof(ruleset.files);
+	long fd;
+
+	if (ports && has_ports()) {
+		ruleset.ports = BIND_TCP | CONNECT_TCP;
+		bytes = sizeof(ruleset);
+	}
+	fd = syscall(SYS_landlock_create_ruleset, &ruleset, bytes, 0);
 	return fd < 0 ? -errno : (int)fd;
+}
+
+int landlock_allow_port(int rules, uint16_t port)
+{
+	struct port_rule rule = { .access = CONNECT_TCP, .port = port };
+
+	if (!has_ports())
+		return 0;
+	return syscall(SYS_landlock_add_rule, rules, RULE_PORT, &rule, 0) ? -errno : 0;
 }
 
 static const struct {

@@ -49,7 +49,9 @@ enum {
 	SERVER = 1u << SANDBOX_SERVER,
 	TOOL = 1u << SANDBOX_TOOL | SERVER,
 	OPENING = 1u << SANDBOX_TOOL_OPENING,
-	ALL = VMM | TOOL | OPENING,
+	CLIENT = 1u << SANDBOX_CLIENT,
+	CLIENTS = CLIENT | 1u << SANDBOX_CLIENT_UNIX,
+	ALL = VMM | TOOL | OPENING | CLIENTS,
 	ENTRY = 1u << SANDBOX_THREADS, /* only until the thread has entered its own filter */
 	JOBS = ENTRY << 1, /* a loop that opens images later, see sandbox_allow_opening() */
 };
@@ -73,7 +75,8 @@ static const struct rule rules[] = {
 	{ SCMP_SYS(write), ALL, "eventfds, terminals, taps, the log" },
 	{ SCMP_SYS(readv), ALL, "back-ends" },
 	{ SCMP_SYS(writev), ALL, "back-ends" },
-	{ SCMP_SYS(pread64), LOOP | WORKER | TOOL | OPENING, "images, kernels at reset" },
+	{ SCMP_SYS(pread64), LOOP | WORKER | TOOL | OPENING | CLIENTS,
+	  "images, kernels at reset, files of libraries" },
 	{ SCMP_SYS(pwrite64), LOOP | WORKER | TOOL | OPENING, "images" },
 	{ SCMP_SYS(preadv), LOOP | WORKER | TOOL | OPENING, "images" },
 	{ SCMP_SYS(pwritev), LOOP | WORKER | TOOL | OPENING, "images" },
@@ -82,30 +85,32 @@ static const struct rule rules[] = {
 	{ SCMP_SYS(fsync), LOOP | WORKER | TOOL | OPENING, "flush of an image" },
 	{ SCMP_SYS(fdatasync), LOOP | WORKER | TOOL | OPENING, "flush of an image" },
 	{ SCMP_SYS(fallocate), ALL, "discard, write zeroes; holes in guest memory" },
-	{ SCMP_SYS(lseek), LOOP | WORKER | TOOL | OPENING,
+	{ SCMP_SYS(lseek), LOOP | WORKER | TOOL | OPENING | CLIENTS,
 	  "size of an image, of a file read again" },
 	{ SCMP_SYS(io_uring_enter), LOOP | IOTHREAD | VCPU | WORKER,
 	  "disk requests, queued by the thread that was kicked or that let them go on" },
 	{ SCMP_SYS(ftruncate), WORKER | TOOL | OPENING,
 	  "an image that ends inside a block of its storage" },
 	{ SCMP_SYS(close), ALL, "back-ends, queues that are reset" },
-	{ SCMP_SYS(fstat), LOOP | WORKER | TOOL | OPENING, "files that are read again" },
-	{ SCMP_SYS(newfstatat), LOOP | WORKER | TOOL | OPENING, "files that are read again" },
-	{ SCMP_SYS(statx), LOOP | WORKER | TOOL | OPENING, "files that are read again" },
-	{ SCMP_SYS(openat), LOOP, "kernel at reset, name servers of the host: for reading only", 2,
+	{ SCMP_SYS(fstat), LOOP | WORKER | TOOL | OPENING | CLIENTS, "files that are read again" },
+	{ SCMP_SYS(newfstatat), LOOP | WORKER | TOOL | OPENING | CLIENTS,
+	  "files that are read again" },
+	{ SCMP_SYS(statx), LOOP | WORKER | TOOL | OPENING | CLIENTS, "files that are read again" },
+	{ SCMP_SYS(openat), LOOP | CLIENTS,
+	  "kernel at reset, name servers of the host, certificates: for reading only", 2,
 	  O_ACCMODE | O_CREAT | O_TRUNC, O_RDONLY },
 	{ SCMP_SYS(openat), OPENING, "images, and the files that they name" },
 	{ SCMP_SYS(openat2), OPENING, "files that images name" },
 	{ SCMP_SYS(readlink), OPENING, "where a name leads" },
 	{ SCMP_SYS(readlinkat), OPENING, "where a name leads" },
 	{ SCMP_SYS(getcwd), OPENING, "where a name leads" },
-	{ SCMP_SYS(fcntl), OPENING, "locks of images" },
+	{ SCMP_SYS(fcntl), OPENING | CLIENTS, "locks of images, flags of sockets" },
 	{ SCMP_SYS(io_uring_setup), JOBS, "rings of images" },
 	{ SCMP_SYS(io_uring_register), JOBS, "rings of images" },
 	{ SCMP_SYS(unlink), LOOP | GUARD | TOOL | OPENING,
 	  "sockets of the process at its end, an image that could not be made" },
-	{ SCMP_SYS(clone3), TOOL | OPENING, "threads of a tool, which come and go" },
-	{ SCMP_SYS(clone), TOOL | OPENING, "threads, where there is no clone3" },
+	{ SCMP_SYS(clone3), TOOL | OPENING | CLIENTS, "threads of a tool, which come and go" },
+	{ SCMP_SYS(clone), TOOL | OPENING | CLIENTS, "threads, where there is no clone3" },
 	{ SCMP_SYS(prctl), ALL, "names of threads", 0, WHOLE, PR_SET_NAME },
 	{ SCMP_SYS(unlinkat), LOOP, "sockets of the process at its end" },
 
@@ -142,31 +147,55 @@ static const struct rule rules[] = {
 	{ SCMP_SYS(nanosleep), ALL, "time" },
 	{ SCMP_SYS(gettimeofday), ALL, "time, where the vDSO has none" },
 	{ SCMP_SYS(timerfd_settime), ALL, "timers, armed by any thread" },
-	{ SCMP_SYS(eventfd2), LOOP | VCPU | SERVER,
+	{ SCMP_SYS(eventfd2), LOOP | VCPU | SERVER | CLIENTS,
 	  "queues that the guest sets up, ends of clients" },
 	{ SCMP_SYS(epoll_ctl), LOOP | VCPU, "event loop" },
 	{ SCMP_SYS(epoll_wait), LOOP | IOTHREAD | GUARD, "event loop" },
 	{ SCMP_SYS(epoll_pwait), LOOP | IOTHREAD | GUARD, "event loop" },
-	{ SCMP_SYS(poll), LOOP | VCPU | SERVER, "back-ends, clients" },
-	{ SCMP_SYS(ppoll), LOOP | VCPU | SERVER, "back-ends, clients" },
+	{ SCMP_SYS(poll), LOOP | VCPU | WORKER | SERVER | CLIENTS, "back-ends, clients, servers" },
+	{ SCMP_SYS(ppoll), LOOP | VCPU | WORKER | SERVER | CLIENTS, "back-ends, clients, servers" },
 	{ SCMP_SYS(fcntl), LOOP | VCPU, "flags of sockets" },
 
-	{ SCMP_SYS(socket), LOOP, "connections of the guest", 0, WHOLE, AF_INET },
-	{ SCMP_SYS(socket), LOOP, "connections of the guest", 0, WHOLE, AF_INET6 },
-	{ SCMP_SYS(connect), LOOP, "connections of the guest" },
-	{ SCMP_SYS(bind), LOOP, "connections of the guest" },
+	{ SCMP_SYS(socket), LOOP | CLIENT, "connections of the guest, a disk's server", 0, WHOLE,
+	  AF_INET },
+	{ SCMP_SYS(socket), LOOP | CLIENT, "connections of the guest, a disk's server", 0, WHOLE,
+	  AF_INET6 },
+	{ SCMP_SYS(socket), CLIENTS, "a disk's server, the host's resolver", 0, WHOLE, AF_UNIX },
+	{ SCMP_SYS(socket), CLIENT, "which addresses the host has", 0, WHOLE, AF_NETLINK },
+	{ SCMP_SYS(connect), LOOP | CLIENTS, "connections of the guest, a disk's server" },
+	{ SCMP_SYS(bind), LOOP | CLIENT, "connections of the guest, questions to the kernel" },
 	{ SCMP_SYS(listen), LOOP, "connections of the guest" },
 	{ SCMP_SYS(accept), LOOP, "forwarded ports" },
 	{ SCMP_SYS(accept4), LOOP | SERVER, "control socket, consoles, forwarded ports, clients" },
-	{ SCMP_SYS(shutdown), LOOP | SERVER, "connections" },
-	{ SCMP_SYS(recvfrom), LOOP | SERVER, "connections" },
-	{ SCMP_SYS(recvmsg), LOOP | SERVER, "connections" },
-	{ SCMP_SYS(sendto), LOOP | VCPU | SERVER, "connections; output of consoles" },
-	{ SCMP_SYS(sendmsg), LOOP | VCPU | SERVER, "connections; output of consoles" },
-	{ SCMP_SYS(getsockname), LOOP, "connections" },
-	{ SCMP_SYS(getpeername), LOOP, "connections" },
-	{ SCMP_SYS(getsockopt), LOOP, "connections" },
-	{ SCMP_SYS(setsockopt), LOOP, "connections" },
+	{ SCMP_SYS(shutdown), LOOP | WORKER | SERVER | CLIENTS, "connections" },
+	{ SCMP_SYS(recvfrom), LOOP | WORKER | SERVER | CLIENTS,
+	  "connections, disks of the network" },
+	{ SCMP_SYS(recvmsg), LOOP | WORKER | SERVER | CLIENTS,
+	  "connections, disks of the network" },
+	{ SCMP_SYS(sendto), LOOP | VCPU | WORKER | SERVER | CLIENTS,
+	  "connections; output of consoles; disks of the network" },
+	{ SCMP_SYS(sendmsg), LOOP | VCPU | WORKER | SERVER | CLIENTS,
+	  "connections; output of consoles; disks of the network" },
+	{ SCMP_SYS(getsockname), LOOP | CLIENTS, "connections" },
+	{ SCMP_SYS(getpeername), LOOP | CLIENTS, "connections" },
+	{ SCMP_SYS(getsockopt), LOOP | CLIENTS, "connections" },
+	{ SCMP_SYS(setsockopt), LOOP | CLIENTS, "connections" },
+	{ SCMP_SYS(sendmmsg), CLIENT, "questions to name servers" },
+	{ SCMP_SYS(recvmmsg), CLIENT, "answers of name servers" },
+	{ SCMP_SYS(socketpair), CLIENTS, "threads of libraries that wake each other" },
+	{ SCMP_SYS(pipe2), CLIENTS, "threads of libraries that wake each other" },
+	{ SCMP_SYS(select), CLIENTS, "connections" },
+	{ SCMP_SYS(pselect6), CLIENTS, "connections" },
+	{ SCMP_SYS(access), CLIENTS, "files of libraries" },
+	{ SCMP_SYS(faccessat), CLIENTS, "files of libraries" },
+	{ SCMP_SYS(faccessat2), CLIENTS, "files of libraries" },
+	{ SCMP_SYS(readlink), CLIENTS, "files of libraries" },
+	{ SCMP_SYS(uname), CLIENTS, "the host's name" },
+	{ SCMP_SYS(getuid), CLIENTS, "who asks a server" },
+	{ SCMP_SYS(geteuid), CLIENTS, "who asks a server" },
+	{ SCMP_SYS(getgid), CLIENTS, "who asks a server" },
+	{ SCMP_SYS(getegid), CLIENTS, "who asks a server" },
+	{ SCMP_SYS(alarm), CLIENTS, "the end of who waits for nobody any more" },
 
 	{ SCMP_SYS(ioctl), LOOP | IOTHREAD | KVM, "KVM: all requests have the type 0xae", 1, 0xff00,
 	  0xae00 },
@@ -176,8 +205,8 @@ static const struct rule rules[] = {
 	{ SCMP_SYS(ioctl), ALL, "terminal, also restored from handlers", 1, REQUEST, TCSETSF },
 	{ SCMP_SYS(ioctl), LOOP | TOOL, "terminal", 1, REQUEST, TIOCGWINSZ },
 	{ SCMP_SYS(ioctl), OPENING, "size of a block device", 1, REQUEST, BLKGETSIZE64 },
-	{ SCMP_SYS(ioctl), LOOP, "sockets", 1, REQUEST, FIONREAD },
-	{ SCMP_SYS(ioctl), LOOP, "sockets", 1, REQUEST, FIONBIO },
+	{ SCMP_SYS(ioctl), LOOP | CLIENTS, "sockets", 1, REQUEST, FIONREAD },
+	{ SCMP_SYS(ioctl), LOOP | CLIENTS, "sockets", 1, REQUEST, FIONBIO },
 	{ SCMP_SYS(ioctl), LOOP | VCPU, "offloads of a tap", 1, REQUEST, TUNSETOFFLOAD },
 	{ SCMP_SYS(ioctl), LOOP | VCPU, "queues of a tap", 1, REQUEST, TUNSETQUEUE },
 	{ SCMP_SYS(ioctl), LOOP | WORKER | TOOL | OPENING, "discard on block devices", 1, REQUEST,
@@ -241,7 +270,8 @@ static int export_program(scmp_filter_ctx filter, struct sock_fprog *ret_program
 
 static int compile(struct sock_fprog *ret_program, unsigned threads)
 {
-	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_TRAP);
+	scmp_filter_ctx filter =
+		seccomp_init(threads & CLIENTS ? SCMP_ACT_ERRNO(EPERM) : SCMP_ACT_TRAP);
 	int rc = filter ? add_own_signals(filter) : -ENOMEM;
 
 	for (unsigned i = 0; i < ARRAY_SIZE(rules) && !rc; i++) {
@@ -258,20 +288,20 @@ static int compile(struct sock_fprog *ret_program, unsigned threads)
 	return rc;
 }
 
-static struct sandbox *sandbox_alloc(void)
+static struct sandbox *sandbox_alloc(bool ports)
 {
 	struct sandbox *sandbox = calloc(1, sizeof(*sandbox));
 
 	/* The C library reads it from a file with the first date, even of UTC. */
 	tzset();
 	if (sandbox)
-		sandbox->files = landlock_new();
+		sandbox->files = landlock_new(ports);
 	return sandbox;
 }
 
 int sandbox_new_tool(struct sandbox **ret_sandbox, enum sandbox_thread later, struct err *err)
 {
-	struct sandbox *sandbox = sandbox_alloc();
+	struct sandbox *sandbox = sandbox_alloc(false);
 	int rc = sandbox ? compile(&sandbox->programs[later], 1u << later) : -ENOMEM;
 
 	if (!rc)
@@ -287,7 +317,7 @@ int sandbox_new_tool(struct sandbox **ret_sandbox, enum sandbox_thread later, st
 
 int sandbox_new(struct sandbox **ret_sandbox, struct err *err)
 {
-	struct sandbox *sandbox = sandbox_alloc();
+	struct sandbox *sandbox = sandbox_alloc(false);
 	int rc = sandbox ? 0 : -ENOMEM;
 
 	for (unsigned i = 0; i < SANDBOX_TOOL && !rc; i++)
@@ -300,6 +330,26 @@ int sandbox_new(struct sandbox **ret_sandbox, struct err *err)
 	}
 	*ret_sandbox = sandbox;
 	return 0;
+}
+
+int sandbox_new_client(struct sandbox **ret_sandbox, enum sandbox_thread kind, struct err *err)
+{
+	struct sandbox *sandbox = sandbox_alloc(true);
+	int rc = sandbox ? compile(&sandbox->programs[SANDBOX_THREADS], 1u << kind) : -ENOMEM;
+
+	if (rc) {
+		sandbox_free(sandbox);
+		return err_errno(err, rc, "cannot prepare the sandbox");
+	}
+	*ret_sandbox = sandbox;
+	return 0;
+}
+
+int sandbox_allow_port(struct sandbox *sandbox, uint16_t port, struct err *err)
+{
+	int rc = sandbox->files < 0 ? 0 : landlock_allow_port(sandbox->files, port);
+
+	return rc ? err_errno(err, rc, "cannot let port %u into the sandbox", port) : 0;
 }
 
 void sandbox_free(struct sandbox *sandbox)

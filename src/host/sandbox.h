@@ -13,6 +13,7 @@
 #pragma once
 
 #include <signal.h>
+#include <stdint.h>
 
 #include "base/err.h"
 
@@ -26,6 +27,8 @@ enum sandbox_thread {
 	SANDBOX_TOOL,         /* of a tool that works on foreign files; all its threads … */
 	SANDBOX_TOOL_OPENING, /* … and before it has opened them */
 	SANDBOX_SERVER,       /* a tool's threads that then serve clients of sockets */
+	SANDBOX_CLIENT_UNIX,  /* threads that pass on data of a server behind a Unix socket … */
+	SANDBOX_CLIENT,       /* … or one of the network */
 	SANDBOX_THREADS
 };
 
@@ -38,6 +41,15 @@ void sandbox_free(struct sandbox *sandbox);
 /* The same for a tool: only SANDBOX_TOOL_OPENING, entered with sandbox_enter_tool(), and then
  * `later`, SANDBOX_TOOL or SANDBOX_SERVER. */
 int sandbox_new_tool(struct sandbox **ret_sandbox, enum sandbox_thread later, struct err *err);
+
+/*
+ * For a process that is SANDBOX_CLIENT_UNIX or SANDBOX_CLIENT with all its threads. What it has no
+ * reason for fails with EPERM instead of ending it: what libraries do to find and reach a server
+ * differs from host to host. Behind sandbox_enter(), TCP goes only to ports of sandbox_allow_port(),
+ * where the kernel can see to that (Landlock since Linux 6.7).
+ */
+int sandbox_new_client(struct sandbox **ret_sandbox, enum sandbox_thread kind, struct err *err);
+int sandbox_allow_port(struct sandbox *sandbox, uint16_t port, struct err *err);
 
 enum {
 	SANDBOX_READ = 1u << 0,

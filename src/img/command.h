@@ -122,8 +122,8 @@ void img_print(const struct img *img, json_t *result, void (*text)(const json_t 
 	}
 #define IMG_ALLOW_ARGUMENTS                                                                        \
 	{ .name = "allow",                                                                         \
-	  .value = "FOLDER",                                                                       \
-	  .help = "also open files below it that images name",                                     \
+	  .value = "FOLDER|URI",                                                                   \
+	  .help = "also open files below it that images name, or that URI",                        \
 	  .many = true },                                                                          \
 	{                                                                                          \
 		.name = "allow-all", .help = "open all files that images name"                     \

@@ -65,6 +65,10 @@ static bool uses_protocol(const struct img *img)
 		if (block_protocol_of_path(img->operands[i]))
 			return true;
 	}
+	for (const char **allowed = img->folders; *allowed; allowed++) {
+		if (block_protocol_of_path(*allowed))
+			return true;
+	}
 	return false;
 }
 

@@ -4,12 +4,17 @@
  * image` becomes this program:
  *
  *	cella-img COMMAND [ARGUMENT]...
+ *
+ * `cella-vmm` has disks of the network opened by it (connector.h):
+ *
+ *	cella-img --connector
  */
 #include <errno.h>
 #include <string.h>
 
 #include "base/suggest.h"
 #include "img/command.h"
+#include "img/connector.h"
 
 static void print_commands(FILE *out)
 {
@@ -60,6 +65,8 @@ int main(int argc, char **argv)
 	struct err err = ERR_INIT;
 	int status = IMG_FAILED;
 
+	if (argc == 2 && !strcmp(argv[1], "--connector"))
+		return img_connector();
 	if (argc < 2) {
 		err_set(&err, EINVAL, "no image command given");
 		err_hint(&err, "see 'cella image --help'");

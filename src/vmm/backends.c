@@ -2,9 +2,11 @@
 #include "vmm/backends.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "api/config.h"
 #include "base/log.h"
@@ -68,9 +70,10 @@ static int find_loop(struct iothreads *iothreads, const json_t *config, struct l
 }
 
 /* The image of a disk, without filters. */
-static int open_image(struct disk_lease *lease, const json_t *config, struct loop *loop,
-		      struct block_node **ret_node, struct err *err)
+static int open_image(struct backends *backends, size_t index, const json_t *config,
+		      struct loop *loop, struct block_node **ret_node, struct err *err)
 {
+	struct disk_lease *lease = &backends->leases[index];
 	struct block_open_options options = {
 		.path = schema_string(config, "path"),
 		.format = schema_string(config, "format"),
@@ -78,6 +81,7 @@ static int open_image(struct disk_lease *lease, const json_t *config, struct loo
 		.snapshot = schema_boolean(config, "snapshot"),
 		.lease = lease->needed ? &lease->lease : NULL,
 		.cache_bytes = schema_integer(config, "metadata-cache"),
+		.connector = backends->connector,
 	};
 	const char **folders = NULL;
 	json_t *settings = NULL;
@@ -97,22 +101,22 @@ static int open_image(struct disk_lease *lease, const json_t *config, struct loo
 	return rc;
 }
 
-static int open_disk(struct machine_disk *disk, struct disk_lease *lease, const json_t *config,
-		     struct limits_book *limits, struct loop *loop, struct err *err)
+static int open_disk(struct backends *backends, size_t index, const json_t *config,
+		     struct loop *loop, struct err *err)
 {
 	struct block_node *node;
 	int rc;
 
-	*lease = (struct disk_lease){ .needed = schema_boolean(config, "lease") };
-	rc = open_image(lease, config, loop, &node, err);
+	backends->leases[index] = (struct disk_lease){ .needed = schema_boolean(config, "lease") };
+	rc = open_image(backends, index, config, loop, &node, err);
 	if (rc)
 		return rc;
-	rc = open_filters(limits, config, loop, &node, err);
+	rc = open_filters(&backends->limits, config, loop, &node, err);
 	if (rc) {
 		block_close(node);
 		return rc;
 	}
-	*disk = (struct machine_disk){
+	backends->disks[index] = (struct machine_disk){
 		.id = schema_string(config, "id"),
 		.node = node,
 		.serial = schema_string(config, "serial"),
@@ -124,7 +128,7 @@ static int open_disk(struct machine_disk *disk, struct disk_lease *lease, const 
 int backends_open_image(struct backends *backends, size_t index, const json_t *config,
 			struct block_node **ret_node, struct err *err)
 {
-	return open_image(&backends->leases[index], config, block_loop(backends->disks[index].node),
+	return open_image(backends, index, config, block_loop(backends->disks[index].node),
 			  ret_node, err);
 }
 
@@ -140,8 +144,7 @@ int backends_open_disk(struct backends *backends, const json_t *config, struct l
 		return err_set(err, ENOSPC, "there are %zu disks already", index);
 	rc = find_loop(&backends->iothreads, config, &loop, err);
 	if (!rc)
-		rc = open_disk(&backends->disks[index], &backends->leases[index], config,
-			       &backends->limits, loop, err);
+		rc = open_disk(backends, index, config, loop, err);
 	if (rc)
 		return rc;
 	if (index == backends->disk_count)
@@ -169,6 +172,21 @@ int backends_find_disk(const struct backends *backends, const char *id, size_t *
 		}
 	}
 	return err_set(err, ENOENT, "there is no disk '%s'", id);
+}
+
+/* The program that opens disks of the network lies beside this one. */
+static int prepare_connector(struct backends *backends, struct err *err)
+{
+	char path[PATH_MAX];
+	ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - 1);
+	char *slash;
+
+	if (length < 0)
+		return err_errno(err, errno, "cannot find out where this program is");
+	path[length] = '\0';
+	slash = strrchr(path, '/');
+	snprintf(slash + 1, sizeof(path) - (size_t)(slash + 1 - path), "cella-img");
+	return block_connector_new(&backends->connector, path, err);
 }
 
 static int open_disks(struct backends *backends, const json_t *config, struct loop *loop,
@@ -305,6 +323,8 @@ int backends_open(struct backends *backends, const json_t *config, struct loop *
 	iothreads_init(&backends->iothreads);
 	rc = limits_book_init(&backends->limits, config, err);
 	if (!rc)
+		rc = prepare_connector(backends, err);
+	if (!rc)
 		rc = open_disks(backends, config, loop, err);
 	if (!rc)
 		rc = open_nics(backends, config, loop, err);
@@ -376,6 +396,7 @@ void backends_close(struct backends *backends)
 	for (size_t i = 0; i < backends->disk_count; i++)
 		block_close(backends->disks[i].node);
 	iothreads_fini(&backends->iothreads);
+	block_connector_free(backends->connector);
 	limits_book_fini(&backends->limits);
 	free(backends->consoles);
 	free(backends->nics);

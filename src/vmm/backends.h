@@ -8,6 +8,7 @@
 #include <jansson.h>
 
 #include "base/err.h"
+#include "block/connector.h"
 #include "block/lease.h"
 #include "host/loop.h"
 #include "machine/config.h"
@@ -26,7 +27,8 @@ struct backends {
 	size_t disk_count;          /* of which some may be detached: no node, and the id "" */
 	size_t disk_capacity;       /* with those that can be attached: none of them moves */
 	struct iothreads iothreads; /* on which some of them are served */
-	struct limits_book limits;  /* of the disks */
+	struct block_connector *connector; /* for those of the network */
+	struct limits_book limits;         /* of the disks */
 	struct machine_nic *nics;
 	size_t nic_count;
 	struct machine_console *consoles;

@@ -378,7 +378,10 @@ int vmm_init(struct vmm *vmm, json_t *config, const struct engine_choice *engine
 
 int vmm_run(struct vmm *vmm, struct err *err)
 {
-	int rc = sandbox_enter(vmm->sandbox, err);
+	int rc = block_connector_seal(vmm->backends.connector, err);
+
+	if (!rc)
+		rc = sandbox_enter(vmm->sandbox, err);
 
 	if (rc)
 		return rc;
@@ -400,6 +403,8 @@ void vmm_fini(struct vmm *vmm)
 {
 	struct machine *machine = vmm->machine;
 
+	/* A disk whose server is away must not hold this up. */
+	block_connector_stop(vmm->backends.connector);
 	/* Whatever of this does not come back, the guard ends. */
 	if (machine)
 		machine_stop(machine);

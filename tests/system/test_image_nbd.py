@@ -158,6 +158,16 @@ def test_disk_that_the_server_lets_nobody_write_is_refused(tmp_path):
         good(CELLA, "image", "info", "-f", "raw", uri)
 
 
+def test_names_inside_images_are_followed_where_they_are_allowed(tmp_path):
+    base, path, top = raw_disk(tmp_path / "base.img", SIZE, 8), tmp_path / "socket", tmp_path / "top.qcow2"
+    uri = f"nbd+unix:///?socket={path}"
+    with server(uri, *nbdkit(base, path)):
+        qemu_img("create", "-f", "qcow2", "-b", uri, "-F", "raw", top)
+        done = run(CELLA, "image", "compare", "-F", "raw", top, base)
+        assert done.returncode == 1 and "allow that URI" in done.stderr
+        cella("compare", "-f", "qcow2", "-F", "raw", "--allow", uri, top, base)
+
+
 def test_no_server_is_told_with_words(tmp_path):
     done = run(CELLA, "image", "info", f"nbd+unix:///?socket={tmp_path / 'none'}")
     assert done.returncode == 1 and "cannot open disk" in done.stderr

@@ -57,8 +57,12 @@ void nbd_server_free(struct nbd_server *server);
 /* Takes a listening stream socket over, also on failure: -ENOMEM. */
 int nbd_server_listen(struct nbd_server *server, int fd, struct err *err);
 
+/* Serves a client whose socket is connected and non-blocking, as nbd_server_run() does those that it accepts. Takes the
+ * socket over, also on failure: -ENOMEM, -EAGAIN. Before nbd_server_run(), which has to follow. */
+int nbd_server_welcome(struct nbd_server *server, int fd, struct err *err);
+
 /*
- * Serves until `stop_fd` can be read, or, `once`, until all clients have gone again. Requests that
+ * Serves until `stop_fd` (-1: none) can be read, or, `once`, until all clients have gone again. Requests that
  * were received are answered, within seconds. 0 or a negative errno of poll.
  */
 int nbd_server_run(struct nbd_server *server, int stop_fd, bool once);

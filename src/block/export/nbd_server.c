@@ -169,30 +169,29 @@ static void *run_connection(void *ctx)
 	return NULL;
 }
 
-static void connect_client(struct nbd_server *server, int fd)
+int nbd_server_welcome(struct nbd_server *server, int fd, struct err *err)
 {
 	struct nbd_connection *connection = malloc(sizeof(*connection));
-	struct err err = ERR_INIT;
 	int rc;
 
 	if (!connection) {
 		close(fd);
-		return;
+		return err_errno(err, ENOMEM, "cannot serve a client");
 	}
 	connection_init(connection, server, fd, fd);
 	pthread_mutex_lock(&server->lock);
-	rc = thread_start(&connection->thread, "nbd", run_connection, connection, &err);
+	rc = thread_start(&connection->thread, "nbd", run_connection, connection, err);
 	if (!rc) {
 		list_append(&server->running, &connection->node);
 		server->connection_count++;
 	}
 	pthread_mutex_unlock(&server->lock);
 	if (rc) {
-		log_warn("cannot serve a client: %s", err.text);
 		connection_fini(connection);
 		free(connection);
 		close(fd);
 	}
+	return rc;
 }
 
 /* Frees those that have ended; returns how many are left. */
@@ -219,16 +218,18 @@ static unsigned collect_ended(struct nbd_server *server)
 /* 0, or how long to rest before the next try. */
 static int accept_clients(struct nbd_server *server, int listener)
 {
-	int fd;
+	struct err err = ERR_INIT;
 
 	while (server->connection_count < server->connections_max) {
-		fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
 		if (fd < 0)
 			return errno == EMFILE || errno == ENFILE || errno == ENOMEM ||
 					       errno == ENOBUFS
 				       ? REST_MS
 				       : 0;
-		connect_client(server, fd);
+		if (nbd_server_welcome(server, fd, &err))
+			log_warn("%s", err.text);
 	}
 	return 0;
 }

@@ -305,11 +305,6 @@ int http_open(const struct block_open_options *options, struct loop *loop,
 	struct http *http;
 	int rc;
 
-	if (loop)
-		return err_set(err, ENOTSUP,
-			       "disk '%s': disks of web servers are for "
-			       "'cella image' only",
-			       options->path);
 	if (!options->read_only)
 		return err_set(err, EROFS, "disk '%s' can only be read", options->path);
 	http = calloc(1, sizeof(*http));

@@ -79,6 +79,34 @@ static int move_flat(struct nbd *nbd, bool to_disk, uint64_t offset, void *data,
 	return move_piece(nbd, to_disk, offset, data, bytes, flags);
 }
 
+/* As much of the memory as lies in one piece. */
+static struct iovec first_piece(struct block_buffer *memory, uint64_t bytes)
+{
+	while (memory->iov_count && memory->skip >= memory->iov->iov_len) {
+		memory->skip -= memory->iov->iov_len;
+		memory->iov++;
+		memory->iov_count--;
+	}
+	check(memory->iov_count);
+	return (struct iovec){
+		.iov_base = (char *)memory->iov->iov_base + memory->skip,
+		.iov_len = MIN(bytes, memory->iov->iov_len - memory->skip),
+	};
+}
+
+static int move_bounced(struct nbd *nbd, bool to_disk, uint64_t offset, void *bounce,
+			uint64_t bytes, struct block_buffer memory, unsigned flags)
+{
+	int rc;
+
+	if (to_disk)
+		iov_gather(bounce, memory.iov, memory.iov_count, memory.skip, bytes);
+	rc = move_flat(nbd, to_disk, offset, bounce, bytes, flags);
+	if (!to_disk && !rc)
+		iov_scatter(memory.iov, memory.iov_count, memory.skip, bounce, bytes);
+	return rc;
+}
+
 /* Scattered memory; what is not in one piece goes through a buffer. */
 static int move(struct nbd *nbd, bool to_disk, uint64_t offset, uint64_t bytes,
 		struct block_buffer memory, unsigned flags)
@@ -87,25 +115,18 @@ static int move(struct nbd *nbd, bool to_disk, uint64_t offset, uint64_t bytes,
 	int rc = 0;
 
 	while (bytes && !rc) {
-		struct iovec first = { 0 };
 		uint64_t piece = MIN(bytes, nbd->facts->piece_bytes);
+		struct iovec first = first_piece(&memory, piece);
 
-		iov_slice(&first, memory.iov, memory.iov_count, memory.skip, piece);
 		if (first.iov_len == piece) {
 			rc = move_flat(nbd, to_disk, offset, first.iov_base, piece, flags);
 		} else {
 			piece = MIN(piece, BOUNCE_BYTES);
 			if (!bounce)
 				bounce = malloc(BOUNCE_BYTES);
-			if (!bounce)
-				return -ENOMEM;
-			if (to_disk)
-				iov_gather(bounce, memory.iov, memory.iov_count, memory.skip,
-					   piece);
-			rc = move_flat(nbd, to_disk, offset, bounce, piece, flags);
-			if (!to_disk && !rc)
-				iov_scatter(memory.iov, memory.iov_count, memory.skip, bounce,
-					    piece);
+			rc = bounce ? move_bounced(nbd, to_disk, offset, bounce, piece, memory,
+						   flags)
+				    : -ENOMEM;
 		}
 		memory.skip += piece;
 		offset += piece;

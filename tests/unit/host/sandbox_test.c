@@ -57,6 +57,16 @@ static void call_inet_socket(void)
 	close(socket(AF_INET, SOCK_DGRAM, 0));
 }
 
+static void call_connect(void)
+{
+	connect(-1, NULL, 0);
+}
+
+static void call_send(void)
+{
+	send(-1, NULL, 0, 0);
+}
+
 static void call_packet_socket(void)
 {
 	close(socket(AF_PACKET, SOCK_RAW, 0));
@@ -175,6 +185,8 @@ static const struct {
 	{ "vcpu soft: open to read", SANDBOX_VCPU_SOFT, call_open_to_read, false },
 	{ "worker: flush", SANDBOX_WORKER, call_fdatasync, true },
 	{ "worker: internet socket", SANDBOX_WORKER, call_inet_socket, false },
+	{ "worker: connect", SANDBOX_WORKER, call_connect, false },
+	{ "worker: send", SANDBOX_WORKER, call_send, true },
 	{ "worker: kvm", SANDBOX_WORKER, call_kvm_run, false },
 	{ "guard: remove", SANDBOX_GUARD, call_unlink, true },
 	{ "guard: open to read", SANDBOX_GUARD, call_open_to_read, false },
@@ -334,9 +346,9 @@ static void run_files(void *ctx)
 		_exit(2);
 }
 
-static bool kernel_has_landlock(void)
+static long landlock_abi(void)
 {
-	return syscall(SYS_landlock_create_ruleset, NULL, 0, 1) > 0;
+	return syscall(SYS_landlock_create_ruleset, NULL, 0, 1);
 }
 
 static void sandbox_allow_folder_leaves_only_its_files(void **state)
@@ -351,7 +363,7 @@ static void sandbox_allow_folder_leaves_only_its_files(void **state)
 	fclose(fopen("file", "w"));
 	fclose(fopen("in/file", "w"));
 	snprintf(path, sizeof(path), "%s/in", folder);
-	if (kernel_has_landlock())
+	if (landlock_abi() > 0)
 		assert_int_equal(signal_of_child(run_files, path), 0);
 	unlink("in/file");
 	assert_int_equal(unlink("file"), 0);
@@ -448,6 +460,89 @@ static void sandbox_close_inherited_keeps_only_the_one(void **state)
 	assert_int_equal(status, 0);
 }
 
+/* ---- clients: what is forbidden fails, and does not end the process ---- */
+
+static bool is_refused(int rc, int code)
+{
+	return rc < 0 && errno == code;
+}
+
+static void run_client(void *ctx)
+{
+	enum sandbox_thread kind = *(enum sandbox_thread *)ctx;
+	bool network = kind == SANDBOX_CLIENT;
+	char *argv[] = { NULL };
+	struct sandbox *sandbox;
+
+	if (sandbox_new_client(&sandbox, kind, NULL) ||
+	    sandbox_allow(sandbox, "/dev", SANDBOX_READ, NULL) || sandbox_enter(sandbox, NULL))
+		_exit(1);
+	if (open("/dev/null", O_RDONLY) < 0 || socket(AF_UNIX, SOCK_STREAM, 0) < 0 ||
+	    (network ? socket(AF_INET, SOCK_STREAM, 0) < 0
+		     : !is_refused(socket(AF_INET, SOCK_STREAM, 0), EPERM)))
+		_exit(2);
+	if (!is_refused(open("/dev/null", O_WRONLY), EPERM) ||
+	    !is_refused(socket(AF_PACKET, SOCK_RAW, 0), EPERM) ||
+	    !is_refused(listen(0, 1), EPERM) || !is_refused(execv("/bin/true", argv), EPERM) ||
+	    !is_refused(unlink("/nonexistent"), EPERM) || !is_refused(kill(getppid(), 0), EPERM))
+		_exit(3);
+	call_thread();
+}
+
+static void sandbox_of_client_refuses_what_it_does_not_need(void **state)
+{
+	enum sandbox_thread kinds[] = { SANDBOX_CLIENT_UNIX, SANDBOX_CLIENT };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+		assert_int_equal(signal_of_child(run_client, &kinds[i]), 0);
+}
+
+struct two_ports {
+	struct sockaddr_in addresses[2];
+};
+
+static void run_ports(void *ctx)
+{
+	struct two_ports *ports = ctx;
+	struct sandbox *sandbox;
+	int first = socket(AF_INET, SOCK_STREAM, 0), second = socket(AF_INET, SOCK_STREAM, 0);
+
+	if (sandbox_new_client(&sandbox, SANDBOX_CLIENT, NULL) ||
+	    sandbox_allow_port(sandbox, ntohs(ports->addresses[0].sin_port), NULL) ||
+	    sandbox_enter(sandbox, NULL))
+		_exit(1);
+	if (connect(first, (struct sockaddr *)&ports->addresses[0], sizeof(ports->addresses[0])))
+		_exit(2);
+	if (!is_refused(connect(second, (struct sockaddr *)&ports->addresses[1],
+				sizeof(ports->addresses[1])),
+			EACCES))
+		_exit(3);
+}
+
+static void sandbox_allow_port_leaves_only_that(void **state)
+{
+	struct two_ports ports = { 0 };
+	int listeners[2];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(listeners); i++) {
+		struct sockaddr_in *address = &ports.addresses[i];
+		socklen_t bytes = sizeof(*address);
+
+		*address = (struct sockaddr_in){ .sin_family = AF_INET,
+						 .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+		listeners[i] = socket(AF_INET, SOCK_STREAM, 0);
+		assert_int_equal(bind(listeners[i], (struct sockaddr *)address, bytes), 0);
+		assert_int_equal(listen(listeners[i], 1), 0);
+		assert_int_equal(getsockname(listeners[i], (struct sockaddr *)address, &bytes), 0);
+	}
+	if (landlock_abi() >= 4)
+		assert_int_equal(signal_of_child(run_ports, &ports), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(listeners); i++)
+		close(listeners[i]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -459,6 +554,8 @@ int main(void)
 		cmocka_unit_test(sandbox_entered_leaves_dates),
 		cmocka_unit_test(sandbox_drop_privileges_leaves_none),
 		cmocka_unit_test(sandbox_close_inherited_keeps_only_the_one),
+		cmocka_unit_test(sandbox_of_client_refuses_what_it_does_not_need),
+		cmocka_unit_test(sandbox_allow_port_leaves_only_that),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
