@@ -121,13 +121,13 @@ static void forget_created(struct chain *chain, bool remove)
 static int find_creatable(const struct block_create_options *options,
 			  const struct block_format **ret_format, struct err *err)
 {
-	const struct block_format *format = options->format ? block_format_find(options->format)
-							    : block_format_of_path(options->path);
+	const struct block_format *format = block_format_of_path(options->path);
+	int rc = options->format ? block_format_choose(options->format, &format, err) : 0;
 
-	if (!format && !options->format)
-		format = block_format_find("raw");
+	if (rc)
+		return rc;
 	if (!format)
-		return err_set(err, EINVAL, "unknown format '%.64s'", options->format);
+		format = block_format_find("raw");
 	if (!format->create)
 		return err_set(err, ENOTSUP, "cannot create images of format '%s'", format->name);
 	*ret_format = format;

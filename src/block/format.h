@@ -213,6 +213,9 @@ extern const struct block_format *const block_formats[];
 /* By name, other names included. NULL: none. */
 const struct block_format *block_format_find(const char *name);
 
+/* As block_format_find(), or -EINVAL and a message that says which there are. */
+int block_format_choose(const char *name, const struct block_format **ret_format, struct err *err);
+
 /* By the extension of the file's name. NULL: none. */
 const struct block_format *block_format_of_path(const char *path);
 

@@ -91,11 +91,8 @@ static int find_format(struct block_opener *opener, struct block_node *file, con
 	int rc;
 
 	if (name) {
-		*ret_format = block_format_find(name);
-		if (*ret_format)
-			return 0;
-		return err_set(err, EINVAL, "disk '%s': unknown format '%.64s'", opener->path,
-			       name);
+		rc = block_format_choose(name, ret_format, err);
+		return rc ? err_wrap(err, "disk '%s'", opener->path) : 0;
 	}
 	named = block_format_of_path(opener->path);
 	if (named && named->only_named)

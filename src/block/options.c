@@ -1,27 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Settings of formats by their rows. */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/bits.h"
+#include "base/cleanup.h"
 #include "base/str.h"
 #include "base/suggest.h"
 #include "block/format.h"
 
-/* An underscore is as good as a hyphen: QEMU's names are known. */
-static bool is_name(const char *name, const char *given)
-{
-	while (*name && *name == (*given == '_' ? '-' : *given)) {
-		name++;
-		given++;
-	}
-	return !*name && !*given;
-}
-
 static const struct block_option *find_row(const struct block_option *rows, const char *name)
 {
 	for (; rows && rows->name; rows++) {
-		if (is_name(rows->name, name))
+		if (!strcmp(rows->name, name))
 			return rows;
 	}
 	return NULL;
@@ -129,12 +121,10 @@ int block_settings_complete(const struct block_option *rows, const json_t *given
 		const struct block_option *row = find_row(rows, name);
 		json_t *typed = NULL;
 
-		if (!rc && row && json_object_get(settings, row->name))
-			rc = err_set(err, EINVAL, "option '%s' twice", row->name);
-		else if (!rc)
+		if (!rc)
 			rc = row ? take_value(row, value, &typed, err)
 				 : unknown_name(rows, name, err);
-		if (typed && json_object_set_new(settings, row->name, typed) && !rc)
+		if (typed && json_object_set_new(settings, name, typed) && !rc)
 			rc = err_errno(err, ENOMEM, "cannot read options");
 	}
 	for (; rows && rows->name && !rc; rows++) {
@@ -154,17 +144,31 @@ int block_settings_complete(const struct block_option *rows, const json_t *given
 	return 0;
 }
 
+/* An underscore is as good as a hyphen: QEMU's names are known. */
+static char *copy_name(const char *text, size_t length)
+{
+	char *name = strndup(text, length);
+
+	for (char *at = name; at && *at; at++)
+		*at = *at == '_' ? '-' : *at;
+	return name;
+}
+
 int block_settings_parse(json_t *settings, const char *text, struct err *err)
 {
 	while (*text) {
 		size_t length = strcspn(text, ",");
 		const char *equals = memchr(text, '=', length);
+		AUTO_FREE char *name = NULL;
 
 		if (!equals || equals == text)
 			return err_set(err, EINVAL, "option '%.*s' is not NAME=VALUE",
 				       (int)(length < 64 ? length : 64), text);
-		if (json_object_setn_new(
-			    settings, text, (size_t)(equals - text),
+		name = copy_name(text, (size_t)(equals - text));
+		if (!name)
+			return err_errno(err, ENOMEM, "cannot read options");
+		if (json_object_set_new(
+			    settings, name,
 			    json_stringn(equals + 1, length - (size_t)(equals - text) - 1)))
 			return err_set(err, EINVAL, "option '%.*s' is not text",
 				       (int)(length < 64 ? length : 64), text);

@@ -213,7 +213,9 @@ int img_size(const struct img *img, const char *name, uint64_t *ret_bytes, struc
 
 	if (!text || !parse_size(text, ret_bytes))
 		return 0;
-	return err_set(err, EINVAL, "argument of '--%s': '%.64s' is not a size", name, text);
+	err_set(err, EINVAL, "argument of '--%s': '%.64s' is not a size", name, text);
+	err_hint(err, IMG_SIZE_HINT);
+	return -EINVAL;
 }
 
 static void print_rows(FILE *out, const struct img_argument *rows)

@@ -154,6 +154,9 @@ int img_open_as(const struct img *img, const struct block_open_options *options,
 int img_open(const struct img *img, const char *path, bool writable, struct block_node **ret_node,
 	     struct err *err);
 
+/* Behind "is not a size". */
+#define IMG_SIZE_HINT "say 512, 64K, 10M, 2G or 1T"
+
 /* "1.5 GiB" in a static buffer of the caller's. */
 #define IMG_SIZE_TEXT 32
 const char *img_size_text(uint64_t bytes, char buffer[IMG_SIZE_TEXT]);

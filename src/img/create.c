@@ -54,6 +54,7 @@ int img_create(struct img *img, struct err *err)
 
 	if (img->operand_count > 1 && parse_size(img->operands[1], &options.bytes)) {
 		err_set(err, EINVAL, "'%.64s' is not a size", img->operands[1]);
+		err_hint(err, IMG_SIZE_HINT);
 		return IMG_FAILED;
 	}
 	rc = img_settings(img, "options", &settings, err);

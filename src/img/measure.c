@@ -87,13 +87,14 @@ static int measure(const struct img *img, const struct block_format *format, uin
 int img_measure(struct img *img, struct err *err)
 {
 	const char *name = img_value(img, "output-format");
-	const struct block_format *format = block_format_find(name ? name : "raw");
+	const struct block_format *format;
 	uint64_t size, data;
 	json_t *result = NULL;
 
-	if (!format || !format->measure) {
-		err_set(err, format ? ENOTSUP : EINVAL, "cannot measure images of format '%.64s'",
-			name);
+	if (block_format_choose(name ? name : "raw", &format, err))
+		return IMG_FAILED;
+	if (!format->measure) {
+		err_set(err, ENOTSUP, "cannot measure images of format '%s'", format->name);
 		return IMG_FAILED;
 	}
 	if (find_sizes(img, &size, &data, err) || measure(img, format, size, data, &result, err))

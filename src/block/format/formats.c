@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The tables: every format and every protocol that there is. */
+#include <errno.h>
 #include <string.h>
 #include <strings.h>
 
+#include "base/str.h"
+#include "base/suggest.h"
 #include "block/file/http.h"
 #include "block/file/nbd.h"
 #include "block/format.h"
@@ -40,6 +43,30 @@ const struct block_format *block_format_find(const char *name)
 			return *format;
 	}
 	return NULL;
+}
+
+static int unknown_format(const char *name, struct err *err)
+{
+	struct suggestion suggestion = suggestion_for(name);
+	struct str all = { 0 };
+
+	for (const struct block_format *const *format = block_formats; *format; format++) {
+		suggestion_offer(&suggestion, (*format)->name);
+		str_printf(&all, "%s%s", all.length ? ", " : "", (*format)->name);
+	}
+	err_set(err, EINVAL, "unknown format '%.64s'", name);
+	if (suggestion.best)
+		err_hint(err, "did you mean '%s'?", suggestion.best);
+	else if (!all.failed)
+		err_hint(err, "there are %s", all.text);
+	str_fini(&all);
+	return -EINVAL;
+}
+
+int block_format_choose(const char *name, const struct block_format **ret_format, struct err *err)
+{
+	*ret_format = block_format_find(name);
+	return *ret_format ? 0 : unknown_format(name, err);
 }
 
 const struct block_format *block_format_of_path(const char *path)

@@ -38,7 +38,6 @@ static const struct row {
 	  NULL },
 	{ "word_count=3",
 	  "{\"cluster\": 65536, \"lazy\": false, \"level\": \"low\", \"word-count\": 3}", NULL },
-	{ "word_count=3,word-count=4", NULL, "'word-count' twice" },
 	{ "name=", "{\"cluster\": 65536, \"lazy\": false, \"level\": \"low\", \"name\": \"\"}",
 	  NULL },
 	{ "level=middle", NULL, "'middle'" },
