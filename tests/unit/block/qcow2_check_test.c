@@ -55,7 +55,7 @@ static const struct bad_header {
 	{ 20, 4, UINT32_MAX, "clusters of 2^4294967295 bytes" },
 	{ 24, 8, UINT64_MAX, "L1 table is too small" },
 	{ 24, 8, BIT(60), "L1 table is too small" },
-	{ 32, 4, 2, "is encrypted" },
+	{ 32, 4, 2, "no LUKS header of 0 bytes" },
 	{ 32, 4, 7, "unknown encryption 7" },
 	{ 36, 4, UINT32_MAX, "L1 table of 34359738360 bytes is too large" },
 	{ 36, 4, 0, "L1 table is too small" },
