@@ -32,14 +32,13 @@ def commands():
     return dict(zip(ENGINES, (cella, qemu)))
 
 
-def boots(rounds, guest):
-    """Samples of each engine: seconds from process start to power-off."""
+def run(scripts, files):
+    """What /guest/script prints in the box, which has Cella, QEMU, these scripts in /guest, and the files {here: there}."""
     engines.BUILD.mkdir(parents=True, exist_ok=True)
     words = [str(engines.ROOT / "tools" / "kvmbox"), "--timeout", str(TIMEOUT)]
-    files = {"/usr/bin/qemu-system-x86_64": "/usr/bin/qemu-system-x86_64", guest.kernel: "/guest/kernel",
-             guest.initrd: "/guest/initrd"}
+    files = {"/usr/bin/qemu-system-x86_64": "/usr/bin/qemu-system-x86_64", **files}
     files |= {path: path.replace("/seabios/", "/qemu/") for path in SHARE}
-    for name, text in {**{n: shlex.join(c) for n, c in commands().items()}, "script": SCRIPT % rounds}.items():
+    for name, text in scripts.items():
         (engines.BUILD / name).write_text(text + "\n", encoding="utf-8")
         files[str(engines.BUILD / name)] = f"/guest/{name}"
     for source, target in files.items():
@@ -48,8 +47,15 @@ def boots(rounds, guest):
                           check=False)
     if done.returncode:
         raise BenchError(f"in the KVM box:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return done.stdout
+
+
+def boots(rounds, guest):
+    """Samples of each engine: seconds from process start to power-off."""
+    scripts = {**{n: shlex.join(c) for n, c in commands().items()}, "script": SCRIPT % rounds}
+    output = run(scripts, {guest.kernel: "/guest/kernel", guest.initrd: "/guest/initrd"})
     samples = {engine: [] for engine in ENGINES}
-    for line in done.stdout.splitlines():
+    for line in output.splitlines():
         which, start, end = line.split()
         samples[which].append(Sample(float(end) - float(start)))
     return samples

@@ -81,10 +81,13 @@ class Done:
 
 
 class Session:
-    """The agent on an engine."""
+    """The agent on an engine, in Debian or in the machine that boot(guest, engine, cpus) says."""
 
-    def __init__(self, engine, guest, cpus=1):
-        command = engines.native(guest) if engine == "native" else engines.machine(engine, guest.agent(cpus))
+    def __init__(self, engine, guest, cpus=1, boot=None):
+        if engine == "native":
+            command = engines.native(guest)
+        else:
+            command = engines.machine(engine, boot(guest, engine, cpus) if boot else guest.agent(cpus))
         self.prepared = set()
         self.complaints = []
         self.lines = Lines(engines.pinned(command, engines.cores(cpus)))
