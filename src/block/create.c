@@ -48,11 +48,10 @@ static int check_size(const struct block_create_options *options,
 static int open_target(struct block_opener *opener, const struct block_create_options *options,
 		       bool *ret_made, struct block_node **ret_file, struct err *err)
 {
-	const struct block_protocol *protocol = block_protocol_of_path(options->path);
 	int fd, rc;
 
-	if (protocol)
-		return protocol->open(opener->chain->options, NULL, ret_file, err);
+	if (block_protocol_of_path(options->path))
+		return opener_open_storage(opener->chain->options, -1, NULL, ret_file, err);
 	fd = open(options->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, 0644);
 	*ret_made = fd >= 0;
 	if (fd < 0 && errno == EEXIST && options->overwrite)
@@ -139,6 +138,7 @@ int block_create(const struct block_create_options *options, struct err *err)
 	struct block_open_options open_options = {
 		.path = options->path,
 		.locked = true,
+		.connector = options->connector,
 		.folders = options->folders,
 		.anywhere = options->anywhere,
 	};

@@ -235,13 +235,14 @@ const struct block_protocol *block_protocol_of_path(const char *path);
 
 struct block_create_options {
 	const char *path;
-	const char *format;         /* NULL: by extension, else raw */
-	uint64_t bytes;             /* UINT64_MAX: that of the backing file */
-	const char *backing;        /* NULL: none */
-	const char *backing_format; /* NULL: found strictly */
-	const json_t *settings;     /* of create_options, as given; NULL: presets */
-	bool overwrite;             /* an existing file too; else -EEXIST */
-	const char *const *folders; /* for the backing file, as in block_open_options */
+	const char *format;                /* NULL: by extension, else raw */
+	uint64_t bytes;                    /* UINT64_MAX: that of the backing file */
+	const char *backing;               /* NULL: none */
+	const char *backing_format;        /* NULL: found strictly */
+	const json_t *settings;            /* of create_options, as given; NULL: presets */
+	struct block_connector *connector; /* as in block_open_options */
+	bool overwrite;                    /* an existing file too; else -EEXIST */
+	const char *const *folders;        /* for the backing file, as in block_open_options */
 	bool anywhere;
 };
 

@@ -34,6 +34,11 @@ static char *parent_of(const char *path)
 	return strndup(path, slash == path ? 1 : (size_t)(slash - path));
 }
 
+char *block_full_name(const char *name)
+{
+	return block_protocol_of_path(name) ? strdup(name) : realpath(name, NULL);
+}
+
 char *opener_folder_of(const char *path)
 {
 	AUTO_FREE char *real = realpath(path, NULL);

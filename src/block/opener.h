@@ -50,6 +50,10 @@ int block_opener_create(struct block_opener *opener, const char *name, struct bl
 int block_resolve(const struct block_open_options *options, const char *name, char **ret_path,
 		  struct err *err);
 
+/* The name by which everybody finds what `name` is: links followed, a URI as it is. NULL, errno set: there
+ * is no such file. Caller frees. */
+char *block_full_name(const char *name);
+
 /* The path of the image itself, for messages and names of further files; lives as long as the
  * opener. */
 const char *block_opener_name(const struct block_opener *opener);

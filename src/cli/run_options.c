@@ -183,8 +183,8 @@ const struct option run_options[] = {
 	  .key = "limit-groups",
 	  .first = "name" },
 	{ .name = "job-folder",
-	  .argument = "FOLDER",
-	  .help = "images in it may be opened and made while the machine runs: by jobs of disks, disk.attach and "
+	  .argument = "FOLDER|URI",
+	  .help = "images in it, or that URI, may be opened and made while the machine runs: by jobs of disks, disk.attach and "
 		  "disk.change, see 'cella control --help'",
 	  .set = option_set_value,
 	  .key = "job-folders" },

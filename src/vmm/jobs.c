@@ -15,6 +15,7 @@
 #include "block/format.h"
 #include "block/job/job.h"
 #include "block/job/overlay.h"
+#include "block/opener.h"
 #include "host/clock.h"
 #include "vmm/control.h"
 #include "vmm/vmm.h"
@@ -111,11 +112,16 @@ int jobs_allow_folders(struct vmm *vmm, struct err *err)
 
 	json_array_foreach(folders, index, folder)
 	{
-		if (!rc)
-			rc = sandbox_allow(vmm->sandbox, json_string_value(folder),
-					   SANDBOX_READ | SANDBOX_WRITE | SANDBOX_CREATE |
-						   SANDBOX_REMOVE,
-					   err);
+		const char *name = json_string_value(folder);
+
+		if (rc)
+			break;
+		rc = block_protocol_of_path(name)
+			     ? block_connector_allow(vmm->backends.connector, name, err)
+			     : sandbox_allow(vmm->sandbox, name,
+					     SANDBOX_READ | SANDBOX_WRITE | SANDBOX_CREATE |
+						     SANDBOX_REMOVE,
+					     err);
 	}
 	return rc;
 }
@@ -160,7 +166,10 @@ static struct block_open_options options_of(struct vmm *vmm, const struct machin
 	size_t index = (size_t)(disk - vmm->backends.disks);
 	struct disk_lease *lease = &vmm->backends.leases[index];
 	const json_t *row = json_array_get(json_object_get(vmm->config, "disks"), index);
-	struct block_open_options options = { .lease = lease->needed ? &lease->lease : NULL };
+	struct block_open_options options = {
+		.lease = lease->needed ? &lease->lease : NULL,
+		.connector = vmm->backends.connector,
+	};
 
 	block_cache_parse(schema_string(row, "cache"), &options.cache);
 	return options;
@@ -188,6 +197,7 @@ static int job_new(struct vmm *vmm, const json_t *params, struct disk_job **ret_
 		.loop = vmm->loop,
 		.speed = schema_integer(params, "speed"),
 		.lease = options_of(vmm, disk).lease,
+		.connector = vmm->backends.connector,
 		.told = told,
 		.ctx = disk_job,
 	};
@@ -218,6 +228,18 @@ struct target {
 	bool made;
 };
 
+/* It is all that the server has, which is there already. */
+static bool is_bare_server(const struct block_create_options *create)
+{
+	return block_protocol_of_path(create->path) && !strcmp(create->format, "raw");
+}
+
+static void target_remove(const struct target *target)
+{
+	if (target->made && !block_protocol_of_path(target->path))
+		unlink(target->path);
+}
+
 /* The image that "target" and "format" name, made unless "existing" says that it is there; on
  * `backing`, NULL: alone. */
 static int target_open(struct target *target, const struct disk_job *disk_job, const json_t *params,
@@ -228,6 +250,7 @@ static int target_open(struct target *target, const struct disk_job *disk_job, c
 		.format = schema_string(params, "format"),
 		.bytes = block_size_bytes(disk_job->disk->node),
 		.backing = backing,
+		.connector = disk_job->vmm->backends.connector,
 	};
 	struct block_open_options options = options_of(disk_job->vmm, disk_job->disk);
 	int rc = 0;
@@ -235,22 +258,21 @@ static int target_open(struct target *target, const struct disk_job *disk_job, c
 	options.path = create.path;
 	options.format = create.format;
 	*target = (struct target){ .path = create.path };
-	if (!schema_boolean(params, "existing")) {
+	if (!schema_boolean(params, "existing") && !is_bare_server(&create)) {
 		rc = block_create(&create, err);
 		target->made = !rc;
 	}
 	if (!rc)
 		rc = block_open(&options, block_loop(disk_job->disk->node), &target->node, err);
-	if (rc && target->made)
-		unlink(target->path);
+	if (rc)
+		target_remove(target);
 	return rc;
 }
 
 static void target_drop(struct target *target)
 {
 	block_close(target->node);
-	if (target->made)
-		unlink(target->path);
+	target_remove(target);
 }
 
 /* The first node that is no filter. */
@@ -266,13 +288,13 @@ static struct block_node *image_of(const struct machine_disk *disk)
 /* The image of that file below the disk's. NULL: none. */
 static struct block_node *find_image(const struct machine_disk *disk, const char *path)
 {
-	AUTO_FREE char *wanted = realpath(path, NULL);
+	AUTO_FREE char *wanted = block_full_name(path);
 	struct block_node *node = block_backing(image_of(disk));
 
 	for (; node && wanted; node = block_backing(node)) {
 		json_t *facts = block_describe(node);
 		const char *file = json_string_value(json_object_get(facts, "file"));
-		AUTO_FREE char *real = file ? realpath(file, NULL) : NULL;
+		AUTO_FREE char *real = file ? block_full_name(file) : NULL;
 		bool found = real && !strcmp(real, wanted);
 
 		json_decref(facts);
@@ -315,7 +337,7 @@ int jobs_stream(struct vmm *vmm, const json_t *params, struct err *err)
 {
 	const char *path = schema_string(params, "base");
 	/* Relative to this process, not to the image that names it. */
-	AUTO_FREE char *base_name = path ? realpath(path, NULL) : NULL;
+	AUTO_FREE char *base_name = path ? block_full_name(path) : NULL;
 	struct block_job_options options;
 	struct disk_job *disk_job;
 	struct block_node *base;

@@ -12,6 +12,7 @@ import tiny
 from images import content, good, qemu_img
 from machine import Machine, run_command
 from test_control import Running, cella
+from test_image_nbd import qemu_nbd, server
 
 SIZE = 16 << 20
 
@@ -28,8 +29,8 @@ def make_chain(tmp_path):
 
 
 @contextlib.contextmanager
-def machine_with(folder, disk):
-    machine = Running(folder, tiny.HALT, "--job-folder", folder, "--disk", disk)
+def machine_with(folder, disk, control_folder=None):
+    machine = Running(control_folder or folder, tiny.HALT, "--job-folder", folder, "--disk", disk)
     try:
         assert machine.call("subscribe") is None
         yield machine
@@ -209,3 +210,85 @@ def test_guest_writes_while_its_disk_moves(tmp_path):
     assert hashlib.md5(content(disk, "qcow2")).hexdigest() != found.group(1)
     qemu_img("check", target)
     qemu_img("check", disk)
+
+
+@contextlib.contextmanager
+def nbd_target(folder, size=SIZE):
+    """A raw disk of a server, and its URI."""
+    disk, path = folder / "target.img", folder / "target.socket"
+    disk.write_bytes(os.urandom(size))
+    uri = f"nbd+unix:///?socket={path}"
+    with server(uri, *qemu_nbd(disk, path)):
+        yield disk, uri
+
+
+def test_mirror_to_a_server_moves_the_disk_under_a_guest_that_writes(tmp_path):
+    disk, control = tmp_path / "disk.qcow2", tmp_path / "control"
+    qemu_img("create", "-f", "qcow2", disk, SIZE)
+    with nbd_target(tmp_path) as (target, uri):
+        arguments = run_command(WRITES, "--engine", "soft", "--disk", str(disk), "--control", str(control),
+                                "--job-folder", uri)
+        with Machine(arguments) as machine:
+            machine.read_until("round 40\r")
+            done = cella("control", control, "disk.mirror", "id=disk0", f"target={uri}", "format=raw")
+            assert done.returncode == 0, done.stderr
+            while json.loads(cella("control", control, "job.list").stdout)[0]["state"] != "ready":
+                assert machine.process.poll() is None
+            machine.read_until("round 200\r")
+            assert cella("control", control, "job.complete", "id=disk0").returncode == 0
+            assert machine.wait() == 0
+            found = re.search(r"sum ([0-9a-f]{32})", machine.text())
+            assert found, machine.text()
+    assert hashlib.md5(target.read_bytes()).hexdigest() == found.group(1)
+    assert hashlib.md5(content(disk, "qcow2")).hexdigest() != found.group(1)
+
+
+def test_backup_to_a_server(tmp_path, chain):
+    with nbd_target(tmp_path) as (target, uri), machine_with(uri, chain[1], tmp_path) as machine:
+        assert machine.call("disk.backup", id="disk0", target=uri, format="raw") is None
+        assert "error" not in wait_for(machine, "job.ended")
+    assert target.read_bytes() == chain[2]
+
+
+def test_image_is_made_on_a_server(tmp_path, chain):
+    with nbd_target(tmp_path, 2 * SIZE) as (target, uri), machine_with(uri, chain[1], tmp_path) as machine:
+        assert machine.call("disk.backup", id="disk0", target=uri) is None
+        assert "error" not in wait_for(machine, "job.ended")
+    assert content(target, "qcow2") == chain[2]
+
+
+def test_server_that_was_not_allowed_is_refused(tmp_path, chain):
+    with nbd_target(tmp_path) as (target, uri):
+        before = target.read_bytes()
+        with machine_with(tmp_path, chain[1]) as machine:
+            done = machine.call("disk.mirror", id="disk0", target=uri, format="raw")
+            assert "not allowed" in done["message"]
+        with machine_with("nbd://127.0.0.1/other", chain[1], tmp_path) as machine:
+            done = machine.call("disk.mirror", id="disk0", target=uri, format="raw")
+            assert "not allowed" in done["message"]
+            assert machine.call("job.list") == []
+    assert target.read_bytes() == before
+
+
+def test_snapshot_of_a_disk_of_a_server_is_committed_again(tmp_path):
+    overlay = tmp_path / "overlay.qcow2"
+    with nbd_target(tmp_path) as (target, uri):
+        before = target.read_bytes()
+        machine = Running(tmp_path, tiny.HALT, "--job-folder", tmp_path, "--job-folder", uri, "--disk",
+                          f"{uri},format=raw")
+        try:
+            machine.call("subscribe")
+            assert machine.call("disk.snapshot", id="disk0", target=str(overlay)) is None
+            assert json.loads(qemu_img("info", "-U", "--output=json", overlay))["backing-filename"] == uri
+            assert machine.call("disk.commit", id="disk0", base=uri) is None
+            wait_for(machine, "job.ready")
+            assert machine.call("job.complete", id="disk0") is None
+            assert "error" not in wait_for(machine, "job.ended")
+            assert backend(machine)["file"] == uri
+            machine.call("quit")
+            assert machine.wait() == 0
+        finally:
+            machine.file.close()
+            machine.process.kill()
+            print(machine.process.communicate())
+    assert target.read_bytes() == before

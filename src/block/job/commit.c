@@ -85,8 +85,8 @@ static int open_base(struct block_job *job, struct err *err)
 {
 	struct commit *commit = commit_of(job);
 	uint64_t bytes = block_size_bytes(job->disk);
-	int rc = block_reopen_writable(commit->above, commit->base, job->disk->loop,
-				       job->options.lease, &commit->base, err);
+	int rc = block_reopen_writable(commit->above, commit->base, job->disk->loop, &job->options,
+				       &commit->base, err);
 
 	if (!rc && block_size_bytes(commit->base) < bytes)
 		rc = block_resize(commit->base, bytes, err);

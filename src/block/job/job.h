@@ -40,6 +40,8 @@ struct block_job_options {
 	uint64_t speed;          /* bytes a second; 0: no limit */
 	/* For an image of the disk's that is opened anew; borrowed for its life; NULL: none. */
 	struct block_lease *lease;
+	/* The same, for one behind a URI; borrowed for the job's life. */
+	struct block_connector *connector;
 	/* Loop thread, optional: at READY, and last at ENDED, where it may free the job. */
 	void (*told)(void *ctx, struct block_job *job);
 	void *ctx;

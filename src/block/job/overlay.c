@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "block/filter/watch.h"
 #include "block/format.h"
+#include "block/opener.h"
 
 struct putting {
 	struct block_node *parent, *disk, *overlay;
@@ -18,7 +19,7 @@ static char *name_of(struct block_node *disk)
 {
 	json_t *facts = block_describe(disk);
 	const char *file = json_string_value(json_object_get(facts, "file"));
-	char *name = file ? realpath(file, NULL) : NULL;
+	char *name = file ? block_full_name(file) : NULL;
 
 	json_decref(facts);
 	return name;
@@ -50,6 +51,7 @@ static int open_overlay(struct putting *putting, struct loop *loop,
 		.no_backing = true,
 		.cache = open->cache,
 		.lease = open->lease,
+		.connector = open->connector,
 	};
 	AUTO_FREE char *name = name_of(putting->disk);
 	int rc;
@@ -82,6 +84,7 @@ int block_overlay_put(struct block_node *root, struct loop *loop,
 	}
 	options.bytes = block_size_bytes(root);
 	options.backing = options.backing_format = NULL;
+	options.connector = open->connector;
 	rc = block_create(&options, err);
 	if (rc)
 		return rc;

@@ -51,8 +51,9 @@ static int unlock_again(struct block_node *image, struct block_node *node, struc
 	return rc ? err_errno(err, rc, "cannot unlock the image again") : 0;
 }
 
-static int open_again(struct block_node *image, struct loop *loop, struct block_lease *lease,
-		      struct block_node **ret_node, struct err *err)
+static int open_again(struct block_node *image, struct loop *loop,
+		      const struct block_job_options *job, struct block_node **ret_node,
+		      struct err *err)
 {
 	json_t *facts = block_describe(image);
 	struct block_open_options options = {
@@ -61,7 +62,8 @@ static int open_again(struct block_node *image, struct loop *loop, struct block_
 		.no_backing = true,
 		.locked = true,
 		.no_lock = true,
-		.lease = lease,
+		.lease = job->lease,
+		.connector = job->connector,
 	};
 	int rc = options.path ? block_open(&options, loop, ret_node, err)
 			      : err_set(err, ENOTSUP, "cannot open the image again");
@@ -76,7 +78,8 @@ static int open_again(struct block_node *image, struct loop *loop, struct block_
 }
 
 int block_reopen_writable(struct block_node *above, struct block_node *image, struct loop *loop,
-			  struct block_lease *lease, struct block_node **ret_image, struct err *err)
+			  const struct block_job_options *options, struct block_node **ret_image,
+			  struct err *err)
 {
 	struct block_node *backing = block_backing(image), *node;
 	int rc;
@@ -84,7 +87,7 @@ int block_reopen_writable(struct block_node *above, struct block_node *image, st
 	*ret_image = image;
 	if (block_can_write(image))
 		return 0;
-	rc = open_again(image, loop, lease, &node, err);
+	rc = open_again(image, loop, options, &node, err);
 	if (rc)
 		return rc;
 	rc = hand_over_lock(image, node, err);
