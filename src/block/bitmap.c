@@ -19,7 +19,7 @@ static const struct block_bitmap_ops *ops_of(const struct block_node *node)
 /* The filters from the root on, and the disk behind them. NULL: that was it. */
 static struct block_node *next_of(struct block_node *node)
 {
-	return node->ops->filter ? node->next : NULL;
+	return block_is_filter(node) ? node->next : NULL;
 }
 
 /* ---- looking ---- */
@@ -161,11 +161,11 @@ static struct block_node *find_filter(struct block_node *root, struct block_node
 {
 	struct block_node *before = root;
 
-	while (before->ops->filter && before->next && !bitmaps_is(before->next))
+	while (block_is_filter(before) && !bitmaps_is(before->next))
 		before = before->next;
 	if (ret_before)
 		*ret_before = before;
-	return before->ops->filter ? before->next : NULL;
+	return block_is_filter(before) ? before->next : NULL;
 }
 
 /* Without bitmaps the filter has nothing to do. */
@@ -187,7 +187,7 @@ static int add_in_memory(void *ctx, struct err *err)
 	struct block_node *root = change->root, *filter = find_filter(root, NULL);
 	int rc = check_is_new(change, err);
 
-	check(root->ops->filter);
+	check(block_is_filter(root));
 	if (!rc && !filter) {
 		rc = bitmaps_open(root->next, root->loop, &filter, err);
 		if (!rc)

@@ -158,6 +158,8 @@ struct block_buffer {
 enum {
 	BLOCK_FUA = 1u << 0,       /* write, write zeroes: durable when it ends */
 	BLOCK_MAY_UNMAP = 1u << 1, /* write zeroes: may free the space */
+	BLOCK_HIDE = 1u << 3,      /* write zeroes: also an image that this one will stand on later
+				      does not show there */
 	BLOCK_COMPRESS = 1u << 2,  /* write of whole granules to places not written yet: stored
 				      compressed where the format can */
 };
@@ -189,8 +191,8 @@ enum {
 	BLOCK_EXTENT_AT = 1u << 3,         /* lies plainly at `at` of the file `file` */
 };
 
-/* A stretch of the disk of which everything below is the same. Neither ZERO nor HERE: comes from
- * `depth` images behind this one. */
+/* A stretch of the disk of which everything below is the same. Not HERE: comes from `depth` images
+ * behind this one, or, ZERO, from behind its end. */
 struct block_extent {
 	uint64_t offset, bytes;
 	unsigned flags;

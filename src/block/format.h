@@ -197,9 +197,13 @@ struct block_format {
 		       uint64_t *ret_required, uint64_t *ret_full, struct err *err);
 	/* The whole metadata; 0 also if there are findings. */
 	int (*check)(struct block_node *node, struct block_check *check, struct err *err);
-	/* Changes only what is written down (NULL: none). */
-	int (*set_backing)(struct block_node *node, const char *name, const char *format,
+	/* Changes only what is written down. `backing` is the image of that name, borrowed for the
+	 * call: its format, and what identifies it, are written down too. NULL both: none. */
+	int (*set_backing)(struct block_node *node, const char *name, struct block_node *backing,
 			   struct err *err);
+	/* Every change of an image is one of what identifies it: those that stand on it want a
+	 * set_backing() then. */
+	bool identity_changes;
 	/* Makes all of the disk unallocated again, for a commit. */
 	int (*empty)(struct block_node *node, struct err *err);
 	const struct block_snapshot_ops *snapshots;

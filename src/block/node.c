@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/check.h"
 #include "base/cleanup.h"
@@ -56,6 +57,21 @@ void block_node_replace(struct block_node *parent, struct block_node *from, stru
 			parent->children[i] = parent->children[i + 1];
 	}
 	parent->next = parent->child_count ? parent->children[0] : NULL;
+}
+
+char *block_image_path(struct block_node *image)
+{
+	json_t *facts = block_describe(image);
+	const json_t *file = json_object_get(facts, "file");
+	char *path = NULL;
+
+	/* Some formats say all that is known of their file. */
+	while (json_is_object(file))
+		file = json_object_get(file, "file");
+	if (json_is_string(file))
+		path = strdup(json_string_value(file));
+	json_decref(facts);
+	return path;
 }
 
 struct block_node *block_backing(struct block_node *node)

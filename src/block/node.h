@@ -178,6 +178,15 @@ int block_change(struct block_node *root, int (*change)(void *ctx, struct err *e
  * block_change(), or nothing in flight. */
 void block_node_replace(struct block_node *parent, struct block_node *from, struct block_node *to);
 
+/* Whether the node stands in front of an image, and is none itself. */
+static inline bool block_is_filter(const struct block_node *node)
+{
+	return node->ops->filter && !node->format;
+}
+
+/* Where the image (or file) itself lies; caller frees. NULL: that has no name. */
+char *block_image_path(struct block_node *image);
+
 /* The image that this one stands on, and a change of it: the old one is the caller's then. As
  * block_node_replace(). -ENOTSUP, -ENOMEM. */
 struct block_node *block_backing(struct block_node *node);

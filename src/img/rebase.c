@@ -76,7 +76,7 @@ static int keep(struct rebase *rebase, uint64_t at, const uint8_t *content, uint
 {
 	rebase->copied += bytes;
 	if (is_zero(content, bytes))
-		return block_write_zeroes(rebase->image, at, bytes, 0);
+		return block_write_zeroes(rebase->image, at, bytes, BLOCK_HIDE);
 	return block_write(rebase->image, at, content, bytes);
 }
 
@@ -134,7 +134,7 @@ static int set_backing(struct img *img, struct rebase *rebase, struct err *err)
 {
 	const struct block_format *format = rebase->image->format;
 	int rc = format->set_backing(rebase->image, rebase->next ? img_value(img, "backing") : NULL,
-				     rebase->next ? rebase->next->format->name : NULL, err);
+				     rebase->next, err);
 
 	if (rc)
 		return rc;

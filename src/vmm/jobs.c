@@ -280,7 +280,7 @@ static struct block_node *image_of(const struct machine_disk *disk)
 {
 	struct block_node *node = disk->node;
 
-	while (node->ops->filter)
+	while (block_is_filter(node))
 		node = node->next;
 	return node;
 }
@@ -292,13 +292,10 @@ static struct block_node *find_image(const struct machine_disk *disk, const char
 	struct block_node *node = block_backing(image_of(disk));
 
 	for (; node && wanted; node = block_backing(node)) {
-		json_t *facts = block_describe(node);
-		const char *file = json_string_value(json_object_get(facts, "file"));
+		AUTO_FREE char *file = block_image_path(node);
 		AUTO_FREE char *real = file ? block_full_name(file) : NULL;
-		bool found = real && !strcmp(real, wanted);
 
-		json_decref(facts);
-		if (found)
+		if (real && !strcmp(real, wanted))
 			break;
 	}
 	return wanted ? node : NULL;
@@ -347,8 +344,7 @@ int jobs_stream(struct vmm *vmm, const json_t *params, struct err *err)
 		return rc;
 	rc = base_of(disk_job->disk, params, &base, err);
 	if (!rc)
-		rc = block_stream_start(&disk_job->job, &options, base, base_name,
-					base ? base->format->name : NULL, err);
+		rc = block_stream_start(&disk_job->job, &options, base, base_name, err);
 	return job_started(disk_job, rc);
 }
 

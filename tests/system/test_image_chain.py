@@ -45,9 +45,14 @@ def test_info_of_chain_names_every_image(chain):
 def test_rebase_keeps_the_content(chain, backing):
     top, before = chain
     (top.parent / "other.img").write_bytes(pattern(2, range(10, 50)))
+    (top.parent / "full.img").write_bytes(pattern(3, range(64)))
     (top.parent / "short.img").write_bytes(pattern(1, range(0, 64, 2))[:SIZE // 4])
     image("rebase", "-b", backing, top)
     assert image_json("info", top)["details"].get("backing-file", "") == backing
+    assert content(top) == before
+    qemu_img("check", top)
+    # What was zero because nothing was behind must not show what is behind next.
+    image("rebase", "-b", "full.img", top)
     assert content(top) == before
     qemu_img("check", top)
 

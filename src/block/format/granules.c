@@ -25,7 +25,8 @@ static int look_up(struct granules *granules, uint64_t offset, bool wait, struct
 	if (rc || run->kind != GRANULE_ABSENT)
 		return rc;
 	behind = granules->backing ? block_size_bytes(granules->backing) : 0;
-	if (granules->start + offset >= behind)
+	run->behind = granules->start + offset >= behind;
+	if (run->behind)
 		run->kind = GRANULE_ZERO;
 	else
 		run->bytes = MIN(run->bytes, behind - (granules->start + offset));
@@ -34,7 +35,8 @@ static int look_up(struct granules *granules, uint64_t offset, bool wait, struct
 
 static bool continues(const struct granule_run *run, const struct granule_run *more)
 {
-	return run->kind == more->kind && run->kind != GRANULE_PACKED &&
+	return run->kind == more->kind && run->behind == more->behind &&
+	       run->kind != GRANULE_PACKED &&
 	       (run->kind != GRANULE_DATA || run->at + run->bytes == more->at);
 }
 
@@ -325,8 +327,9 @@ static int zero_over(struct granules *granules, uint64_t offset, uint64_t *bytes
 	rc = find_run(granules, offset, *bytes, true, &run);
 	if (!rc && run.kind == GRANULE_DATA)
 		rc = discard ? block_discard(granules->file, run.at, run.bytes)
-			     : block_write_zeroes(granules->file, run.at, run.bytes, flags);
-	else if (!rc && run.kind != GRANULE_ZERO)
+			     : block_write_zeroes(granules->file, run.at, run.bytes,
+						  flags & BLOCK_MAY_UNMAP);
+	else if (!rc && (run.kind != GRANULE_ZERO || (run.behind && flags & BLOCK_HIDE)))
 		*ret_done = discard;
 	range_unlock(&range);
 	*bytes = run.bytes;
@@ -399,6 +402,7 @@ int granules_extent(struct granules *granules, struct block_extent *extent)
 		return extent_behind(granules, extent);
 	case GRANULE_ZERO:
 		extent->flags = BLOCK_EXTENT_ZERO;
+		extent->depth = run.behind && granules->backing;
 		break;
 	case GRANULE_DATA:
 		extent->flags = BLOCK_EXTENT_HERE | BLOCK_EXTENT_AT;

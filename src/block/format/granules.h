@@ -25,6 +25,7 @@ enum granule_kind {
 /* What is the same from some offset on. */
 struct granule_run {
 	enum granule_kind kind;
+	bool behind; /* set by the generic code: ABSENT, and ZERO because nothing is behind */
 	uint64_t at; /* DATA: offset in the file */
 	uint64_t bytes;
 };

@@ -360,10 +360,10 @@ int qcow2_write_compressed(struct qcow2 *q, uint64_t offset, uint64_t bytes,
 			   struct block_buffer from, uint64_t *ret_done);
 int qcow2_write_zeroes(struct block_node *node, uint64_t offset, uint64_t bytes, unsigned flags);
 int qcow2_discard(struct block_node *node, uint64_t offset, uint64_t bytes);
-/* Zeroes for those who hold the range. */
-int qcow2_zero_held(struct qcow2 *q, uint64_t offset, uint64_t bytes, bool unmap);
+/* Zeroes for those who hold the range; flags of block_write_zeroes(). */
+int qcow2_zero_held(struct qcow2 *q, uint64_t offset, uint64_t bytes, unsigned flags);
 /* The same as data, where qcow2_zero_held() says -ENOTSUP. */
-int qcow2_zero_as_data(struct qcow2 *q, uint64_t offset, uint64_t bytes);
+int qcow2_zero_as_data(struct qcow2 *q, uint64_t offset, uint64_t bytes, bool hide);
 /* Lets go of whole clusters; what is behind them in the backing file shows again if `reveal`. */
 int qcow2_drop_held(struct qcow2 *q, uint64_t offset, uint64_t bytes, bool reveal);
 /* Whether something may be written; 0, -EIO. */
@@ -404,7 +404,7 @@ int qcow2_l1_grow(struct qcow2 *q, uint64_t entries);
 int qcow2_l1_store(struct qcow2 *q, _Atomic uint64_t *table, uint64_t entries, uint64_t offset);
 int qcow2_l1_switch(struct qcow2 *q, _Atomic uint64_t *table, uint64_t entries, uint64_t offset);
 int qcow2_empty(struct block_node *node, struct err *err);
-int qcow2_set_backing(struct block_node *node, const char *name, const char *format,
+int qcow2_set_backing(struct block_node *node, const char *name, struct block_node *backing,
 		      struct err *err);
 
 /* ---- qcow2_bitmap.c, qcow2_bitmap_dir.c ---- */

@@ -105,7 +105,7 @@ static int extent_of_backing(struct qcow2 *q, struct block_extent *extent)
 	if (!q->backing || offset >= q->backing_size) {
 		/* Without the backing file that it should have, nobody knows. */
 		extent->flags = q->header.backing && !q->backing ? 0 : BLOCK_EXTENT_ZERO;
-		extent->depth = extent->flags ? 0 : 1;
+		extent->depth = q->header.backing || q->backing;
 		return 0;
 	}
 	rc = block_extent(q->backing, offset, MIN(bytes, q->backing_size - offset), extent);

@@ -109,15 +109,15 @@ static int store_size(struct qcow2 *q, uint64_t bytes)
 static int clear_new(struct qcow2 *q, uint64_t from, uint64_t to)
 {
 	uint64_t end = MIN(round_up(from, q->cluster_bytes), to);
-	int rc = end > from ? qcow2_zero_held(q, from, end - from, false) : 0;
+	int rc = end > from ? qcow2_zero_held(q, from, end - from, 0) : 0;
 
 	if (rc || !q->backing || q->backing_size <= end)
 		return rc;
 	to = MIN(to, q->backing_size);
-	rc = to > end ? qcow2_zero_held(q, end, to - end, false) : 0;
+	rc = to > end ? qcow2_zero_held(q, end, to - end, 0) : 0;
 	/* Version 2 knows only data that is zero. */
 	for (uint64_t at = end; rc == -ENOTSUP && at < to; at += q->cluster_bytes) {
-		int part_rc = qcow2_zero_as_data(q, at, MIN(to - at, q->cluster_bytes));
+		int part_rc = qcow2_zero_as_data(q, at, MIN(to - at, q->cluster_bytes), false);
 
 		if (part_rc)
 			return part_rc;
@@ -234,7 +234,7 @@ static int set_text(char **text, const char *value)
 	return 0;
 }
 
-int qcow2_set_backing(struct block_node *node, const char *name, const char *format,
+int qcow2_set_backing(struct block_node *node, const char *name, struct block_node *backing,
 		      struct err *err)
 {
 	struct qcow2 *q = qcow2_of(node);
@@ -250,7 +250,7 @@ int qcow2_set_backing(struct block_node *node, const char *name, const char *for
 	old_format = take_ptr(&q->header.backing_format);
 	rc = set_text(&q->header.backing, name);
 	if (!rc)
-		rc = set_text(&q->header.backing_format, name ? format : NULL);
+		rc = set_text(&q->header.backing_format, backing ? backing->format->name : NULL);
 	if (rc)
 		err_errno(err, rc, "cannot change the backing file of '%s'", q->path);
 	if (!rc)

@@ -16,6 +16,7 @@
 
 enum drop {
 	DROP_ZERO,   /* reads as zeroes, keeps its place */
+	DROP_HIDE,   /* the same, also on another backing file */
 	DROP_UNMAP,  /* reads as zeroes */
 	DROP_REVEAL, /* shows the backing file */
 };
@@ -30,10 +31,10 @@ static bool drop_entry(const struct qcow2 *q, uint64_t guest, enum drop drop,
 		       struct qcow2_entry old, struct qcow2_entry *ret_entry)
 {
 	struct qcow2_place place = qcow2_place_of(q, old, 0);
-	bool keeps = drop == DROP_ZERO && place.has_host && place.copied;
+	bool keeps = (drop == DROP_ZERO || drop == DROP_HIDE) && place.has_host && place.copied;
 
 	*ret_entry = (struct qcow2_entry){ 0 };
-	if (drop == DROP_REVEAL || (!keeps && hides_nothing(q, guest)))
+	if (drop == DROP_REVEAL || (drop != DROP_HIDE && !keeps && hides_nothing(q, guest)))
 		return true;
 	if (q->header.version < 3)
 		return false;
@@ -88,7 +89,7 @@ static uint64_t nothing_there(struct qcow2 *q, uint64_t guest, uint64_t clusters
 
 	if (index < q->l1_entries && atomic_load(&q->l1[index]) & QCOW2_OFFSET)
 		return 0;
-	if (drop != DROP_REVEAL && !hides_nothing(q, guest))
+	if (drop == DROP_HIDE || (drop != DROP_REVEAL && !hides_nothing(q, guest)))
 		return 0;
 	return MIN(clusters, (reach - (guest & (reach - 1))) >> q->cluster_bits);
 }
@@ -131,7 +132,7 @@ int qcow2_drop_held(struct qcow2 *q, uint64_t offset, uint64_t bytes, bool revea
 }
 
 /* Zeroes as data, for what is no whole cluster. */
-int qcow2_zero_as_data(struct qcow2 *q, uint64_t offset, uint64_t bytes)
+int qcow2_zero_as_data(struct qcow2 *q, uint64_t offset, uint64_t bytes, bool hide)
 {
 	static const uint8_t zeroes[64 * KIB];
 	int rc = 0;
@@ -146,7 +147,7 @@ int qcow2_zero_as_data(struct qcow2 *q, uint64_t offset, uint64_t bytes)
 			break;
 		done = place.bytes;
 		if (place.kind != QCOW2_IS_ZERO &&
-		    (place.kind != QCOW2_IN_BACKING || !hides_nothing(q, offset)))
+		    (place.kind != QCOW2_IN_BACKING || hide || !hides_nothing(q, offset)))
 			rc = qcow2_write_held(q, offset, place.bytes,
 					      (struct block_buffer){ .iov = &iov, .iov_count = 1 },
 					      &done);
@@ -156,11 +157,12 @@ int qcow2_zero_as_data(struct qcow2 *q, uint64_t offset, uint64_t bytes)
 	return rc;
 }
 
-int qcow2_zero_held(struct qcow2 *q, uint64_t offset, uint64_t bytes, bool unmap)
+int qcow2_zero_held(struct qcow2 *q, uint64_t offset, uint64_t bytes, unsigned flags)
 {
 	uint64_t end = offset + bytes;
 	uint64_t low = MIN(round_up(offset, q->cluster_bytes), end);
 	uint64_t high = MAX(round_down(end, q->cluster_bytes), low);
+	bool unmap = flags & BLOCK_MAY_UNMAP, hide = flags & BLOCK_HIDE;
 	uint64_t clusters;
 	int rc = 0;
 
@@ -169,13 +171,16 @@ int qcow2_zero_held(struct qcow2 *q, uint64_t offset, uint64_t bytes, bool unmap
 	clusters = (high - low + q->cluster_bytes - 1) >> q->cluster_bits;
 	/* Entries of such an image say nothing that its data file does not. */
 	if (q->raw_external)
-		return block_write_zeroes(q->data, offset, bytes, unmap ? BLOCK_MAY_UNMAP : 0);
+		return block_write_zeroes(q->data, offset, bytes, flags & BLOCK_MAY_UNMAP);
 	if (clusters)
-		rc = drop_clusters(q, low, clusters, unmap ? DROP_UNMAP : DROP_ZERO);
+		rc = drop_clusters(q, low, clusters,
+				   hide    ? DROP_HIDE
+				   : unmap ? DROP_UNMAP
+					   : DROP_ZERO);
 	if (!rc)
-		rc = qcow2_zero_as_data(q, offset, low - offset);
+		rc = qcow2_zero_as_data(q, offset, low - offset, hide);
 	if (!rc)
-		rc = qcow2_zero_as_data(q, high, end - high);
+		rc = qcow2_zero_as_data(q, high, end - high, hide);
 	return rc;
 }
 
@@ -190,7 +195,7 @@ int qcow2_write_zeroes(struct block_node *node, uint64_t offset, uint64_t bytes,
 		return rc;
 	RANGE_EXCLUSIVE_SCOPE(range, &node->ranges, low, high - low);
 	qcow2_bitmaps_record(q, offset, bytes);
-	return qcow2_zero_held(q, offset, bytes, flags & BLOCK_MAY_UNMAP);
+	return qcow2_zero_held(q, offset, bytes, flags);
 }
 
 int qcow2_discard(struct block_node *node, uint64_t offset, uint64_t bytes)

@@ -280,7 +280,8 @@ static int zero_piece(struct vhdx *vhdx, const struct piece *piece, unsigned fla
 		return write_here(vhdx, entry, piece, NULL, unmap ? BLOCK_MAY_UNMAP : 0);
 	if (is_here(entry))
 		return drop(vhdx, piece->block, entry);
-	if (vhdx_entry_state(entry) != VHDX_NOT_PRESENT || !vhdx->has_parent)
+	if (vhdx_entry_state(entry) != VHDX_NOT_PRESENT ||
+	    !(vhdx->has_parent || flags & BLOCK_HIDE))
 		return 0;
 	return is_whole(vhdx, piece) ? drop(vhdx, piece->block, entry)
 				     : allocate(vhdx, entry, piece, NULL);

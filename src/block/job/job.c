@@ -295,7 +295,7 @@ int block_job_init(struct block_job *job, const struct block_job_ops *ops,
 	pthread_cond_init(&job->changed, &monotonic);
 	pthread_condattr_destroy(&monotonic);
 	job->task.run = job_task;
-	while (disk->ops->filter) {
+	while (block_is_filter(disk)) {
 		if (watch_is(disk))
 			return err_set(err, EBUSY, "the disk has a job already");
 		disk = disk->next;

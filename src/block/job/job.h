@@ -89,12 +89,11 @@ int block_commit_start(struct block_job **ret_job, const struct block_job_option
 
 /*
  * What comes from the images that the disk's image stands on is written to it, so that it stands on
- * `base` at the end (NULL: nothing). The images between are closed then. `base_name` and
- * `base_format` are written down for `base`. -ENOTSUP: the format cannot.
+ * `base` at the end (NULL: nothing). The images between are closed then. `base_name` is
+ * written down for `base`. -ENOTSUP: the format cannot.
  */
 int block_stream_start(struct block_job **ret_job, const struct block_job_options *options,
-		       struct block_node *base, const char *base_name, const char *base_format,
-		       struct err *err);
+		       struct block_node *base, const char *base_name, struct err *err);
 
 /*
  * Copies the disk to `target` and keeps it the same; at the end the disk becomes `target` and its

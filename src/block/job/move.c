@@ -15,6 +15,8 @@
 
 static int write_zeroes(const struct block_move *move, uint64_t offset, uint64_t bytes)
 {
+	/* Of an image that changes what it stands on. */
+	unsigned flags = BLOCK_MAY_UNMAP | (move->to == move->from ? BLOCK_HIDE : 0);
 	struct block_extent extent;
 	int rc = 0;
 
@@ -24,7 +26,7 @@ static int write_zeroes(const struct block_move *move, uint64_t offset, uint64_t
 		if (rc)
 			break;
 		if (move->to == move->from || !(extent.flags & BLOCK_EXTENT_ZERO))
-			rc = block_write_zeroes(move->to, offset, extent.bytes, BLOCK_MAY_UNMAP);
+			rc = block_write_zeroes(move->to, offset, extent.bytes, flags);
 		offset += extent.bytes;
 		bytes -= extent.bytes;
 	}

@@ -17,12 +17,9 @@ struct putting {
 /* The image's name for others. NULL: it has none. */
 static char *name_of(struct block_node *disk)
 {
-	json_t *facts = block_describe(disk);
-	const char *file = json_string_value(json_object_get(facts, "file"));
-	char *name = file ? block_full_name(file) : NULL;
+	AUTO_FREE char *path = block_image_path(disk);
 
-	json_decref(facts);
-	return name;
+	return path ? block_full_name(path) : NULL;
 }
 
 static int put(void *ctx, struct err *err)
@@ -64,8 +61,7 @@ static int open_overlay(struct putting *putting, struct loop *loop,
 	if (!putting->overlay->format->set_backing || !putting->overlay->ops->set_backing)
 		return err_set(err, ENOTSUP, "images of format '%s' cannot be put on a disk in use",
 			       putting->overlay->ops->name);
-	return putting->overlay->format->set_backing(putting->overlay, name,
-						     putting->disk->format->name, err);
+	return putting->overlay->format->set_backing(putting->overlay, name, putting->disk, err);
 }
 
 int block_overlay_put(struct block_node *root, struct loop *loop,
@@ -76,7 +72,7 @@ int block_overlay_put(struct block_node *root, struct loop *loop,
 	struct putting putting = { .disk = root };
 	int rc;
 
-	while (putting.disk->ops->filter) {
+	while (block_is_filter(putting.disk)) {
 		if (watch_is(putting.disk))
 			return err_set(err, EBUSY, "the disk has a job");
 		putting.parent = putting.disk;

@@ -6,7 +6,9 @@
 #include "block/job/reopen.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
+#include "base/cleanup.h"
 #include "block/file/raw.h"
 #include "block/format.h"
 
@@ -55,9 +57,9 @@ static int open_again(struct block_node *image, struct loop *loop,
 		      const struct block_job_options *job, struct block_node **ret_node,
 		      struct err *err)
 {
-	json_t *facts = block_describe(image);
+	AUTO_FREE char *path = block_image_path(image);
 	struct block_open_options options = {
-		.path = json_string_value(json_object_get(facts, "file")),
+		.path = path,
 		.format = image->format->name,
 		.no_backing = true,
 		.locked = true,
@@ -65,10 +67,9 @@ static int open_again(struct block_node *image, struct loop *loop,
 		.lease = job->lease,
 		.connector = job->connector,
 	};
-	int rc = options.path ? block_open(&options, loop, ret_node, err)
-			      : err_set(err, ENOTSUP, "cannot open the image again");
+	int rc = path ? block_open(&options, loop, ret_node, err)
+		      : err_set(err, ENOTSUP, "cannot open the image again");
 
-	json_decref(facts);
 	if (!rc) {
 		rc = unlock_again(image, *ret_node, err);
 		if (rc)

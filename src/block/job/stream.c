@@ -17,7 +17,7 @@
 struct stream {
 	struct block_job job;
 	struct block_node *base; /* NULL: none */
-	char *base_name, *base_format;
+	char *base_name;
 	struct block_node *gone; /* what the image stood on, to be closed */
 };
 
@@ -52,7 +52,7 @@ static int stream_finish(struct block_job *job, int rc, struct err *err)
 	rc = block_flush(job->disk);
 	if (rc)
 		return err_errno(err, rc, "cannot write the image");
-	rc = job->disk->format->set_backing(job->disk, stream->base_name, stream->base_format, err);
+	rc = job->disk->format->set_backing(job->disk, stream->base_name, stream->base, err);
 	if (!rc)
 		rc = block_flush(job->disk);
 	return rc ? rc : stand_on_base(stream);
@@ -65,7 +65,6 @@ static void stream_free(struct block_job *job)
 	block_job_fini(job);
 	block_close(stream->gone);
 	free(stream->base_name);
-	free(stream->base_format);
 	free(stream);
 }
 
@@ -107,8 +106,7 @@ static int check_chain(struct stream *stream, struct err *err)
 }
 
 int block_stream_start(struct block_job **ret_job, const struct block_job_options *options,
-		       struct block_node *base, const char *base_name, const char *base_format,
-		       struct err *err)
+		       struct block_node *base, const char *base_name, struct err *err)
 {
 	struct stream *stream = calloc(1, sizeof(*stream));
 	int rc;
@@ -117,9 +115,8 @@ int block_stream_start(struct block_job **ret_job, const struct block_job_option
 		return err_errno(err, ENOMEM, "cannot start a job");
 	stream->base = base;
 	stream->base_name = base ? strdup(base_name) : NULL;
-	stream->base_format = base ? strdup(base_format) : NULL;
 	rc = block_job_init(&stream->job, &stream_ops, options, err);
-	if (!rc && base && (!stream->base_name || !stream->base_format))
+	if (!rc && base && !stream->base_name)
 		rc = err_errno(err, ENOMEM, "cannot start a job");
 	if (!rc)
 		rc = check_chain(stream, err);

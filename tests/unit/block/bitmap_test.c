@@ -19,7 +19,11 @@
 /* An image that is open as a machine's disk: behind a filter. */
 static void disk_init(struct model *model, const char *format)
 {
-	const struct model_image image = { .format = format, .bytes = DISK_BYTES };
+	const struct model_image image = {
+		.format = format,
+		.settings = strcmp(format, "vhd") ? NULL : "type=fixed",
+		.bytes = DISK_BYTES,
+	};
 	struct block_node *disk;
 
 	model_init_image(model, "disk", &image);
@@ -126,7 +130,9 @@ static void expect_marked(struct model *model, const char *name, const bool *mar
 static const struct {
 	const char *format;
 	bool persistent;
-} kinds[] = { { "raw", false }, { "qcow2", false }, { "qcow2", true }, { "vhdx", false } };
+} kinds[] = {
+	{ "raw", false }, { "qcow2", false }, { "qcow2", true }, { "vhdx", false }, { "vhd", false }
+};
 
 /* ---- recording ---- */
 

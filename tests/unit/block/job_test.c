@@ -136,7 +136,7 @@ static void stream_to_nothing_leaves_an_image_that_stands_alone(void **state)
 		make_chain(&model, bases[i].format, bases[i].bytes);
 		open_alone(&model, "top.qcow2");
 		options.root = model.node;
-		assert_int_equal(block_stream_start(&job, &options, NULL, NULL, NULL, NULL), 0);
+		assert_int_equal(block_stream_start(&job, &options, NULL, NULL, NULL), 0);
 		finish(&model, job);
 		remove_image(&model, "base");
 		remove_image(&model, "mid.qcow2");
@@ -158,8 +158,7 @@ static void stream_to_a_base_leaves_out_what_is_between(void **state)
 		open_alone(&model, "top.qcow2");
 		options.root = model.node;
 		base = block_backing(block_backing(model.node));
-		assert_int_equal(
-			block_stream_start(&job, &options, base, "base", bases[i].format, NULL), 0);
+		assert_int_equal(block_stream_start(&job, &options, base, "base", NULL), 0);
 		finish(&model, job);
 		remove_image(&model, "mid.qcow2");
 		expect_image(&model, "top.qcow2", "qcow2");
@@ -505,8 +504,7 @@ static void stream_under_writers_keeps_the_disk(void **state)
 		live_open(&live, "top.qcow2", "qcow2");
 		options = live_options(&live);
 		base = i % 2 ? block_backing(block_backing(live.model.node->next)) : NULL;
-		assert_int_equal(
-			block_stream_start(&live.job, &options, base, "base", format, NULL), 0);
+		assert_int_equal(block_stream_start(&live.job, &options, base, "base", NULL), 0);
 		live_run(&live, 0);
 		model_close(&live.model);
 		remove_image(&live.model, "mid.qcow2");
@@ -611,7 +609,7 @@ static int start_kind(struct live *live, enum kind kind, struct block_node *targ
 	case COMMIT:
 		return block_commit_start(&live->job, &options, NULL, NULL);
 	case STREAM:
-		return block_stream_start(&live->job, &options, NULL, NULL, NULL, NULL);
+		return block_stream_start(&live->job, &options, NULL, NULL, NULL);
 	default:
 		return block_backup_start(&live->job, &options, target,
 					  &(struct block_backup_options){ .target_zero = true },
@@ -670,7 +668,7 @@ static void second_job_on_a_disk_is_refused(void **state)
 	live_open(&live, "top.qcow2", "qcow2");
 	options = live_options(&live);
 	assert_int_equal(block_commit_start(&live.job, &options, NULL, NULL), 0);
-	assert_int_equal(block_stream_start(&job, &options, NULL, NULL, NULL, &err), -EBUSY);
+	assert_int_equal(block_stream_start(&job, &options, NULL, NULL, &err), -EBUSY);
 	assert_true(err.text[0]);
 	assert_int_equal(block_resize(live.model.node, DISK_BYTES + MIB, NULL), -EBUSY);
 	assert_int_equal(block_job_free(live.job, NULL), -ECANCELED);
@@ -741,7 +739,7 @@ static void job_with_a_limit_of_speed_says_so_and_ends_without_it(void **state)
 	make_chain(&model, "raw", DISK_BYTES);
 	open_alone(&model, "top.qcow2");
 	options.root = model.node;
-	assert_int_equal(block_stream_start(&job, &options, NULL, NULL, NULL, NULL), 0);
+	assert_int_equal(block_stream_start(&job, &options, NULL, NULL, NULL), 0);
 	assert_int_equal(block_job_progress(job).speed, 1);
 	/* The second piece is not due in this life. */
 	assert_false(block_job_wait(job, 1));
