@@ -106,10 +106,29 @@ static int empty_image(struct img *img, struct commit *commit, struct err *err)
 	return rc ? err_errno(err, rc, "cannot write image '%s'", img->operands[0]) : 0;
 }
 
+/* What identified the backing file is not so any more. */
+static int relink(struct commit *commit, struct err *err)
+{
+	const struct block_format *format = commit->image->format;
+	json_t *facts;
+	int rc;
+
+	if (!format->identity_changes)
+		return 0;
+	facts = block_describe(commit->image);
+	rc = format->set_backing(commit->image,
+				 json_string_value(json_object_get(facts, "backing-file")),
+				 block_backing(commit->image), err);
+	json_decref(facts);
+	return rc;
+}
+
 static int run(struct img *img, struct commit *commit, struct err *err)
 {
 	int rc = copy_content(commit, err);
 
+	if (!rc)
+		rc = relink(commit, err);
 	return rc ? rc : empty_image(img, commit, err);
 }
 

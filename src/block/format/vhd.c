@@ -109,6 +109,18 @@ static int vhd_fixed_resize(struct block_node *node, uint64_t bytes, struct err 
 	return 0;
 }
 
+static struct block_node *vhd_backing(struct block_node *node)
+{
+	return vhd_of(node)->parent;
+}
+
+static void vhd_stand_on(struct block_node *node, struct block_node *backing)
+{
+	struct vhd *vhd = vhd_of(node);
+
+	vhd->parent = vhd->granules.backing = backing;
+}
+
 /* ---- facts ---- */
 
 static uint64_t vhd_size(struct block_node *node)
@@ -150,6 +162,7 @@ static json_t *vhd_describe(struct block_node *node)
 	if (json && vhd->footer.type == VHD_DIFFERENCING) {
 		name = vhd_parent_name(vhd);
 		json_object_set_new(json, "backing-file", name ? json_string(name) : json_null());
+		json_object_set_new(json, "backing-format", json_string(vhd_ops.name));
 		free(name);
 	}
 	if (json && vhd->parent)
@@ -182,6 +195,8 @@ static const struct block_ops vhd_ops = {
 	.size = vhd_size,
 	.granularity = vhd_granularity,
 	.can_write = vhd_can_write,
+	.backing = vhd_backing,
+	.set_backing = vhd_stand_on,
 	.describe = vhd_describe,
 	.close = vhd_close,
 };
@@ -376,4 +391,6 @@ const struct block_format vhd_format = {
 	.create = vhd_create,
 	.measure = vhd_measure,
 	.check = vhd_check,
+	.set_backing = vhd_set_backing,
+	.empty = vhd_empty,
 };

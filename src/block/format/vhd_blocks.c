@@ -383,6 +383,40 @@ static int scan(struct vhd *vhd)
 	return rc;
 }
 
+/* With all of the disk held. The entries are gone for good before the space is used again. */
+static int drop_blocks(struct vhd *vhd)
+{
+	int rc = vhd_blocks_flush(vhd);
+
+	if (!rc)
+		rc = entries_set(&vhd->bat, 0, vhd->bat.count, VHD_NONE);
+	if (!rc)
+		rc = vhd_blocks_flush(vhd);
+	if (rc)
+		return rc;
+	table_cache_forget(vhd->bitmaps, 0, vhd->end);
+	for (uint32_t i = 0; i <= vhd->blocks / WORD_BITS; i++)
+		atomic_store(&vhd->full[i], 0);
+	pthread_mutex_lock(&vhd->lock);
+	vhd->end = 0;
+	vhd->footer_gone = true;
+	pthread_mutex_unlock(&vhd->lock);
+	rc = scan(vhd);
+	return rc ? rc : vhd_blocks_flush(vhd);
+}
+
+int vhd_empty(struct block_node *node, struct err *err)
+{
+	struct vhd *vhd = vhd_of(node);
+	int rc;
+
+	if (vhd->footer.type == VHD_FIXED)
+		return err_set(err, ENOTSUP, "a fixed VHD image is never empty");
+	RANGE_EXCLUSIVE_SCOPE(range, &node->ranges, 0, UINT64_MAX);
+	rc = drop_blocks(vhd);
+	return rc ? err_errno(err, rc, "cannot empty the VHD image") : 0;
+}
+
 static int check_header(struct vhd *vhd, const char *name, struct err *err)
 {
 	const struct vhd_header *header = &vhd->header;

@@ -126,11 +126,23 @@ static void put_geometry(uint8_t *bytes, uint64_t disk_bytes)
 	bytes[F_SECTORS] = (uint8_t)sectors;
 }
 
+static void sign_footer(uint8_t *bytes)
+{
+	be32_put(bytes + F_CHECKSUM, checksum(bytes, VHD_FOOTER_BYTES, F_CHECKSUM));
+}
+
 void vhd_footer_set_bytes(uint8_t *bytes, uint64_t disk_bytes)
 {
 	be64_put(bytes + F_BYTES, disk_bytes);
 	put_geometry(bytes, disk_bytes);
-	be32_put(bytes + F_CHECKSUM, checksum(bytes, VHD_FOOTER_BYTES, F_CHECKSUM));
+	sign_footer(bytes);
+}
+
+void vhd_footer_set_header(uint8_t *bytes, uint32_t type, uint64_t header_offset)
+{
+	be32_put(bytes + F_TYPE, type);
+	be64_put(bytes + F_HEADER, header_offset);
+	sign_footer(bytes);
 }
 
 void vhd_footer_encode(const struct vhd_footer *footer, uint8_t *bytes)

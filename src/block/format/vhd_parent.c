@@ -11,9 +11,11 @@
 #include <string.h>
 
 #include "base/bits.h"
+#include "base/check.h"
 #include "base/cleanup.h"
 #include "base/macros.h"
 #include "base/utf16.h"
+#include "block/file/raw.h"
 #include "block/format/formats.h"
 #include "block/format/vhd_priv.h"
 
@@ -176,4 +178,104 @@ int vhd_parent_encode(struct vhd_header *header, const char *name, uint64_t offs
 	str_fini(&locator);
 	str_fini(&last);
 	return rc ? err_errno(err, rc, "cannot name the parent '%s' in a VHD image", name) : 0;
+}
+
+/* ---- another parent ---- */
+
+/* A header at a place of its own, and what it points to. */
+struct relink {
+	struct vhd_header header;
+	uint8_t header_bytes[VHD_HEADER_BYTES], footer_bytes[VHD_FOOTER_BYTES];
+	uint32_t type;
+	uint64_t at, bytes;
+	uint8_t *name; /* as vhd_parent_encode() gives it; NULL: none */
+};
+
+static int prepare(struct vhd *vhd, const char *name, struct block_node *backing,
+		   struct relink *relink, struct err *err)
+{
+	uint64_t name_bytes = VHD_NAME_BYTES;
+	struct stat st;
+	int rc = 0;
+
+	relink->type = name ? VHD_DIFFERENCING : VHD_DYNAMIC;
+	relink->header = (struct vhd_header){
+		.bat_offset = vhd->header.bat_offset,
+		.entries = vhd->header.entries,
+		.block_bytes = vhd->header.block_bytes,
+	};
+	if (name) {
+		memcpy(relink->header.parent_uuid, vhd_of(backing)->footer.uuid, UUID_BYTES);
+		if (raw_identity(backing->next, &st))
+			relink->header.parent_time = vhd_time(st.st_mtime);
+		rc = vhd_parent_encode(&relink->header, name, relink->at + VHD_HEADER_BYTES,
+				       &relink->name, &name_bytes, err);
+	}
+	if (rc)
+		return rc;
+	relink->bytes = VHD_HEADER_BYTES + name_bytes - VHD_NAME_BYTES;
+	vhd_header_encode(&relink->header, relink->header_bytes);
+	memcpy(relink->footer_bytes, vhd->footer_bytes, VHD_FOOTER_BYTES);
+	vhd_footer_set_header(relink->footer_bytes, relink->type, relink->at);
+	return 0;
+}
+
+/* The footer at the start, one sector, makes it so. */
+static int write_relink(struct vhd *vhd, const struct relink *relink)
+{
+	struct block_node *file = vhd->node.next;
+	int rc = block_write(file, relink->at, relink->header_bytes, VHD_HEADER_BYTES);
+
+	if (!rc && relink->name)
+		rc = block_write(file, relink->at + VHD_HEADER_BYTES, relink->name + VHD_NAME_BYTES,
+				 relink->bytes - VHD_HEADER_BYTES);
+	if (!rc)
+		rc = block_flush(file);
+	if (!rc)
+		rc = block_write(file, 0, relink->footer_bytes, VHD_FOOTER_BYTES);
+	return rc ? rc : block_flush(file);
+}
+
+static int relink_held(struct vhd *vhd, const char *name, struct block_node *backing,
+		       struct relink *relink, struct err *err)
+{
+	int rc = vhd_blocks_flush(vhd);
+	bool good;
+
+	relink->at = vhd->end;
+	if (!rc)
+		rc = prepare(vhd, name, backing, relink, err);
+	if (rc)
+		return rc;
+	/* The footer at the end lies where this goes. */
+	vhd->footer_gone = true;
+	vhd->end += relink->bytes;
+	rc = write_relink(vhd, relink);
+	if (rc)
+		return rc;
+	vhd->footer.type = relink->type;
+	vhd->footer.header_offset = relink->at;
+	memcpy(vhd->footer_bytes, relink->footer_bytes, VHD_FOOTER_BYTES);
+	memcpy(vhd->header_bytes, relink->header_bytes, VHD_HEADER_BYTES);
+	good = vhd_header_decode(&vhd->header, vhd->header_bytes);
+	check(good);
+	return vhd_blocks_flush(vhd);
+}
+
+int vhd_set_backing(struct block_node *node, const char *name, struct block_node *backing,
+		    struct err *err)
+{
+	struct vhd *vhd = vhd_of(node);
+	struct relink relink = { 0 };
+	int rc;
+
+	if (vhd->footer.type == VHD_FIXED)
+		return err_set(err, EINVAL, "a fixed VHD image has no parent");
+	if (name && backing->format != &vhd_format)
+		return err_set(err, EINVAL, "the parent of a VHD image is one too, not '%s'",
+			       backing->format->name);
+	RANGE_EXCLUSIVE_SCOPE(range, &node->ranges, 0, UINT64_MAX);
+	rc = relink_held(vhd, name, backing, &relink, err);
+	free(relink.name);
+	return rc ? err_errno(err, rc, "cannot change the parent of the VHD image") : 0;
 }

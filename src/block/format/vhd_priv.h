@@ -87,6 +87,8 @@ bool vhd_footer_decode(struct vhd_footer *footer, const uint8_t *bytes);
 bool vhd_footer_is_there(const uint8_t *bytes);
 /* A new one. */
 void vhd_footer_encode(const struct vhd_footer *footer, uint8_t *bytes);
+/* Changes kind and place of the header in a footer. */
+void vhd_footer_set_header(uint8_t *bytes, uint32_t type, uint64_t header_offset);
 /* Changes the size in a footer. */
 void vhd_footer_set_bytes(uint8_t *bytes, uint64_t disk_bytes);
 
@@ -120,6 +122,8 @@ int vhd_blocks_flush(struct vhd *vhd);
 int vhd_write_footer(struct vhd *vhd);
 
 int vhd_blocks_resize(struct vhd *vhd, uint64_t bytes, struct err *err);
+/* As `empty` of the format. */
+int vhd_empty(struct block_node *node, struct err *err);
 
 /* ---- parents (vhd_parent.c) ---- */
 
@@ -130,6 +134,10 @@ int vhd_parent_open(struct vhd *vhd, struct block_opener *opener, struct err *er
  * says of it. */
 int vhd_parent_encode(struct vhd_header *header, const char *name, uint64_t offset,
 		      uint8_t **ret_bytes, uint64_t *ret_count, struct err *err);
+
+/* As `set_backing` of the format. */
+int vhd_set_backing(struct block_node *node, const char *name, struct block_node *backing,
+		    struct err *err);
 
 /* The name of the parent as the image says it; caller frees, NULL: none. */
 char *vhd_parent_name(struct vhd *vhd);

@@ -37,16 +37,23 @@ static bool vhdx_writable(struct block_node *node)
 	return !vhdx_of(node)->read_only;
 }
 
+static struct block_node *vhdx_backing(struct block_node *node)
+{
+	return vhdx_of(node)->parent;
+}
+
+static void vhdx_stand_on(struct block_node *node, struct block_node *backing)
+{
+	vhdx_of(node)->parent = backing;
+}
+
 static json_t *vhdx_describe(struct block_node *node)
 {
 	struct vhdx *vhdx = vhdx_of(node);
-	AUTO_FREE char *parent =
-		vhdx->has_parent ? vhdx_locator_value(vhdx, "relative_path") : NULL;
+	AUTO_FREE char *parent = vhdx->has_parent ? vhdx_parent_name(vhdx) : NULL;
 	char disk_id[VHDX_GUID_TEXT];
 	json_t *facts;
 
-	if (vhdx->has_parent && !parent)
-		parent = vhdx_locator_value(vhdx, "absolute_win32_path");
 	vhdx_guid_format(&vhdx->disk_id, disk_id);
 	facts = json_pack("{s:s, s:o, s:I, s:b, s:s, s:I, s:I, s:I, s:I, s:s, s:b}", "format",
 			  "vhdx", "file", block_describe(node->next), "size",
@@ -60,8 +67,10 @@ static json_t *vhdx_describe(struct block_node *node)
 			  (json_int_t)vhdx->physical_sector_bytes, "log-size",
 			  (json_int_t)vhdx->header.log_bytes, "disk-id", disk_id, "log-replayed",
 			  vhdx->replayed);
-	if (parent)
-		json_object_set_new(facts, "backing-name", json_string(parent));
+	if (parent) {
+		json_object_set_new(facts, "backing-file", json_string(parent));
+		json_object_set_new(facts, "backing-format", json_string(vhdx_ops.name));
+	}
 	if (vhdx->parent)
 		json_object_set_new(facts, "backing", block_describe(vhdx->parent));
 	return facts;
@@ -106,6 +115,8 @@ const struct block_ops vhdx_ops = {
 	.can_write = vhdx_writable,
 	.can_discard = vhdx_writable,
 	.can_write_zeroes = vhdx_writable,
+	.backing = vhdx_backing,
+	.set_backing = vhdx_stand_on,
 	.describe = vhdx_describe,
 	.close = vhdx_close,
 };
@@ -253,4 +264,7 @@ const struct block_format vhdx_format = {
 	.create = vhdx_create,
 	.measure = vhdx_measure,
 	.check = vhdx_check,
+	.set_backing = vhdx_set_backing,
+	.identity_changes = true,
+	.empty = vhdx_empty,
 };

@@ -211,6 +211,10 @@ struct vhdx_parameters {
 	uint32_t locator_bytes;
 };
 
+/* Writes down another locator of a parent, NULL: there is none; in one step, whatever happens. The
+ * tables are flushed. */
+int vhdx_metadata_relink(struct vhdx *vhdx, const uint8_t *locator, uint32_t bytes);
+
 /* Writes the metadata region of a new image. */
 int vhdx_metadata_create(struct block_node *file, uint64_t offset,
 			 const struct vhdx_parameters *parameters);
@@ -313,9 +317,21 @@ int vhdx_allocate_held(struct vhdx *vhdx, uint64_t block);
 /* ---- the rest ---- */
 
 int vhdx_resize(struct block_node *node, uint64_t bytes, struct err *err);
+/* With all of the disk held: a BAT with room for so many rows. */
+int vhdx_bat_reserve(struct vhdx *vhdx, uint64_t rows);
+/* With all of the disk held: blocks from `first` to before `end` say nothing any more. */
+int vhdx_drop_blocks(struct vhdx *vhdx, uint64_t first, uint64_t end);
+
+/* ---- another parent: vhdx_link.c ---- */
+
+int vhdx_set_backing(struct block_node *node, const char *name, struct block_node *backing,
+		     struct err *err);
+int vhdx_empty(struct block_node *node, struct err *err);
 
 /* The value of a key of the parent's locator, in UTF-8; caller frees. NULL: there is none. */
 char *vhdx_locator_value(struct vhdx *vhdx, const char *key);
+/* The name of the parent as the image says it; caller frees, NULL: none. */
+char *vhdx_parent_name(struct vhdx *vhdx);
 /* Opens what the locator names as vhdx->parent, and adds it to the node. */
 int vhdx_parent_open(struct vhdx *vhdx, struct block_opener *opener, struct err *err);
 /* A locator of the image `name` with these contents; caller frees. */

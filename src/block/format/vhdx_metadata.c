@@ -213,3 +213,129 @@ int vhdx_metadata_create(struct block_node *file, uint64_t offset,
 			 parameters->locator_bytes);
 	return block_write(file, offset, region, VHDX_METADATA_BYTES);
 }
+
+/* ---- another parent ---- */
+
+/* What the log takes as one: sectors of the table of items, and of the parameters. */
+#define RELINK_MAX (VHDX_SECTION_BYTES / VHDX_LOG_SECTOR + 2)
+
+/* A place for the locator that no item uses, so that the old one stays whole; 0: there is none. */
+static uint32_t find_place(const struct vhdx *vhdx, const uint8_t *table, uint32_t bytes)
+{
+	unsigned rows = le16_get(table + 10);
+
+	for (uint32_t at = VHDX_SECTION_BYTES; at + bytes <= vhdx->metadata.bytes;
+	     at += VHDX_LOG_SECTOR) {
+		bool is_free = true;
+
+		for (unsigned i = 0; i < rows; i++) {
+			const uint8_t *row = table + 32 + (size_t)i * ROW_BYTES;
+			uint64_t from = le32_get(row + 16), end = from + le32_get(row + 20);
+
+			is_free &= end <= at || from >= (uint64_t)at + bytes;
+		}
+		if (is_free)
+			return at;
+	}
+	return 0;
+}
+
+static int write_locator(struct vhdx *vhdx, const uint8_t *table, const uint8_t *locator,
+			 uint32_t bytes, uint32_t *ret_at)
+{
+	uint32_t whole = (uint32_t)round_up(bytes, VHDX_LOG_SECTOR);
+	AUTO_FREE uint8_t *padded = calloc(1, whole);
+	int rc = padded ? 0 : -ENOMEM;
+
+	*ret_at = find_place(vhdx, table, whole);
+	if (!rc && !*ret_at)
+		rc = -ENOSPC;
+	if (rc)
+		return rc;
+	memcpy(padded, locator, bytes);
+	rc = block_write(vhdx->node.next, vhdx->metadata.offset + *ret_at, padded, whole);
+	return rc ? rc : block_flush(vhdx->node.next);
+}
+
+/* The row of the locator in the table; `bytes` 0: none. */
+static int change_row(uint8_t *table, uint32_t at, uint32_t bytes)
+{
+	unsigned rows = le16_get(table + 10), i = 0;
+	uint8_t *row = table + 32, *last;
+
+	while (i < rows && memcmp(row, &vhdx_item_guids[VHDX_ITEM_LOCATOR], 16)) {
+		i++;
+		row += ROW_BYTES;
+	}
+	if (!bytes && i < rows) {
+		last = table + 32 + (size_t)(rows - 1) * ROW_BYTES;
+		memmove(row, last, ROW_BYTES);
+		memset(last, 0, ROW_BYTES);
+		le16_put(table + 10, (uint16_t)(rows - 1));
+	}
+	if (!bytes)
+		return 0;
+	if (i == rows && rows == ROWS_MAX)
+		return -ENOSPC;
+	memset(row, 0, ROW_BYTES);
+	memcpy(row, &vhdx_item_guids[VHDX_ITEM_LOCATOR], 16);
+	le32_put(row + 16, at);
+	le32_put(row + 20, bytes);
+	le32_put(row + 24, item_rows[VHDX_ITEM_LOCATOR].flags);
+	le16_put(table + 10, (uint16_t)MAX(rows, i + 1));
+	return 0;
+}
+
+/* The table as it was and is to be, and the sectors around the parameters. */
+struct relink {
+	uint8_t old[VHDX_SECTION_BYTES], table[VHDX_SECTION_BYTES], sectors[2 * VHDX_LOG_SECTOR];
+};
+
+static int log_relink(struct vhdx *vhdx, struct relink *relink, bool has_parent)
+{
+	uint64_t at = vhdx->items[VHDX_ITEM_PARAMETERS].offset;
+	uint64_t base = round_down(at, VHDX_LOG_SECTOR);
+	unsigned count = 0, spans = at + 8 - base > VHDX_LOG_SECTOR ? 2 : 1;
+	uint8_t *flags = relink->sectors + (at - base) + 4;
+	struct table_write writes[RELINK_MAX];
+	int rc = block_read(vhdx->node.next, base, relink->sectors, spans * VHDX_LOG_SECTOR);
+
+	if (rc)
+		return rc;
+	le32_put(flags, (le32_get(flags) & ~(uint32_t)PARAMETERS_HAS_PARENT) |
+				(has_parent ? PARAMETERS_HAS_PARENT : 0));
+	for (unsigned i = 0; i < spans; i++)
+		writes[count++] = (struct table_write){ base + i * VHDX_LOG_SECTOR,
+							relink->sectors + i * VHDX_LOG_SECTOR };
+	for (unsigned i = 0; i < VHDX_SECTION_BYTES; i += VHDX_LOG_SECTOR) {
+		if (memcmp(relink->old + i, relink->table + i, VHDX_LOG_SECTOR))
+			writes[count++] = (struct table_write){ vhdx->metadata.offset + i,
+								relink->table + i };
+	}
+	return vhdx_log_write(vhdx, writes, count);
+}
+
+int vhdx_metadata_relink(struct vhdx *vhdx, const uint8_t *locator, uint32_t bytes)
+{
+	AUTO_FREE struct relink *relink = malloc(sizeof(*relink));
+	uint32_t at = 0;
+	int rc = relink ? block_read(vhdx->node.next, vhdx->metadata.offset, relink->old,
+				     VHDX_SECTION_BYTES)
+			: -ENOMEM;
+
+	if (!rc && locator)
+		rc = write_locator(vhdx, relink->old, locator, bytes, &at);
+	if (rc)
+		return rc;
+	memcpy(relink->table, relink->old, VHDX_SECTION_BYTES);
+	rc = change_row(relink->table, at, locator ? bytes : 0);
+	if (!rc)
+		rc = log_relink(vhdx, relink, locator);
+	if (rc)
+		return rc;
+	vhdx->items[VHDX_ITEM_LOCATOR] = (struct vhdx_item){
+		.offset = locator ? vhdx->metadata.offset + at : 0,
+		.bytes = locator ? bytes : 0,
+	};
+	return 0;
+}

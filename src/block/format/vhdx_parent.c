@@ -57,18 +57,33 @@ char *vhdx_locator_value(struct vhdx *vhdx, const char *key)
 	return find_value(locator, item->bytes, key);
 }
 
+/* What a key of the locator names, as it is meant on this system; caller frees. NULL: nothing. */
+static char *name_of(struct vhdx *vhdx, const char *key)
+{
+	char *name = vhdx_locator_value(vhdx, key);
+
+	for (char *at = name; at && *at; at++) {
+		if (*at == '\\')
+			*at = '/';
+	}
+	return name;
+}
+
+char *vhdx_parent_name(struct vhdx *vhdx)
+{
+	char *name = name_of(vhdx, "relative_path");
+
+	return name ? name : name_of(vhdx, "absolute_win32_path");
+}
+
 /* Opens what a key of the locator names. -ENOENT: there is no such key. */
 static int open_named(struct vhdx *vhdx, struct block_opener *opener, const char *key,
 		      struct err *err)
 {
-	AUTO_FREE char *name = vhdx_locator_value(vhdx, key);
+	AUTO_FREE char *name = name_of(vhdx, key);
 
 	if (!name || !*name)
 		return err_set(err, ENOENT, "cannot open VHDX: the locator names no parent");
-	for (char *at = name; *at; at++) {
-		if (*at == '\\')
-			*at = '/';
-	}
 	return block_opener_image(opener, name, vhdx_format.name, &vhdx->parent, err);
 }
 

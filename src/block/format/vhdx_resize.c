@@ -89,6 +89,11 @@ static int move_bat(struct vhdx *vhdx, uint64_t rows)
 	return 0;
 }
 
+int vhdx_bat_reserve(struct vhdx *vhdx, uint64_t rows)
+{
+	return rows * 8 > vhdx->bat.bytes ? move_bat(vhdx, rows) : 0;
+}
+
 /* Rows that the disk will use, or uses no more, say nothing. */
 static int clear_rows(struct vhdx *vhdx, uint64_t from, uint64_t end)
 {
@@ -112,7 +117,7 @@ static int grow(struct vhdx *vhdx, uint64_t old, uint64_t size)
 	uint64_t parent = vhdx->parent ? block_size_bytes(vhdx->parent) : 0;
 	uint64_t rows = vhdx_rows_needed(vhdx, size);
 	uint64_t block_end = round_up(old, vhdx->block_bytes);
-	int rc = rows * 8 > vhdx->bat.bytes ? move_bat(vhdx, rows) : 0;
+	int rc = vhdx_bat_reserve(vhdx, rows);
 
 	if (!rc)
 		rc = clear_rows(vhdx, vhdx_rows_needed(vhdx, old), rows);
@@ -125,13 +130,11 @@ static int grow(struct vhdx *vhdx, uint64_t old, uint64_t size)
 	return rc;
 }
 
-static int shrink(struct vhdx *vhdx, uint64_t old, uint64_t size)
+int vhdx_drop_blocks(struct vhdx *vhdx, uint64_t first, uint64_t end)
 {
-	uint64_t blocks = (old + vhdx->block_bytes - 1) / vhdx->block_bytes;
 	int rc = 0;
 
-	for (uint64_t block = (size + vhdx->block_bytes - 1) / vhdx->block_bytes;
-	     block < blocks && !rc; block++) {
+	for (uint64_t block = first; block < end && !rc; block++) {
 		uint64_t row = vhdx_row_of_block(vhdx, block), entry = 0;
 		enum vhdx_state state;
 
@@ -143,6 +146,18 @@ static int shrink(struct vhdx *vhdx, uint64_t old, uint64_t size)
 		if (!rc && (state == VHDX_PRESENT || state == VHDX_PARTIAL))
 			vhdx_space_give_up(vhdx, vhdx_entry_offset(entry), vhdx->block_bytes);
 	}
+	return rc;
+}
+
+static uint64_t blocks_of(const struct vhdx *vhdx, uint64_t size)
+{
+	return (size + vhdx->block_bytes - 1) / vhdx->block_bytes;
+}
+
+static int shrink(struct vhdx *vhdx, uint64_t old, uint64_t size)
+{
+	int rc = vhdx_drop_blocks(vhdx, blocks_of(vhdx, size), blocks_of(vhdx, old));
+
 	atomic_store(&vhdx->size, size);
 	return rc;
 }

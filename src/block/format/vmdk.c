@@ -73,8 +73,7 @@ static int write_cid(struct vmdk *vmdk)
 	return rc;
 }
 
-/* The content changes now. */
-static int change_cid(struct vmdk *vmdk)
+int vmdk_change_cid(struct vmdk *vmdk)
 {
 	int rc = 0;
 
@@ -132,7 +131,7 @@ static int vmdk_write(struct block_node *node, uint64_t offset, uint64_t bytes,
 		      struct block_buffer from, unsigned flags)
 {
 	struct vmdk *vmdk = vmdk_of(node);
-	int rc = change_cid(vmdk);
+	int rc = vmdk_change_cid(vmdk);
 
 	(void)flags;
 	while (bytes && !rc) {
@@ -159,7 +158,7 @@ static int vmdk_write_zeroes(struct block_node *node, uint64_t offset, uint64_t 
 			     unsigned flags)
 {
 	struct vmdk *vmdk = vmdk_of(node);
-	int rc = change_cid(vmdk);
+	int rc = vmdk_change_cid(vmdk);
 
 	while (bytes && !rc) {
 		uint64_t part = bytes;
@@ -184,7 +183,7 @@ static int vmdk_write_zeroes(struct block_node *node, uint64_t offset, uint64_t 
 static int vmdk_discard(struct block_node *node, uint64_t offset, uint64_t bytes)
 {
 	struct vmdk *vmdk = vmdk_of(node);
-	int rc = change_cid(vmdk);
+	int rc = vmdk_change_cid(vmdk);
 
 	while (bytes && !rc) {
 		uint64_t part = bytes;
@@ -305,6 +304,20 @@ static bool vmdk_can_write(struct block_node *node)
 	return !vmdk_of(node)->read_only;
 }
 
+static struct block_node *vmdk_backing(struct block_node *node)
+{
+	return vmdk_of(node)->parent;
+}
+
+static void vmdk_stand_on(struct block_node *node, struct block_node *backing)
+{
+	struct vmdk *vmdk = vmdk_of(node);
+
+	vmdk->parent = backing;
+	for (unsigned i = 0; i < vmdk->extent_count; i++)
+		vmdk->extents[i].granules.backing = backing;
+}
+
 static json_t *describe_extent(const struct vmdk_extent *extent)
 {
 	static const char *const kinds[] = {
@@ -339,8 +352,10 @@ static json_t *vmdk_describe(struct block_node *node)
 	json = json_pack("{s:s, s:o, s:I, s:s?, s:s, s:o}", "format", vmdk_ops.name, "file",
 			 block_describe(node->next), "size", (json_int_t)vmdk_size(node),
 			 "subformat", vmdk->descriptor.type, "cid", cid, "extents", extents);
-	if (json && vmdk->descriptor.parent_cid != VMDK_NO_PARENT && vmdk->descriptor.parent)
+	if (json && vmdk->descriptor.parent_cid != VMDK_NO_PARENT && vmdk->descriptor.parent) {
 		json_object_set_new(json, "backing-file", json_string(vmdk->descriptor.parent));
+		json_object_set_new(json, "backing-format", json_string(vmdk_ops.name));
+	}
 	if (json && vmdk->parent)
 		json_object_set_new(json, "backing", block_describe(vmdk->parent));
 	return json;
@@ -376,6 +391,8 @@ static const struct block_ops vmdk_ops = {
 	.size = vmdk_size,
 	.granularity = vmdk_granularity,
 	.can_write = vmdk_can_write,
+	.backing = vmdk_backing,
+	.set_backing = vmdk_stand_on,
 	.describe = vmdk_describe,
 	.close = vmdk_close,
 };
@@ -433,4 +450,7 @@ const struct block_format vmdk_format = {
 	.create = vmdk_create,
 	.measure = vmdk_measure,
 	.check = vmdk_check,
+	.set_backing = vmdk_set_backing,
+	.identity_changes = true,
+	.empty = vmdk_empty,
 };

@@ -205,6 +205,43 @@ void vmdk_descriptor_fini(struct vmdk_descriptor *descriptor)
 	descriptor->type = descriptor->parent = NULL;
 }
 
+/* ---- changing ---- */
+
+/* Whether the line sets that name. */
+static bool sets(const char *line, size_t length, const char *name)
+{
+	size_t name_length = strlen(name);
+	const char *rest = line + name_length;
+
+	if (length <= name_length || strncasecmp(line, name, name_length) != 0)
+		return false;
+	rest += strspn(rest, " \t");
+	return rest < line + length && *rest == '=';
+}
+
+char *vmdk_descriptor_relinked(const char *text, const char *parent, uint32_t parent_cid)
+{
+	struct str changed = { 0 };
+
+	while (*text) {
+		size_t length = strcspn(text, "\n");
+		size_t whole = length + (text[length] == '\n');
+
+		if (!sets(text, length, "parentCID") && !sets(text, length, "parentFileNameHint"))
+			str_add_bytes(&changed, text, whole);
+		if (sets(text, length, "CID")) {
+			if (whole == length)
+				str_add(&changed, "\n");
+			str_printf(&changed, "parentCID=%08x\n",
+				   parent ? parent_cid : VMDK_NO_PARENT);
+			if (parent)
+				str_printf(&changed, "parentFileNameHint=\"%s\"\n", parent);
+		}
+		text += whole;
+	}
+	return str_take(&changed);
+}
+
 /* ---- making ---- */
 
 static void add_lines(struct str *text, const struct vmdk_descriptor *descriptor)

@@ -229,9 +229,7 @@ static int open_parent(struct opening *opening, struct err *err)
 		block_close(parent);
 		return rc;
 	}
-	opening->vmdk->parent = parent;
-	for (unsigned i = 0; i < opening->vmdk->extent_count; i++)
-		opening->vmdk->extents[i].granules.backing = parent;
+	opening->vmdk->node.ops->set_backing(&opening->vmdk->node, parent);
 	return 0;
 }
 

@@ -58,6 +58,8 @@ bool vmdk_descriptor_is_there(const uint8_t *head);
 /* `text` ends with NUL. 0, or a negative errno with words. */
 int vmdk_descriptor_parse(struct vmdk_descriptor *descriptor, const char *text, struct err *err);
 void vmdk_descriptor_fini(struct vmdk_descriptor *descriptor);
+/* The text with another parent in it, NULL: none; caller frees, NULL: no memory. */
+char *vmdk_descriptor_relinked(const char *text, const char *parent, uint32_t parent_cid);
 /* The text of a new one; caller frees, NULL: no memory. `adapter` as VMware names them. */
 char *vmdk_descriptor_text(const struct vmdk_descriptor *descriptor, uint64_t bytes,
 			   const char *adapter);
@@ -125,6 +127,8 @@ int vmdk_sparse_open(struct vmdk_extent *extent, struct block_node *node, uint64
 void vmdk_sparse_close(struct vmdk_extent *extent);
 int vmdk_sparse_write_back(struct vmdk_extent *extent);
 bool vmdk_sparse_is_dirty(struct vmdk_extent *extent);
+/* No grain is there any more, and the file ends before the first one. All of the disk is held. */
+int vmdk_sparse_empty(struct vmdk_extent *extent);
 /* Entries of one table of the directory; false: there is no such table. */
 bool vmdk_sparse_entries(struct vmdk_extent *extent, struct vmdk_directory *directory,
 			 uint64_t table, struct entries *ret_entries);
@@ -148,6 +152,8 @@ struct vmdk {
 };
 
 struct vmdk *vmdk_of(struct block_node *node);
+/* The content changes now: another identifier, the first time. */
+int vmdk_change_cid(struct vmdk *vmdk);
 
 /* Opens extents and parent (vmdk_open.c). */
 int vmdk_open_all(struct vmdk *vmdk, const struct block_format_open *open, struct err *err);
@@ -157,4 +163,15 @@ int vmdk_create(const struct block_format_create *create, struct err *err);
 int vmdk_measure(const struct block_format_create *create, uint64_t data, uint64_t *ret_required,
 		 uint64_t *ret_full, struct err *err);
 int vmdk_resize(struct block_node *node, uint64_t bytes, struct err *err);
+
+/* ---- changes of the descriptor (vmdk_link.c) ---- */
+
+/* The descriptor in the file; caller frees. */
+int vmdk_descriptor_read(struct vmdk *vmdk, char **ret_text);
+/* Puts another one in its place, durable, and what it says of parent and identifier in memory. All of
+ * the disk is held. */
+int vmdk_descriptor_write(struct vmdk *vmdk, const char *text);
+int vmdk_set_backing(struct block_node *node, const char *name, struct block_node *backing,
+		     struct err *err);
+int vmdk_empty(struct block_node *node, struct err *err);
 int vmdk_check(struct block_node *node, struct block_check *check, struct err *err);

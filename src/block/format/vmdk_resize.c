@@ -40,28 +40,13 @@ static char *changed_text(const char *text, uint64_t sectors)
 
 static int change_descriptor(struct vmdk *vmdk, uint64_t sectors)
 {
-	const struct vmdk_header *header = &vmdk->extents->header;
-	struct block_node *file = vmdk->node.next;
-	bool embedded = vmdk->descriptor_at;
-	uint64_t room =
-		embedded ? header->descriptor_sectors * BLOCK_SECTOR : block_size_bytes(file);
-	AUTO_FREE char *text = calloc(1, room + 1);
-	AUTO_FREE char *changed = NULL;
-	size_t length;
-	int rc = text ? block_read(file, vmdk->descriptor_at, text, room) : -ENOMEM;
+	AUTO_FREE char *text = NULL, *changed = NULL;
+	int rc = vmdk_descriptor_read(vmdk, &text);
 
 	if (rc)
 		return rc;
 	changed = changed_text(text, sectors);
-	length = changed ? strlen(changed) : 0;
-	if (!changed || (embedded && length > room))
-		return -ENOSPC;
-	rc = block_write(file, vmdk->descriptor_at, changed, length);
-	if (!rc && embedded && length < room)
-		rc = block_write_zeroes(file, vmdk->descriptor_at + length, room - length, 0);
-	else if (!rc && !embedded)
-		rc = block_resize(file, length, NULL);
-	return rc ? rc : block_flush(file);
+	return changed ? vmdk_descriptor_write(vmdk, changed) : -ENOSPC;
 }
 
 /* ---- a sparse extent ---- */

@@ -288,6 +288,45 @@ bool vmdk_sparse_is_dirty(struct vmdk_extent *extent)
 	       (extent->redundant.cache && table_cache_is_dirty(extent->redundant.cache));
 }
 
+/* ---- nothing any more ---- */
+
+/* Where the tables of a directory end. */
+static uint64_t tables_end(const struct vmdk_extent *extent, const struct vmdk_directory *directory)
+{
+	uint64_t end = directory->at + extent->table_count * sizeof(uint32_t);
+
+	for (uint64_t i = 0; directory->cache && i < extent->table_count; i++) {
+		uint64_t sector = atomic_load(&directory->tables[i]);
+
+		if (sector)
+			end = MAX(end, sector * BLOCK_SECTOR + VMDK_TABLE_BYTES);
+	}
+	return directory->cache ? end : 0;
+}
+
+int vmdk_sparse_empty(struct vmdk_extent *extent)
+{
+	const struct vmdk_header *header = &extent->header;
+	uint64_t end = MAX(header->overhead, header->descriptor_at + header->descriptor_sectors) *
+		       BLOCK_SECTOR;
+	int rc = 0;
+
+	for (uint64_t table = 0; table < extent->table_count && !rc; table++)
+		rc = set_entries(extent, table * VMDK_TABLE_ENTRIES, VMDK_TABLE_ENTRIES, VMDK_NONE);
+	if (!rc)
+		rc = vmdk_sparse_write_back(extent);
+	/* No table names the space for good before it is used again. */
+	if (!rc)
+		rc = block_flush(extent->file);
+	if (rc)
+		return rc;
+	end = MAX(end, tables_end(extent, &extent->directory));
+	end = MAX(end, tables_end(extent, &extent->redundant));
+	LOCK_SCOPE(&extent->lock);
+	extent->end = end;
+	return block_size_bytes(extent->file) > end ? block_resize(extent->file, end, NULL) : 0;
+}
+
 /* ---- opening ---- */
 
 static int check_tables(struct vmdk_extent *extent, struct vmdk_directory *directory,

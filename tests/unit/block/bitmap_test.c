@@ -21,7 +21,7 @@ static void disk_init(struct model *model, const char *format)
 {
 	const struct model_image image = {
 		.format = format,
-		.settings = strcmp(format, "vhd") ? NULL : "type=fixed",
+		.settings = strcmp(format, "vhd") ? NULL : "subformat=fixed",
 		.bytes = DISK_BYTES,
 	};
 	struct block_node *disk;

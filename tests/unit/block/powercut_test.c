@@ -75,8 +75,7 @@ struct sector {
 
 static uint32_t next_random(struct rig *rig)
 {
-	rig->random = rig->random * 1664525 + 1013904223;
-	return rig->random >> 8;
+	return recorder_random(&rig->random);
 }
 
 /* ---- images ---- */
@@ -342,32 +341,6 @@ static void expect_usable(struct rig *rig, struct block_node *node)
 
 /* ---- power cuts ---- */
 
-/* Some of the events, in some order, some only in part. */
-static void keep_some(struct rig *rig, struct content *kept, size_t from, size_t cut)
-{
-	size_t count = cut - from, *order = calloc(count + 1, sizeof(*order));
-
-	assert_non_null(order);
-	for (size_t i = 0; i < count; i++) {
-		size_t other = next_random(rig) % (i + 1);
-
-		order[i] = order[other];
-		order[other] = from + i;
-	}
-	for (size_t i = 0; i < count; i++) {
-		const struct event *e = &rig->file.events.items[order[i]];
-		uint64_t sectors = e->bytes / SECTOR, part = sectors;
-
-		if (next_random(rig) % 2)
-			continue;
-		if (sectors > 1 && next_random(rig) % 4 == 0)
-			part = 1 + next_random(rig) % (sectors - 1);
-		/* What is shorter than a sector lies in one, and is whole. */
-		content_apply(kept, e, 0, part == sectors ? e->bytes : part * SECTOR);
-	}
-	free(order);
-}
-
 static void expect_after_cut(struct rig *rig, const struct content *kept,
 			     const struct sector *sectors, unsigned from, size_t cut, bool usable)
 {
@@ -407,7 +380,7 @@ static void cut_everywhere(struct rig *rig)
 		for (unsigned variant = 0; variant <= VARIANTS; variant++) {
 			content_copy(&kept, &durable);
 			if (variant)
-				keep_some(rig, &kept, flushed, cut);
+				recorded_keep_some(&rig->file, &kept, flushed, cut, &rig->random);
 			for (size_t i = flushed; !variant && i < cut; i++)
 				content_apply(&kept, &rig->file.events.items[i], 0,
 					      rig->file.events.items[i].bytes);

@@ -181,3 +181,37 @@ static inline void recorded_fini(struct recorded *file)
 	vec_fini(&file->events);
 	free(file->now.bytes);
 }
+
+static inline uint32_t recorder_random(uint32_t *random)
+{
+	*random = *random * 1664525 + 1013904223;
+	return *random >> 8;
+}
+
+/* What a cut of the power keeps of the events from `from` to before `cut`: some, in some order, some
+ * only in part. */
+static inline void recorded_keep_some(const struct recorded *file, struct content *kept,
+				      size_t from, size_t cut, uint32_t *random)
+{
+	size_t count = cut - from, *order = calloc(count + 1, sizeof(*order));
+
+	check(order);
+	for (size_t i = 0; i < count; i++) {
+		size_t other = recorder_random(random) % (i + 1);
+
+		order[i] = order[other];
+		order[other] = from + i;
+	}
+	for (size_t i = 0; i < count; i++) {
+		const struct event *e = &file->events.items[order[i]];
+		uint64_t sectors = e->bytes / BLOCK_SECTOR, part = sectors;
+
+		if (recorder_random(random) % 2)
+			continue;
+		if (sectors > 1 && recorder_random(random) % 4 == 0)
+			part = 1 + recorder_random(random) % (sectors - 1);
+		/* What is shorter than a sector lies in one, and is whole. */
+		content_apply(kept, e, 0, part == sectors ? e->bytes : part * BLOCK_SECTOR);
+	}
+	free(order);
+}
