@@ -17,6 +17,7 @@ from machine import CELLA, TIMEOUT, Machine, run_command
 from test_control import running
 from test_image_http import web_server  # noqa: F401 (a fixture)
 from test_image_nbd import nbdkit, own, qemu_nbd, server
+from test_image_serve import certificates_of_an_authority, serving  # noqa: F401 (a fixture)
 
 SIZE = 16 * MIB
 
@@ -85,6 +86,23 @@ def test_tls_by_keys(tmp_path):
         with server(uri, *words):
             assert machine.wait() == 0, machine.text()
             assert guest_sum(machine) == md5(disk)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_tls_by_certificates_of_both_sides(tmp_path, certificates, known):
+    disk = raw_disk(tmp_path / "disk.img", SIZE, 9)
+    folder = certificates
+    if not known:
+        folder = tmp_path / "stranger"
+        folder.mkdir()
+        (folder / "ca-cert.pem").write_bytes((certificates / "ca-cert.pem").read_bytes())
+    with serving(disk, "-f", "raw", "--port", 0, "--tls-certificates", certificates, "--tls-verify") as uri:
+        uri = f"{uri.replace('127.0.0.1', 'localhost')}?tls-certificates={folder}"
+        with machine_with(writes(20), "--disk", uri) as machine:
+            assert machine.wait() == (0 if known else 1), machine.text()
+            assert known or "cannot open disk" in machine.text()
+            total = guest_sum(machine) if known else None
+    assert not known or md5(disk) == total
 
 
 def test_server_is_killed_again_and_again_under_a_guest_that_writes(tmp_path):
