@@ -216,6 +216,9 @@ static int open_named(struct block_opener *below, const char *name, bool read_on
 	*ret_fd = -1;
 	if (rc)
 		return rc;
+	if (opener->alone)
+		return refuse(opener, name, "is not in the same archive",
+			      "unpack the archive if you trust it", err);
 	if (block_protocol_of_path(name)) {
 		if (!is_allowed_uri(opener, name))
 			return refuse(opener, name, "is not a local file",

@@ -24,6 +24,7 @@ struct block_opener {
 	bool has_image;                    /* another one was opened below it */
 	struct stat identity;              /* of the image's file */
 	bool has_identity;
+	bool alone;   /* the image is a part of another file: it may name none */
 	bool guessed; /* the format was found by content alone */
 };
 

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <openssl/evp.h>
+#include <stdlib.h>
 
 #include "base/macros.h"
 
@@ -35,6 +36,42 @@ int hash_of(const char *hash, const void *first, size_t first_bytes, const void 
 	EVP_MD_CTX_free(context);
 	EVP_MD_free(md);
 	return rc;
+}
+
+struct hash {
+	EVP_MD_CTX *context;
+};
+
+int hash_new(struct hash **ret_hash, const char *name)
+{
+	EVP_MD *md = EVP_MD_fetch(NULL, name, NULL);
+	struct hash *hash = calloc(1, sizeof(*hash));
+	int rc = !md ? -ENOTSUP : -ENOMEM;
+
+	if (hash)
+		hash->context = EVP_MD_CTX_new();
+	if (md && hash && hash->context && EVP_DigestInit_ex2(hash->context, md, NULL))
+		rc = 0;
+	EVP_MD_free(md);
+	if (rc && hash)
+		EVP_MD_CTX_free(hash->context);
+	if (rc)
+		free(hash);
+	else
+		*ret_hash = hash;
+	return rc;
+}
+
+void hash_add(struct hash *hash, const void *bytes, size_t count)
+{
+	EVP_DigestUpdate(hash->context, bytes, count);
+}
+
+void hash_end(struct hash *hash, uint8_t *ret_digest)
+{
+	EVP_DigestFinal_ex(hash->context, ret_digest, NULL);
+	EVP_MD_CTX_free(hash->context);
+	free(hash);
 }
 
 int kdf_pbkdf2(const char *hash, const void *secret, size_t secret_bytes, const uint8_t *salt,

@@ -19,6 +19,12 @@ size_t hash_bytes(const char *hash);
 int hash_of(const char *hash, const void *first, size_t first_bytes, const void *second,
 	    size_t second_bytes, uint8_t *ret_digest);
 
+struct hash;
+/* For more pieces: hash_add() each, then hash_end(), which frees. -ENOTSUP or -ENOMEM. */
+int hash_new(struct hash **ret_hash, const char *name);
+void hash_add(struct hash *hash, const void *bytes, size_t count);
+void hash_end(struct hash *hash, uint8_t *ret_digest);
+
 /* Spec: RFC 8018, 5.2, with HMAC. 0, -ENOTSUP or -ENOMEM. */
 int kdf_pbkdf2(const char *hash, const void *secret, size_t secret_bytes, const uint8_t *salt,
 	       size_t salt_bytes, uint32_t iterations, uint8_t *ret_key, size_t key_bytes);

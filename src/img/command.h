@@ -38,9 +38,10 @@ enum img_access {
 	IMG_CHANGES, /* an existing image */
 	IMG_COMMITS, /* also what it stands on */
 	IMG_MAKES,   /* also further files beside it */
+	IMG_FILLS,   /* a folder, with new files */
 };
 
-#define IMG_OPERANDS_MAX 4
+#define IMG_OPERANDS_MAX 16
 
 struct img;
 
@@ -172,7 +173,10 @@ int img_compare(struct img *img, struct err *err);
 int img_convert(struct img *img, struct err *err);
 int img_create(struct img *img, struct err *err);
 int img_prepare_dd(struct img *img, struct err *err);
+int img_export(struct img *img, struct err *err);
 int img_formats(struct img *img, struct err *err);
+int img_import(struct img *img, struct err *err);
+int img_prepare_import(struct img *img, struct err *err);
 int img_info(struct img *img, struct err *err);
 int img_key(struct img *img, struct err *err);
 int img_map(struct img *img, struct err *err);

@@ -47,6 +47,7 @@ static const struct {
 	[IMG_COMMITS] = { SANDBOX_READ | SANDBOX_WRITE, SANDBOX_READ | SANDBOX_WRITE },
 	[IMG_MAKES] = { SANDBOX_READ | SANDBOX_WRITE,
 			SANDBOX_READ | SANDBOX_WRITE | SANDBOX_CREATE | SANDBOX_REMOVE },
+	[IMG_FILLS] = { SANDBOX_READ | SANDBOX_WRITE | SANDBOX_CREATE | SANDBOX_REMOVE },
 };
 
 static int allow_operand(struct img *img, const char *path, enum img_access access, struct err *err)
@@ -56,7 +57,9 @@ static int allow_operand(struct img *img, const char *path, enum img_access acce
 
 	if (!rc)
 		rc = sandbox_allow(img->sandbox, path, rights[access].file, err);
-	return rc ? rc : sandbox_allow(img->sandbox, folder, rights[access].folder, err);
+	if (rc || !rights[access].folder)
+		return rc;
+	return sandbox_allow(img->sandbox, folder, rights[access].folder, err);
 }
 
 static bool uses_protocol(const struct img *img)

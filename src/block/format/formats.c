@@ -12,8 +12,8 @@
 #include "block/format/formats.h"
 
 const struct block_format *const block_formats[] = {
-	&raw_format, &vdi_format,  &qcow2_format, &vhdx_format,
-	&vhd_format, &vmdk_format, &luks_format,  NULL,
+	&raw_format,  &vdi_format,  &qcow2_format, &vhdx_format, &vhd_format,
+	&vmdk_format, &luks_format, &ova_format,   NULL,
 };
 
 static const struct block_protocol http = { .scheme = "http", .open = http_open };

@@ -5,6 +5,7 @@
 #include "block/format.h"
 
 extern const struct block_format luks_format;
+extern const struct block_format ova_format;
 extern const struct block_format qcow2_format;
 extern const struct block_format raw_format;
 extern const struct block_format vdi_format;
