@@ -7,6 +7,7 @@
 #include "base/macros.h"
 #include "base/str.h"
 #include "base/suggest.h"
+#include "block/pool.h"
 #include "host/sandbox.h"
 #include "img/command.h"
 
@@ -136,6 +137,24 @@ static int set_folders(struct img *img, struct err *err)
 	return 0;
 }
 
+/* Existing images may be named without their extension. */
+static int find_images(struct img *img, struct err *err)
+{
+	const enum img_access *access = img->command->access;
+
+	for (unsigned i = 0; i < MIN(img->operand_count, (unsigned)IMG_OPERANDS_MAX); i++) {
+		int rc;
+
+		if (access[i] != IMG_READS && access[i] != IMG_CHANGES && access[i] != IMG_COMMITS)
+			continue;
+		rc = block_pool_find(img->operands[i], &img->found[i], err);
+		if (rc)
+			return rc;
+		img->operands[i] = img->found[i];
+	}
+	return 0;
+}
+
 /* Else an operand: "-" and "-1G" are. */
 static bool is_argument(const char *word)
 {
@@ -180,6 +199,8 @@ int img_parse(struct img *img, const struct img_command *command, int count, cha
 	}
 	if (command->prepare && command->prepare(img, err))
 		return -EINVAL;
+	if (find_images(img, err))
+		return -EINVAL;
 	return set_folders(img, err);
 }
 
@@ -189,6 +210,8 @@ void img_fini(struct img *img)
 	free(img->operands);
 	free(img->folders);
 	free(img->backing_folder);
+	for (unsigned i = 0; i < IMG_OPERANDS_MAX; i++)
+		free(img->found[i]);
 	sandbox_free(img->sandbox);
 }
 

@@ -34,6 +34,7 @@ struct img_argument {
 /* What a command does to an operand. */
 enum img_access {
 	IMG_NOTHING, /* it is no file */
+	IMG_LISTS,   /* a folder */
 	IMG_READS,
 	IMG_CHANGES, /* an existing image */
 	IMG_COMMITS, /* also what it stands on */
@@ -70,6 +71,7 @@ struct img {
 	json_t *values; /* of arguments: string, true, or array of strings */
 	char **operands;
 	unsigned operand_count;
+	char *found[IMG_OPERANDS_MAX]; /* what operands without an extension stand for */
 	const char **folders; /* further ones that images may name files in; ends with NULL */
 	char *backing_folder; /* one of them */
 	const char *removes[IMG_REMOVES_MAX]; /* files that are gone at the end; NULL: none */
@@ -177,6 +179,8 @@ int img_export(struct img *img, struct err *err);
 int img_formats(struct img *img, struct err *err);
 int img_import(struct img *img, struct err *err);
 int img_prepare_import(struct img *img, struct err *err);
+int img_prepare_list(struct img *img, struct err *err);
+int img_images(struct img *img, struct err *err);
 int img_info(struct img *img, struct err *err);
 int img_key(struct img *img, struct err *err);
 int img_map(struct img *img, struct err *err);

@@ -41,6 +41,7 @@ char *img_beside(const char *file, const char *name)
 static const struct {
 	unsigned file, folder;
 } rights[] = {
+	[IMG_LISTS] = { SANDBOX_READ, 0 },
 	[IMG_READS] = { SANDBOX_READ, SANDBOX_READ },
 	/* Extents and external data lie beside the image. */
 	[IMG_CHANGES] = { SANDBOX_READ | SANDBOX_WRITE, SANDBOX_READ | SANDBOX_WRITE },

@@ -9,10 +9,12 @@
 #include <unistd.h>
 
 #include "api/config.h"
+#include "base/cleanup.h"
 #include "base/log.h"
 #include "base/vec.h"
 #include "block/filter/detect_zeroes.h"
 #include "block/format.h"
+#include "block/pool.h"
 #include "host/clock.h"
 #include "net/tap.h"
 #include "net/user.h"
@@ -75,7 +77,6 @@ static int open_image(struct backends *backends, size_t index, const json_t *con
 {
 	struct disk_lease *lease = &backends->leases[index];
 	struct block_open_options options = {
-		.path = schema_string(config, "path"),
 		.format = schema_string(config, "format"),
 		.read_only = schema_boolean(config, "readonly"),
 		.snapshot = schema_boolean(config, "snapshot"),
@@ -84,14 +85,18 @@ static int open_image(struct backends *backends, size_t index, const json_t *con
 		.connector = backends->connector,
 	};
 	const char **folders = NULL;
+	AUTO_FREE char *path = NULL;
 	json_t *settings = NULL;
 	int rc;
 
 	if (block_cache_parse(schema_string(config, "cache"), &options.cache))
 		return err_set(err, EINVAL, "disk '%s': unknown cache mode '%s'",
 			       schema_string(config, "id"), schema_string(config, "cache"));
-	rc = read_image_options(config, &settings, &folders, err);
+	rc = block_pool_find(schema_string(config, "path"), &path, err);
+	if (!rc)
+		rc = read_image_options(config, &settings, &folders, err);
 	if (!rc) {
+		options.path = path;
 		options.settings = settings;
 		options.folders = folders;
 		rc = block_open(&options, loop, ret_node, err);

@@ -245,6 +245,16 @@ void raw_unlock(struct block_node *node)
 		close(fd);
 }
 
+enum raw_use raw_use(struct block_node *node)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+	if (node->ops != &raw_ops || fcntl(raw_of(node)->fd, F_OFD_GETLK, &lock) ||
+	    lock.l_type == F_UNLCK)
+		return RAW_FREE;
+	return lock.l_type == F_RDLCK ? RAW_READ : RAW_WRITTEN;
+}
+
 static int measure(struct raw *raw, struct err *err)
 {
 	uint64_t bytes;

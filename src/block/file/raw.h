@@ -31,5 +31,9 @@ int raw_open_scratch(int fd, uint64_t bytes, const struct block_open_options *op
 int raw_lock(struct block_node *node, struct err *err);
 void raw_unlock(struct block_node *node);
 
+/* Who else has the node's file locked. */
+enum raw_use { RAW_FREE, RAW_READ, RAW_WRITTEN };
+enum raw_use raw_use(struct block_node *node);
+
 /* What fstat(2) says of the node's file; false if the node is none of this kind. */
 bool raw_identity(struct block_node *node, struct stat *ret_stat);
