@@ -60,6 +60,7 @@ uint64_t block_setting_number(const json_t *settings, const char *name);
 
 #define BLOCK_PROBE_HEAD 4096
 #define BLOCK_PROBE_TAIL 512
+#define BLOCK_START_MAX  MIB
 
 /* What probing looks at. */
 struct block_header {
@@ -186,6 +187,14 @@ struct block_format {
 	unsigned (*probe)(const struct block_header *header);
 	int (*open)(const struct block_format_open *open, struct block_node **ret_node,
 		    struct err *err);
+	/*
+	 * Tells the names of the further files that the image itself consists of, as its start says: at
+	 * most BLOCK_START_MAX bytes, with a NUL behind. For walls that stand before the image is opened,
+	 * so it looks at nothing else, and the names may be those of an image that is then refused. NULL:
+	 * it is one file.
+	 */
+	void (*tell_files)(const uint8_t *start, size_t bytes,
+			   void (*tell)(void *ctx, const char *name), void *ctx);
 
 	/* All below: optional, blocking, nobody else uses the node meanwhile. */
 

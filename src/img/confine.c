@@ -6,6 +6,7 @@
  * taken over.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "block/opener.h"
 #include "host/sandbox.h"
 #include "img/command.h"
 
@@ -43,13 +45,65 @@ static const struct {
 } rights[] = {
 	[IMG_LISTS] = { SANDBOX_READ, 0 },
 	[IMG_READS] = { SANDBOX_READ, SANDBOX_READ },
-	/* Extents and external data lie beside the image. */
-	[IMG_CHANGES] = { SANDBOX_READ | SANDBOX_WRITE, SANDBOX_READ | SANDBOX_WRITE },
+	[IMG_CHANGES] = { SANDBOX_READ | SANDBOX_WRITE, SANDBOX_READ },
 	[IMG_COMMITS] = { SANDBOX_READ | SANDBOX_WRITE, SANDBOX_READ | SANDBOX_WRITE },
 	[IMG_MAKES] = { SANDBOX_READ | SANDBOX_WRITE,
 			SANDBOX_READ | SANDBOX_WRITE | SANDBOX_CREATE | SANDBOX_REMOVE },
 	[IMG_FILLS] = { SANDBOX_READ | SANDBOX_WRITE | SANDBOX_CREATE | SANDBOX_REMOVE },
 };
+
+/* ---- the files that an image consists of ---- */
+
+/* A format that was found by content alone opens no further files. */
+static const struct block_format *trusted_format(const struct img *img, const char *path)
+{
+	const char *name = img_value(img, "format");
+
+	return name ? block_format_find(name) : block_format_of_path(path);
+}
+
+struct telling {
+	const struct img *img;
+	const char *path; /* of the image */
+	unsigned count;
+	struct err *err;
+	int rc;
+};
+
+/* Those beside the image. What else is refused when the image is opened, or only read. */
+static void allow_named(void *ctx, const char *name)
+{
+	struct telling *telling = ctx;
+	AUTO_FREE char *path = img_beside(telling->path, name);
+	AUTO_FREE char *real = path ? realpath(path, NULL) : NULL;
+	AUTO_FREE char *folder = img_folder_of(telling->path);
+	AUTO_FREE char *its_folder = real ? img_folder_of(real) : NULL;
+
+	if (telling->rc || telling->count++ >= BLOCK_FILES_MAX || !its_folder || !folder ||
+	    strcmp(folder, its_folder) != 0)
+		return;
+	telling->rc = sandbox_allow(telling->img->sandbox, real, SANDBOX_READ | SANDBOX_WRITE,
+				    telling->err);
+}
+
+/* They are written too. */
+static int allow_parts(const struct img *img, const char *path, struct err *err)
+{
+	const struct block_format *format = trusted_format(img, path);
+	AUTO_CLOSE int fd = format && format->tell_files
+				    ? open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
+				    : -1;
+	AUTO_FREE uint8_t *start = fd < 0 ? NULL : malloc(BLOCK_START_MAX + 1);
+	struct telling telling = { .img = img, .path = path, .err = err };
+	ssize_t bytes = start ? pread(fd, start, BLOCK_START_MAX, 0) : -1;
+
+	/* Why it cannot be read is told when it is opened. */
+	if (bytes < 0)
+		return 0;
+	start[bytes] = '\0';
+	format->tell_files(start, (size_t)bytes, allow_named, &telling);
+	return telling.rc;
+}
 
 static int allow_operand(struct img *img, const char *path, enum img_access access, struct err *err)
 {
@@ -58,9 +112,9 @@ static int allow_operand(struct img *img, const char *path, enum img_access acce
 
 	if (!rc)
 		rc = sandbox_allow(img->sandbox, path, rights[access].file, err);
-	if (rc || !rights[access].folder)
-		return rc;
-	return sandbox_allow(img->sandbox, folder, rights[access].folder, err);
+	if (!rc && rights[access].folder)
+		rc = sandbox_allow(img->sandbox, folder, rights[access].folder, err);
+	return rc || access != IMG_CHANGES ? rc : allow_parts(img, path, err);
 }
 
 static bool uses_protocol(const struct img *img)

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -66,6 +67,27 @@ static inline void fuzz_open(const char *path, const char *format, struct block_
 	block_close(node);
 }
 
+static inline void fuzz_told(void *ctx, const char *name)
+{
+	*(size_t *)ctx += strlen(name);
+}
+
+/* Names come from the data, each byte once. */
+static inline void fuzz_files(const char *name, const uint8_t *data, size_t size)
+{
+	const struct block_format *format = block_format_find(name);
+	size_t told = 0, bytes = MIN(size, (size_t)BLOCK_START_MAX);
+	char *start = malloc(bytes + 1);
+
+	check(start);
+	memcpy(start, data, bytes);
+	start[bytes] = '\0';
+	if (format->tell_files)
+		format->tell_files((const uint8_t *)start, bytes, fuzz_told, &told);
+	check(told <= bytes);
+	free(start);
+}
+
 /* `bytes`: of the file, with the zeroes. */
 static inline int fuzz_image(const char *format, const uint8_t *data, size_t size, uint64_t bytes)
 {
@@ -81,6 +103,7 @@ static inline int fuzz_image(const char *format, const uint8_t *data, size_t siz
 		  BLOCK_REPAIR_NOTHING);
 	fuzz_open(path, format, (struct block_open_options){ 0 }, BLOCK_REPAIR_NOTHING);
 	fuzz_open(path, format, (struct block_open_options){ .check = true }, BLOCK_REPAIR_ALL);
+	fuzz_files(format, data, size);
 	close(fd);
 	return 0;
 }

@@ -182,6 +182,19 @@ def test_tcp_port_that_the_system_chooses(tmp_path):
     assert (tmp_path / "copy.img").read_bytes() == disk.read_bytes()
 
 
+@pytest.mark.parametrize("name,option", [("vmdk", "subformat=monolithicFlat"), ("vmdk", "subformat=twoGbMaxExtentSparse"),
+                                         ("vmdk", "subformat=twoGbMaxExtentFlat"), ("qcow2", "data_file=DIR/data.raw")])
+def test_files_beside_that_an_image_consists_of_are_written(tmp_path, place, name, option):
+    """The sandbox leaves the rest of the folder to be read only."""
+    disk, raw = tmp_path / f"disk.{name}", tmp_path / "raw.img"
+    qemu_img("create", "-f", name, "-o", option.replace("DIR", str(tmp_path)), disk, SIZE)
+    raw.write_bytes(bytes(SIZE))
+    with serving(disk, *place) as uri:
+        qemu_io(uri, "write -P 7 64k 300k")
+    qemu_io(raw, "write -P 7 64k 300k")
+    same(raw, disk, name)
+
+
 @pytest.fixture(name="certificates", scope="module")
 def certificates_of_an_authority(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pki")

@@ -165,6 +165,7 @@ const struct block_format qcow2_format = {
 	.probe = probe,
 	.open = qcow2_open_image,
 	.create = qcow2_create,
+	.tell_files = qcow2_tell_files,
 	.measure = qcow2_measure,
 	.check = qcow2_check,
 	.set_backing = qcow2_set_backing,

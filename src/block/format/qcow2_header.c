@@ -26,6 +26,10 @@ enum {
 };
 #define EXTENSION_BACKING_FORMAT UINT32_C(0xe2792aca)
 
+/* Where the header says so. */
+#define INCOMPATIBLE_AT 72
+#define HEADER_BYTES_AT 100
+
 #define EXTENSION_HEAD 8
 #define BITMAPS_BYTES  24
 #define CRYPT_BYTES    16
@@ -239,6 +243,32 @@ static int take_text(char **ret_text, const uint8_t *data, uint32_t bytes, uint3
 			       bytes);
 	*ret_text = strndup((const char *)data, bytes);
 	return *ret_text ? 0 : err_errno(err, ENOMEM, "cannot open image '%s'", path);
+}
+
+/* Only external data; the rest of the header is looked at when the image is opened. */
+void qcow2_tell_files(const uint8_t *start, size_t bytes, void (*tell)(void *ctx, const char *name),
+		      void *ctx)
+{
+	uint64_t at;
+
+	if (bytes < QCOW2_HEADER_V3 || be32_get(start) != QCOW2_MAGIC || be32_get(start + 4) < 3 ||
+	    !(be64_get(start + INCOMPATIBLE_AT) & QCOW2_DATA_FILE))
+		return;
+	at = be32_get(start + HEADER_BYTES_AT);
+	while (at <= bytes && bytes - at >= EXTENSION_HEAD) {
+		uint32_t type = be32_get(start + at), length = be32_get(start + at + 4);
+
+		at += EXTENSION_HEAD;
+		if (type == EXTENSION_END || length > bytes - at)
+			return;
+		if (type == EXTENSION_DATA_FILE) {
+			AUTO_FREE char *name = strndup((const char *)start + at, length);
+
+			if (name)
+				tell(ctx, name);
+		}
+		at += round_up(length, 8u);
+	}
 }
 
 static int keep_extension(struct qcow2_header *header, uint32_t type, const uint8_t *data,

@@ -195,6 +195,9 @@ int qcow2_header_load(struct block_node *file, const char *path, struct qcow2_he
  * fit. */
 int qcow2_header_store(struct block_node *file, const struct qcow2_header *header, struct err *err);
 void qcow2_header_fini(struct qcow2_header *header);
+/* As in struct block_format. */
+void qcow2_tell_files(const uint8_t *start, size_t bytes, void (*tell)(void *ctx, const char *name),
+		      void *ctx);
 /* Writes feature bits as they are in `q->header`, and flushes. */
 int qcow2_header_store_features(struct qcow2 *q);
 

@@ -448,6 +448,7 @@ const struct block_format vmdk_format = {
 	.probe = probe,
 	.open = open_vmdk,
 	.create = vmdk_create,
+	.tell_files = vmdk_tell_files,
 	.measure = vmdk_measure,
 	.check = vmdk_check,
 	.set_backing = vmdk_set_backing,

@@ -145,6 +145,12 @@ static int take_value(struct vmdk_descriptor *descriptor, const char *name, cons
 	return err_set(err, EINVAL, "'%s' is not a number in hexadecimal", name);
 }
 
+static bool is_extent(const char *line)
+{
+	return !strncmp(line, "RW ", 3) || !strncmp(line, "RDONLY ", 7) ||
+	       !strncmp(line, "NOACCESS ", 9);
+}
+
 static int parse_line(struct vmdk_descriptor *descriptor, const char *line, size_t line_at,
 		      struct err *err)
 {
@@ -153,8 +159,7 @@ static int parse_line(struct vmdk_descriptor *descriptor, const char *line, size
 	AUTO_FREE char *value = NULL;
 	size_t length;
 
-	if (!strncmp(line, "RW ", 3) || !strncmp(line, "RDONLY ", 7) ||
-	    !strncmp(line, "NOACCESS ", 9))
+	if (is_extent(line))
 		return parse_extent(descriptor, line, err);
 	if (*line == '#' || !equals)
 		return 0;
@@ -191,6 +196,29 @@ int vmdk_descriptor_parse(struct vmdk_descriptor *descriptor, const char *text, 
 		at += length;
 	}
 	return rc;
+}
+
+/* The extents of a descriptor that is a file of its own: one inside an extent is about that alone. */
+void vmdk_tell_files(const uint8_t *start, size_t bytes, void (*tell)(void *ctx, const char *name),
+		     void *ctx)
+{
+	const char *at = (const char *)start;
+
+	if (!vmdk_descriptor_is_there(start) || bytes > VMDK_DESCRIPTOR_MAX)
+		return;
+	while (*at) {
+		AUTO_FREE char *line = strndup(at, strcspn(at, "\r\n"));
+		const char *word_at = line;
+
+		for (unsigned word = 0; line && is_extent(line) && word < 4; word++) {
+			AUTO_FREE char *text = next_word(&word_at);
+
+			if (text && word == 3)
+				tell(ctx, text);
+		}
+		at += strcspn(at, "\r\n");
+		at += strspn(at, " \t\r\n");
+	}
 }
 
 void vmdk_descriptor_fini(struct vmdk_descriptor *descriptor)

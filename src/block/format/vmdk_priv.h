@@ -58,6 +58,9 @@ bool vmdk_descriptor_is_there(const uint8_t *head);
 /* `text` ends with NUL. 0, or a negative errno with words. */
 int vmdk_descriptor_parse(struct vmdk_descriptor *descriptor, const char *text, struct err *err);
 void vmdk_descriptor_fini(struct vmdk_descriptor *descriptor);
+/* As in struct block_format. */
+void vmdk_tell_files(const uint8_t *start, size_t bytes, void (*tell)(void *ctx, const char *name),
+		     void *ctx);
 /* The text with another parent in it, NULL: none; caller frees, NULL: no memory. */
 char *vmdk_descriptor_relinked(const char *text, const char *parent, uint32_t parent_cid);
 /* The text of a new one; caller frees, NULL: no memory. `adapter` as VMware names them. */
