@@ -8,6 +8,12 @@
  * drops all events of the second after it has switched power off, also that of the next card.)
  * Commands complete when they are written, which the slot tells (NCCS), so nothing waits for that.
  *
+ * Events are recorded from when software first enables one: Linux would take what is left from
+ * before its driver started for a change of the card that it has found itself.
+ *
+ * A card that was pulled out leaves memory that reads as zeroes, until the port changes or gets
+ * another card. All ones would be right, but Linux' virtio driver waits for a zero before it lets go.
+ *
  * Behind the port is memory only: the windows for ports and prefetchable memory do not exist. The
  * link cannot be disabled.
  *
@@ -44,9 +50,13 @@ struct pci_port {
 	struct pci_port_config config;
 
 	/* Guarded by device.lock. */
-	bool present;     /* something is in the slot */
-	bool asked;       /* the guest shall let go of it */
+	struct bus_region ghosts[PCI_BARS]; /* where a card was that was pulled out */
+	bool present;                       /* something is in the slot */
+	bool asked;                         /* the guest shall let go of it … */
+	bool pressed;                       /* … and was told so */
+	bool let_go;      /* the power indicator was switched off since it is there */
 	bool interrupts;  /* the slot's interrupt is asserted */
+	bool lit;         /* the power indicator is on or blinks */
 	bool resets_link; /* the secondary bus reset is held */
 };
 
@@ -91,12 +101,30 @@ static void interrupt_update(struct pci_port *port)
 	}
 }
 
+static bool is_watched(struct pci_port *port)
+{
+	return le16_get(express_at(port, PCI_EXP_SLTCTL)) &
+	       (PCI_EXP_SLTCTL_ABPE | PCI_EXP_SLTCTL_PDCE | PCI_EXP_SLTCTL_DLLSCE);
+}
+
 static void signal_events(struct pci_port *port, uint16_t events)
 {
 	uint8_t *status = express_at(port, PCI_EXP_SLTSTA);
 
-	le16_put(status, le16_get(status) | events);
+	if (is_watched(port))
+		le16_put(status, le16_get(status) | events);
 	interrupt_update(port);
+}
+
+/* The attention button, as soon as somebody watches it. */
+static void press_button(struct pci_port *port)
+{
+	bool watched = le16_get(express_at(port, PCI_EXP_SLTCTL)) & PCI_EXP_SLTCTL_ABPE;
+
+	if (!port->asked || port->pressed || !watched)
+		return;
+	port->pressed = true;
+	signal_events(port, PCI_EXP_SLTSTA_ABP);
 }
 
 static void set_bits(struct pci_port *port, unsigned offset, uint16_t bits, bool on)
@@ -108,6 +136,22 @@ static void set_bits(struct pci_port *port, unsigned offset, uint16_t bits, bool
 
 		le16_put(p, (uint16_t)((le16_get(p) & ~bits) | (on ? bits : 0)));
 	}
+}
+
+static uint64_t ghost_read(void *ctx, uint64_t offset, unsigned size)
+{
+	(void)ctx;
+	(void)offset;
+	(void)size;
+	return 0;
+}
+
+static const struct bus_ops ghost_ops = { .read = ghost_read };
+
+static void ghosts_clear(struct pci_port *port)
+{
+	for (unsigned i = 0; i < PCI_BARS; i++)
+		bus_unmap(&port->ghosts[i]);
 }
 
 /* What the header says reaches the bus behind. */
@@ -126,8 +170,10 @@ static void forwarding_update(struct pci_port *port)
 	atomic_store(&bus->first, first);
 	atomic_store(&bus->last, last);
 	atomic_store(&bus->up, port->present);
-	if (!same)
-		pci_bus_changed(bus);
+	if (same)
+		return;
+	ghosts_clear(port);
+	pci_bus_changed(bus);
 }
 
 static void set_present(struct pci_port *port, bool present)
@@ -140,7 +186,7 @@ static void set_present(struct pci_port *port, bool present)
 
 static void leave(struct pci_port *port)
 {
-	port->asked = false;
+	port->asked = port->pressed = port->let_go = false;
 	set_present(port, false);
 	signal_events(port, PCI_EXP_SLTSTA_PDC | PCI_EXP_SLTSTA_DLLSC);
 	port->config.released(port->config.ctx);
@@ -150,6 +196,17 @@ static bool indicator_off(struct pci_port *port)
 {
 	return (le16_get(express_at(port, PCI_EXP_SLTCTL)) & PCI_EXP_SLTCTL_PIC) ==
 	       PCI_EXP_SLTCTL_PWR_IND_OFF;
+}
+
+/* Off was the indicator before the card came, so it tells something when it goes off. */
+static void indicator_update(struct pci_port *port)
+{
+	bool off = indicator_off(port);
+
+	port->let_go = port->present && off && (port->let_go || port->lit);
+	port->lit = !off;
+	if (port->asked && port->let_go)
+		leave(port);
 }
 
 /* Spec: section 7.5.1.3.13 "Bridge Control", secondary bus reset. */
@@ -170,8 +227,8 @@ static void port_config_written(struct pci_function *function, unsigned offset, 
 	(void)size;
 	forwarding_update(port);
 	link_reset_update(port);
-	if (port->asked && indicator_off(port))
-		leave(port);
+	indicator_update(port);
+	press_button(port);
 	interrupt_update(port);
 }
 
@@ -197,6 +254,8 @@ static void port_reset(struct device *device)
 		     (port->present ? PCI_EXP_SLTCTL_PWR_IND_ON : PCI_EXP_SLTCTL_PWR_IND_OFF);
 	le16_put(express_at(port, PCI_EXP_SLTCTL), indicators);
 	le16_put(express_at(port, PCI_EXP_SLTSTA), port->present ? PCI_EXP_SLTSTA_PDS : 0);
+	port->lit = port->present;
+	port->let_go = false;
 	port->resets_link = false;
 	forwarding_update(port);
 	interrupt_update(port);
@@ -209,6 +268,7 @@ static void port_free(struct device *device)
 
 	if (bus)
 		bus->behind[PCI_SLOT(port->function.devfn)] = NULL;
+	ghosts_clear(port);
 	pci_function_fini(&port->function);
 	device_fini(device);
 	free(port);
@@ -220,6 +280,7 @@ static void port_post_load(void *object)
 	bool present = port->present && port->bus.functions[0];
 
 	port->asked = port->asked && present;
+	port->let_go = port->let_go && present;
 	set_present(port, present);
 	if (!present && port->bus.functions[0])
 		port->config.released(port->config.ctx);
@@ -228,6 +289,9 @@ static void port_post_load(void *object)
 static const struct state_field port_fields[] = {
 	STATE_FIELD(struct pci_port, present, .max = 1),
 	STATE_FIELD(struct pci_port, asked, .max = 1),
+	STATE_FIELD(struct pci_port, pressed, .max = 1),
+	STATE_FIELD(struct pci_port, let_go, .max = 1),
+	STATE_FIELD(struct pci_port, lit, .max = 1),
 	STATE_FIELD(struct pci_port, interrupts, .max = 1),
 	STATE_FIELD(struct pci_port, resets_link, .max = 1),
 	{ 0 },
@@ -262,7 +326,7 @@ static bool port_ok(const struct device *device)
 	return pci_function_ok(&port->function) && port->bus.up == port->present &&
 	       !!(status & PCI_EXP_SLTSTA_PDS) == port->present &&
 	       !!(le16_get(express + PCI_EXP_LNKSTA) & PCI_EXP_LNKSTA_DLLLA) == port->present &&
-	       (!port->asked || port->present);
+	       ((!port->asked && !port->let_go) || port->present);
 }
 
 static const struct device_ops port_ops = {
@@ -404,10 +468,11 @@ int pci_port_ask(struct pci_port *port)
 		return -ENOENT;
 	}
 	port->asked = true;
-	if (indicator_off(port))
+	port->pressed = false;
+	if (port->let_go)
 		leave(port);
 	else
-		signal_events(port, PCI_EXP_SLTSTA_ABP);
+		press_button(port);
 	return 0;
 }
 
@@ -419,7 +484,20 @@ void pci_port_withdraw(struct pci_port *port)
 
 void pci_port_eject(struct pci_port *port)
 {
+	const struct pci_function *card = port->bus.functions[0];
+	struct bus_region before[PCI_BARS];
+
 	LOCK_SCOPE(&port->device.lock);
-	if (port->present)
-		leave(port);
+	if (!port->present)
+		return;
+	for (unsigned i = 0; i < PCI_BARS; i++)
+		before[i] = card->bars[i].region;
+	leave(port);
+	for (unsigned i = 0; i < PCI_BARS; i++) {
+		port->ghosts[i] = (struct bus_region){ .name = port->device.id,
+						       .ops = &ghost_ops,
+						       .size = before[i].size };
+		if (before[i].bus)
+			bus_map(before[i].bus, &port->ghosts[i], before[i].base, NULL);
+	}
 }

@@ -46,8 +46,9 @@ enum pci_port_state pci_port_state(struct pci_port *port);
 int pci_port_insert(struct pci_port *port, bool assign, struct err *err);
 
 /*
- * Asks the guest to let go of what is in the slot, as the attention button does. One that does not
- * use it has let go at once; one that is reset too. -EALREADY: it was asked; -ENOENT: nothing is there.
+ * Asks the guest to let go of what is in the slot, as the attention button does, when it watches that.
+ * One that has let go already, or is reset, answers at once. -EALREADY: it was asked; -ENOENT: nothing
+ * is there.
  */
 int pci_port_ask(struct pci_port *port);
 

@@ -208,12 +208,34 @@ static void inserted_card_is_found_and_interrupts(void **state)
 	slot_fini(&s);
 }
 
-static void event_bits_are_cleared_by_ones(void **state)
+static void events_before_a_driver_watches_are_forgotten(void **state)
 {
 	struct slot s;
 
 	(void)state;
 	slot_init_taken(&s);
+	assert_int_equal(slot_status(&s), PCI_EXP_SLTSTA_PDS);
+	/* But not what the guest shall do. */
+	assert_int_equal(pci_port_ask(s.port), 0);
+	assert_int_equal(slot_status(&s), PCI_EXP_SLTSTA_PDS);
+	assert_int_equal(pci_port_state(s.port), PCI_PORT_ASKED);
+	driver_starts(&s);
+	assert_int_equal(slot_status(&s), PCI_EXP_SLTSTA_PDS | PCI_EXP_SLTSTA_ABP);
+	driver_starts(&s);
+	assert_int_equal(slot_status(&s), PCI_EXP_SLTSTA_PDS);
+	driver_lets_go(&s);
+	assert_int_equal(s.released, 1);
+	slot_fini(&s);
+}
+
+static void event_bits_are_cleared_by_ones(void **state)
+{
+	struct slot s;
+
+	(void)state;
+	slot_init_empty(&s);
+	controls_set(&s, PCI_EXP_SLTCTL_PDCE);
+	put_in(&s);
 	port_set(&s, s.express + PCI_EXP_SLTSTA, 0, 2);
 	assert_int_equal(slot_status(&s) & PCI_EXP_SLTSTA_PDC, PCI_EXP_SLTSTA_PDC);
 	port_set(&s, s.express + PCI_EXP_SLTSTA, PCI_EXP_SLTSTA_PDC, 2);
@@ -241,7 +263,9 @@ static void interrupt_needs_its_enables(void **state)
 	struct slot s;
 
 	(void)state;
-	slot_init_taken(&s);
+	slot_init_empty(&s);
+	controls_set(&s, PCI_EXP_SLTCTL_PDCE);
+	put_in(&s);
 	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
 		controls_set(&s, rows[i].controls);
 		assert_int_equal(s.f.lines[line], rows[i].level);
@@ -309,11 +333,18 @@ static void withdrawn_question_has_no_late_answer(void **state)
 static void ejected_card_is_gone_at_once(void **state)
 {
 	struct slot s;
+	uint64_t bar;
 
 	(void)state;
 	slot_init_taken(&s);
 	driver_starts(&s);
+	bar = s.card.function.bars[CARD_MEM32].region.base;
 	pci_port_eject(s.port);
+	/* For a driver that waits for a zero, until the port changes. */
+	assert_int_equal(bus_read(s.f.mmio, bar, 4), 0);
+	bus_write(s.f.mmio, bar, 1, 4);
+	port_set(&s, PCI_COMMAND, 0, 2);
+	assert_int_equal(bus_read(s.f.mmio, bar, 4), UINT32_MAX);
 	pci_port_eject(s.port);
 	assert_int_equal(s.released, 1);
 	assert_int_equal(slot_status(&s), PCI_EXP_SLTSTA_PDC | PCI_EXP_SLTSTA_DLLSC);
@@ -339,6 +370,23 @@ static void reset_answers_what_was_asked(void **state)
 	assert_int_equal(slot_status(&s), 0);
 	assert_int_equal(port_get(&s, s.express + PCI_EXP_SLTCTL, 2),
 			 PCI_EXP_SLTCTL_PWR_IND_OFF | PCI_EXP_SLTCTL_ATTN_IND_OFF);
+	slot_fini(&s);
+}
+
+static void card_after_an_ejected_one_has_its_place(void **state)
+{
+	struct slot s;
+	uint64_t bar;
+
+	(void)state;
+	slot_init_taken(&s);
+	bar = s.card.function.bars[CARD_MEM32].region.base;
+	pci_port_eject(s.port);
+	device_free(&s.card.device);
+	plain_card_init(&s.card);
+	assert_int_equal(bus_read(s.f.mmio, bar + 8, 4), 0);
+	put_in(&s);
+	assert_int_equal(bus_read(s.f.mmio, bar + 8, 4), 0x1008);
 	slot_fini(&s);
 }
 
@@ -428,7 +476,9 @@ static void pin_of_the_card_is_the_ports(void **state)
 	struct slot s;
 
 	(void)state;
-	slot_init_taken(&s);
+	slot_init_empty(&s);
+	controls_set(&s, PCI_EXP_SLTCTL_PDCE);
+	put_in(&s);
 	assert_int_equal(card_get(&s, PORT_BUS, PCI_INTERRUPT_LINE, 1), pci_intx_isa_irq(line));
 	pci_intx_set(&s.card.function, true);
 	assert_true(s.f.lines[line]);
@@ -530,6 +580,7 @@ int main(void)
 		cmocka_unit_test(empty_port_is_a_bridge_with_a_slot),
 		cmocka_unit_test(windows_that_do_not_exist_stay_zero),
 		cmocka_unit_test(inserted_card_is_found_and_interrupts),
+		cmocka_unit_test(events_before_a_driver_watches_are_forgotten),
 		cmocka_unit_test(event_bits_are_cleared_by_ones),
 		cmocka_unit_test(interrupt_needs_its_enables),
 		cmocka_unit_test(asked_guest_lets_go_by_its_indicator),
@@ -537,6 +588,7 @@ int main(void)
 		cmocka_unit_test(withdrawn_question_has_no_late_answer),
 		cmocka_unit_test(ejected_card_is_gone_at_once),
 		cmocka_unit_test(reset_answers_what_was_asked),
+		cmocka_unit_test(card_after_an_ejected_one_has_its_place),
 		cmocka_unit_test(card_goes_out_and_another_comes),
 		cmocka_unit_test(numbers_that_the_guest_gives_are_followed),
 		cmocka_unit_test(memory_comes_through_only_in_the_window),
