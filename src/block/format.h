@@ -95,6 +95,10 @@ struct block_format_create {
 	const json_t *settings;      /* of `create_options`, complete */
 };
 
+/* For formats: bytes of the granules of a disk (NULL: an empty one) that are not known to be zero. */
+int block_count_data(struct block_node *node, uint64_t granule_bytes, uint64_t *ret_bytes,
+		     struct err *err);
+
 /* ---- checking ---- */
 
 enum block_repair {
@@ -200,9 +204,9 @@ struct block_format {
 
 	/* Writes a new image and flushes it. NULL: cannot be made here. */
 	int (*create)(const struct block_format_create *create, struct err *err);
-	/* Bytes of file that an image with these options takes: with `data` bytes of the disk
-	 * written, and with all. */
-	int (*measure)(const struct block_format_create *create, uint64_t data,
+	/* Bytes of file that an image with these options takes: with the data of `from` (NULL:
+	 * of an empty disk), and with all written. */
+	int (*measure)(const struct block_format_create *create, struct block_node *from,
 		       uint64_t *ret_required, uint64_t *ret_full, struct err *err);
 	/* The whole metadata; 0 also if there are findings. */
 	int (*check)(struct block_node *node, struct block_check *check, struct err *err);

@@ -18,32 +18,12 @@ static void print_text(const json_t *result)
 	}
 }
 
-/* Bytes of the disk that are not known to be zero. */
-static int count_data(struct block_node *node, uint64_t *ret_bytes, struct err *err)
+/* The disk, or none and its size. */
+static int find_disk(struct img *img, uint64_t *ret_size, struct block_node **ret_node,
+		     struct err *err)
 {
-	uint64_t size = block_size_bytes(node), at = 0, bytes = 0;
-
-	while (at < size) {
-		struct block_extent extent;
-		int rc = block_extent(node, at, size - at, &extent);
-
-		if (rc)
-			return err_errno(err, rc, "cannot look up byte %llu",
-					 (unsigned long long)at);
-		if (!(extent.flags & BLOCK_EXTENT_ZERO))
-			bytes += extent.bytes;
-		at += extent.bytes;
-	}
-	*ret_bytes = bytes;
-	return 0;
-}
-
-static int find_sizes(struct img *img, uint64_t *ret_size, uint64_t *ret_data, struct err *err)
-{
-	struct block_node *node;
 	int rc;
 
-	*ret_data = 0;
 	*ret_size = UINT64_MAX;
 	rc = img_size(img, "size", ret_size, err);
 	if (rc)
@@ -52,19 +32,15 @@ static int find_sizes(struct img *img, uint64_t *ret_size, uint64_t *ret_data, s
 		return err_set(err, EINVAL, "'measure' takes either FILE or --size");
 	if (!img->operand_count)
 		return 0;
-	rc = img_open(img, img->operands[0], false, &node, err);
+	rc = img_open(img, img->operands[0], false, ret_node, err);
 	if (rc)
 		return rc;
-	rc = img_all_open(img, err);
-	if (!rc)
-		rc = count_data(node, ret_data, err);
-	*ret_size = block_size_bytes(node);
-	block_close(node);
-	return rc;
+	*ret_size = block_size_bytes(*ret_node);
+	return img_all_open(img, err);
 }
 
 static int measure(const struct img *img, const struct block_format *format, uint64_t size,
-		   uint64_t data, json_t **ret_result, struct err *err)
+		   struct block_node *from, json_t **ret_result, struct err *err)
 {
 	struct block_format_create create = { .bytes = size };
 	json_t *given = NULL, *settings = NULL;
@@ -75,7 +51,7 @@ static int measure(const struct img *img, const struct block_format *format, uin
 		rc = block_settings_complete(format->create_options, given, &settings, err);
 	create.settings = settings;
 	if (!rc)
-		rc = format->measure(&create, data, &required, &full, err);
+		rc = format->measure(&create, from, &required, &full, err);
 	if (!rc)
 		*ret_result = json_pack("{s:I, s:I}", "required", (json_int_t)required, "full",
 					(json_int_t)full);
@@ -88,8 +64,10 @@ int img_measure(struct img *img, struct err *err)
 {
 	const char *name = img_value(img, "output-format");
 	const struct block_format *format;
-	uint64_t size, data;
+	struct block_node *from = NULL;
 	json_t *result = NULL;
+	uint64_t size;
+	int rc;
 
 	if (block_format_choose(name ? name : "raw", &format, err))
 		return IMG_FAILED;
@@ -97,7 +75,11 @@ int img_measure(struct img *img, struct err *err)
 		err_set(err, ENOTSUP, "cannot measure images of format '%s'", format->name);
 		return IMG_FAILED;
 	}
-	if (find_sizes(img, &size, &data, err) || measure(img, format, size, data, &result, err))
+	rc = find_disk(img, &size, &from, err);
+	if (!rc)
+		rc = measure(img, format, size, from, &result, err);
+	block_close(from);
+	if (rc)
 		return IMG_FAILED;
 	img_print(img, result, print_text);
 	return IMG_DONE;

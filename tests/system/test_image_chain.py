@@ -96,6 +96,19 @@ def test_commit_writes_to_no_file_outside_its_folder(tmp_path):
     assert (other / "precious.img").read_bytes()[:4] == b"\7\7\7\7"
 
 
+def test_measure_counts_what_is_touched_of_a_cluster(tmp_path):
+    disk, image_path = tmp_path / "disk.img", tmp_path / "disk.qcow2"
+    with open(disk, "wb") as file:
+        file.truncate(64 << 20)
+        for place in range(0, 64 << 20, 999424):
+            file.seek(place)
+            file.write(os.urandom(4096))
+    image("convert", "-f", "raw", disk, image_path)
+    required = image_json("measure", "-O", "qcow2", disk)["required"]
+    assert required == json.loads(qemu_img("measure", "--output=json", "-O", "qcow2", disk))["required"]
+    assert required >= image_path.stat().st_size
+
+
 @pytest.mark.parametrize("fmt", ["raw", "qcow2"])
 def test_measure_is_the_space_that_is_taken(tmp_path, fmt):
     disk = tmp_path / "disk.img"

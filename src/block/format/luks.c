@@ -183,7 +183,9 @@ static int luks_open(const struct block_format_open *open, struct block_node **r
 	rc = open_disk(disk, open, err);
 	if (rc) {
 		disk_close(&disk->node);
-		return err_wrap(err, "image '%s'", block_opener_name(open->opener));
+		if (err)
+			err_wrap(err, "image '%s'", block_opener_name(open->opener));
+		return rc;
 	}
 	*ret_node = &disk->node;
 	return 0;
@@ -204,12 +206,12 @@ static int luks_create_disk(const struct block_format_create *create, struct err
 	return rc ? rc : luks_create(create->file, 0, payload, create->settings, err);
 }
 
-static int luks_measure(const struct block_format_create *create, uint64_t data,
+static int luks_measure(const struct block_format_create *create, struct block_node *from,
 			uint64_t *ret_required, uint64_t *ret_full, struct err *err)
 {
 	uint64_t payload = luks_header_bytes(create->settings);
 
-	(void)data;
+	(void)from;
 	(void)err;
 	/* Zeroes are written, too. */
 	*ret_required = *ret_full = payload + create->bytes;

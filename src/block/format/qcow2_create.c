@@ -325,14 +325,17 @@ static uint64_t file_bytes(const struct qcow2_header *header, uint64_t disk, uin
 	return (clusters + blocks + MAX(divide_up(blocks * 8, cluster), UINT64_C(1))) * cluster;
 }
 
-int qcow2_measure(const struct block_format_create *create, uint64_t data, uint64_t *ret_required,
-		  uint64_t *ret_full, struct err *err)
+int qcow2_measure(const struct block_format_create *create, struct block_node *from,
+		  uint64_t *ret_required, uint64_t *ret_full, struct err *err)
 {
 	bool all = strcmp(block_setting_string(create->settings, "preallocation"), "off");
 	uint64_t crypt = qcow2_crypt_bytes(create->settings);
 	struct qcow2_header header;
+	uint64_t data = 0;
 	int rc = plan_header(create, &header, err);
 
+	if (!rc)
+		rc = block_count_data(from, BIT(header.cluster_bits), &data, err);
 	if (!rc) {
 		*ret_full = file_bytes(&header, create->bytes, create->bytes, crypt);
 		*ret_required = all ? *ret_full : file_bytes(&header, create->bytes, data, crypt);

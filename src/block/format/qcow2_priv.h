@@ -396,8 +396,8 @@ extern const struct block_key_ops qcow2_key_ops;
 
 extern const struct block_option qcow2_create_options[];
 int qcow2_create(const struct block_format_create *create, struct err *err);
-int qcow2_measure(const struct block_format_create *create, uint64_t data, uint64_t *ret_required,
-		  uint64_t *ret_full, struct err *err);
+int qcow2_measure(const struct block_format_create *create, struct block_node *from,
+		  uint64_t *ret_required, uint64_t *ret_full, struct err *err);
 int qcow2_resize(struct block_node *node, uint64_t bytes, struct err *err);
 /* Entries of L1 that a disk takes. */
 uint64_t qcow2_l1_entries_for(const struct qcow2 *q, uint64_t bytes);

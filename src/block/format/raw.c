@@ -60,10 +60,14 @@ static int create(const struct block_format_create *create, struct err *err)
 	return rc ? err_errno(err, rc, "cannot reserve space") : 0;
 }
 
-static int measure(const struct block_format_create *create, uint64_t data, uint64_t *ret_required,
-		   uint64_t *ret_full, struct err *err)
+static int measure(const struct block_format_create *create, struct block_node *from,
+		   uint64_t *ret_required, uint64_t *ret_full, struct err *err)
 {
-	(void)err;
+	uint64_t data;
+	int rc = block_count_data(from, BLOCK_SECTOR, &data, err);
+
+	if (rc)
+		return rc;
 	*ret_required = wants_all(create) ? create->bytes : data;
 	*ret_full = create->bytes;
 	return 0;

@@ -213,18 +213,18 @@ int vdi_create(const struct block_format_create *create, struct err *err)
 		  : 0;
 }
 
-int vdi_measure(const struct block_format_create *create, uint64_t data, uint64_t *ret_required,
-		uint64_t *ret_full, struct err *err)
+int vdi_measure(const struct block_format_create *create, struct block_node *from,
+		uint64_t *ret_required, uint64_t *ret_full, struct err *err)
 {
 	struct vdi_header header;
+	uint64_t data;
 	int rc = plan(create, &header, err);
 
+	if (!rc)
+		rc = block_count_data(from, header.block_bytes, &data, err);
 	if (rc)
 		return rc;
 	*ret_full = header.data_offset + (uint64_t)header.blocks * header.block_bytes;
-	*ret_required =
-		header.allocated
-			? *ret_full
-			: MIN(*ret_full, header.data_offset + round_up(data, header.block_bytes));
+	*ret_required = header.allocated ? *ret_full : header.data_offset + data;
 	return 0;
 }

@@ -64,8 +64,8 @@ void vdi_header_update(uint8_t *bytes, const struct vdi_header *header);
 bool vdi_header_is_there(const uint8_t *bytes);
 
 int vdi_create(const struct block_format_create *create, struct err *err);
-int vdi_measure(const struct block_format_create *create, uint64_t data, uint64_t *ret_required,
-		uint64_t *ret_full, struct err *err);
+int vdi_measure(const struct block_format_create *create, struct block_node *from,
+		uint64_t *ret_required, uint64_t *ret_full, struct err *err);
 
 extern const struct block_option vdi_create_options[];
 

@@ -155,13 +155,15 @@ int vhd_create(const struct block_format_create *create, struct err *err)
 		  : 0;
 }
 
-int vhd_measure(const struct block_format_create *create, uint64_t data, uint64_t *ret_required,
-		uint64_t *ret_full, struct err *err)
+int vhd_measure(const struct block_format_create *create, struct block_node *from,
+		uint64_t *ret_required, uint64_t *ret_full, struct err *err)
 {
 	struct plan plan = { 0 };
 	int rc = plan_size(create, &plan, err);
-	uint64_t block_bytes = plan.header.block_bytes, stride, used;
+	uint64_t block_bytes = plan.header.block_bytes, stride, used, data = 0;
 
+	if (!rc && plan.footer.type != VHD_FIXED)
+		rc = block_count_data(from, block_bytes, &data, err);
 	if (rc)
 		return rc;
 	*ret_required = *ret_full = plan.end + VHD_FOOTER_BYTES;

@@ -146,7 +146,7 @@ char *vhd_parent_name(struct vhd *vhd);
 
 extern const struct block_option vhd_create_options[];
 int vhd_create(const struct block_format_create *create, struct err *err);
-int vhd_measure(const struct block_format_create *create, uint64_t data, uint64_t *ret_required,
-		uint64_t *ret_full, struct err *err);
+int vhd_measure(const struct block_format_create *create, struct block_node *from,
+		uint64_t *ret_required, uint64_t *ret_full, struct err *err);
 
 int vhd_check(struct block_node *node, struct block_check *check, struct err *err);

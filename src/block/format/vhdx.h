@@ -339,8 +339,8 @@ int vhdx_locator_build(const char *name, const struct vhdx_guid *data_write, uin
 		       uint32_t *ret_bytes, struct err *err);
 
 int vhdx_create(const struct block_format_create *create, struct err *err);
-int vhdx_measure(const struct block_format_create *create, uint64_t data, uint64_t *ret_required,
-		 uint64_t *ret_full, struct err *err);
+int vhdx_measure(const struct block_format_create *create, struct block_node *from,
+		 uint64_t *ret_required, uint64_t *ret_full, struct err *err);
 extern const struct block_option vhdx_create_options[];
 
 int vhdx_check(struct block_node *node, struct block_check *check, struct err *err);

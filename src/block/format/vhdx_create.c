@@ -184,16 +184,18 @@ int vhdx_create(const struct block_format_create *create, struct err *err)
 		  : 0;
 }
 
-int vhdx_measure(const struct block_format_create *create, uint64_t data, uint64_t *ret_required,
-		 uint64_t *ret_full, struct err *err)
+int vhdx_measure(const struct block_format_create *create, struct block_node *from,
+		 uint64_t *ret_required, uint64_t *ret_full, struct err *err)
 {
 	struct layout layout;
+	uint64_t data;
 	int rc = layout_init(&layout, create, err);
 
+	if (!rc)
+		rc = block_count_data(from, layout.vhdx.block_bytes, &data, err);
 	if (rc)
 		return rc;
 	*ret_full = layout.data + layout.blocks * layout.vhdx.block_bytes;
-	*ret_required = layout.vhdx.fixed ? *ret_full
-					  : layout.data + round_up(data, layout.vhdx.block_bytes);
+	*ret_required = layout.vhdx.fixed ? *ret_full : layout.data + data;
 	return 0;
 }

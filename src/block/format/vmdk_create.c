@@ -294,20 +294,22 @@ int vmdk_create(const struct block_format_create *create, struct err *err)
 	return rc;
 }
 
-int vmdk_measure(const struct block_format_create *create, uint64_t data, uint64_t *ret_required,
-		 uint64_t *ret_full, struct err *err)
+int vmdk_measure(const struct block_format_create *create, struct block_node *from,
+		 uint64_t *ret_required, uint64_t *ret_full, struct err *err)
 {
 	struct plan plan = { .create = create, .kind = find_kind(create) };
 	struct vmdk_header header = plan_header(&plan, create->bytes / BLOCK_SECTOR, true);
-	uint64_t grain = VMDK_GRAIN_SECTORS * BLOCK_SECTOR;
+	uint64_t data;
+	int rc;
 
 	if (!plan.kind->flat && !plan.kind->split && create->bytes > VMDK_SPARSE_MAX)
 		return err_set(err, EFBIG, "a VMDK image of type '%s' has at most %llu bytes",
 			       plan.kind->name, (unsigned long long)VMDK_SPARSE_MAX);
+	rc = block_count_data(from, VMDK_GRAIN_SECTORS * BLOCK_SECTOR, &data, err);
+	if (rc)
+		return rc;
 	*ret_full = create->bytes + header.overhead * BLOCK_SECTOR;
 	*ret_required =
-		plan.kind->flat
-			? *ret_full
-			: MIN(*ret_full, header.overhead * BLOCK_SECTOR + round_up(data, grain));
+		plan.kind->flat ? *ret_full : MIN(*ret_full, header.overhead * BLOCK_SECTOR + data);
 	return 0;
 }

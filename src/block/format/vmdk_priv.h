@@ -163,8 +163,8 @@ int vmdk_open_all(struct vmdk *vmdk, const struct block_format_open *open, struc
 
 extern const struct block_option vmdk_create_options[];
 int vmdk_create(const struct block_format_create *create, struct err *err);
-int vmdk_measure(const struct block_format_create *create, uint64_t data, uint64_t *ret_required,
-		 uint64_t *ret_full, struct err *err);
+int vmdk_measure(const struct block_format_create *create, struct block_node *from,
+		 uint64_t *ret_required, uint64_t *ret_full, struct err *err);
 int vmdk_resize(struct block_node *node, uint64_t bytes, struct err *err);
 
 /* ---- changes of the descriptor (vmdk_link.c) ---- */
