@@ -129,8 +129,10 @@ static int open_format(struct block_opener *opener, const struct block_format *f
 		     : err_errno(err, ENOMEM, "cannot open disk '%s'", opener->path);
 
 	json_decref(own);
+	if (rc && err)
+		err_wrap(err, "disk '%s'", opener->path);
 	if (rc)
-		return err_wrap(err, "disk '%s'", opener->path);
+		return rc;
 	open.settings = settings;
 	file->grows = !read_only;
 	rc = format->open(&open, ret_node, err);

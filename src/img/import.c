@@ -229,17 +229,12 @@ static int run(struct import *import, struct err *err)
 int img_import(struct img *img, struct err *err)
 {
 	const char *name = img_value(img, "output-format");
-	struct import import = {
-		.img = img,
-		.format = block_format_find(name ? name : "qcow2"),
-		.disks = json_array(),
-	};
+	struct import import = { .img = img, .disks = json_array() };
 	char **path;
 	int rc;
 
-	if (!import.format)
-		rc = err_set(err, EINVAL, "unknown format '%.64s'", name);
-	else
+	rc = block_format_choose(name ? name : "qcow2", &import.format, err);
+	if (!rc)
 		rc = run(&import, err);
 	if (!rc)
 		show(&import);

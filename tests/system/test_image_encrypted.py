@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """LUKS inside of qcow2: what either tool makes, the other reads byte for byte with the same words."""
+import hashlib
 import random
 
 import pytest
 
 from images import MIB, cella, cella_json, good, qemu_img, qemu_img_luks, raw_disk, run
-from machine import CELLA
+from machine import CELLA, run_command, soft
 
 SIZE = 9 * MIB + 512
 QUICK = "encryption=luks,kdf-time=20"
@@ -136,6 +137,22 @@ def test_each_image_of_a_chain_has_its_own_key(tmp_path):
     cella("commit", "--image-options", options, top)
     expect(raw, base, lower)
     cella("check", top)
+
+
+def test_machine_uses_an_encrypted_chain(tmp_path):
+    raw = raw_disk(tmp_path / "disk.raw", SIZE, 8)
+    key, lower = words(tmp_path), words(tmp_path, "lower", b"of the lower one")
+    base, top = tmp_path / "base.qcow2", tmp_path / "top.qcow2"
+    cella("convert", "-f", "raw", "-o", f"key=file:{lower},{QUICK}", raw, base)
+    cella("create", "-b", "base.qcow2", "-F", "qcow2", "-o", f"key=file:{key},{QUICK}", top)
+    status, text = soft(run_command(
+        "sha256sum /dev/vda; tr '\\0' z < /dev/zero | dd of=/dev/vda bs=1M count=2 seek=3 iflag=fullblock conv=fsync",
+        "--disk", f"path={top},settings=key=file:{key},settings=backing.key=file:{lower}"))
+    assert status == 0 and hashlib.sha256(raw.read_bytes()).hexdigest() in text, text
+    with open(raw, "r+b") as disk:
+        disk.seek(3 * MIB)
+        disk.write(b"z" * 2 * MIB)
+    cella("compare", "--image-options", f"key=file:{key},backing.key=file:{lower}", top, raw)
 
 
 def test_without_the_words_only_facts_are_shown(tmp_path):

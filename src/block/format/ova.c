@@ -130,7 +130,9 @@ static int read_manifest(struct ova *ova, struct err *err)
 	if (!rc)
 		rc = ova_manifest_parse(&ova->manifest, text, err);
 	ova->has_manifest = !rc;
-	return rc ? err_wrap(err, "'%s'", member->name) : 0;
+	if (rc && err)
+		err_wrap(err, "'%s'", member->name);
+	return rc;
 }
 
 static int load_archive(struct ova *ova, struct block_node *file, struct err *err)
@@ -358,7 +360,8 @@ static int ova_open(const struct block_format_open *open, struct block_node **re
 
 	if (!open->read_only) {
 		err_set(err, EROFS, "appliance '%s' is only read", path);
-		return err_hint(err, "import it, or convert its disk");
+		err_hint(err, "import it, or convert its disk");
+		return -EROFS;
 	}
 	ova = calloc(1, sizeof(*ova));
 	if (!ova)
@@ -372,7 +375,9 @@ static int ova_open(const struct block_format_open *open, struct block_node **re
 		rc = open_all(ova, open, err);
 	if (rc) {
 		close_half(ova);
-		return err_wrap(err, "appliance '%s'", path);
+		if (err)
+			err_wrap(err, "appliance '%s'", path);
+		return rc;
 	}
 	*ret_node = &ova->node;
 	return 0;

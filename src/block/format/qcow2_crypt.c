@@ -42,7 +42,8 @@ static int check_header(const struct qcow2 *q, struct err *err)
 	if (header->crypt_method == QCOW2_CRYPT_AES) {
 		err_set(err, ENOTSUP, "image '%s' has the old AES encryption, which is not secure",
 			q->path);
-		return err_hint(err, "convert it with qemu-img");
+		err_hint(err, "convert it with qemu-img");
+		return -ENOTSUP;
 	}
 	if (!header->has_crypt || qcow2_in_cluster(q, header->crypt_offset) ||
 	    header->crypt_offset > file || header->crypt_bytes > file - header->crypt_offset)
@@ -64,7 +65,9 @@ static int load(struct qcow2 *q, struct luks **ret_luks, struct err *err)
 		rc = err_set(err, ENOTSUP, "LUKS %u inside of qcow2", luks_version(*ret_luks));
 		luks_free(take_ptr(ret_luks));
 	}
-	return rc ? err_wrap(err, "image '%s'", q->path) : 0;
+	if (rc && err)
+		err_wrap(err, "image '%s'", q->path);
+	return rc;
 }
 
 int qcow2_crypt_open(struct qcow2 *q, const struct block_format_open *open, struct err *err)
@@ -84,7 +87,9 @@ int qcow2_crypt_open(struct qcow2 *q, const struct block_format_open *open, stru
 	if (rc || !luks_wants_key(open))
 		return rc;
 	rc = luks_unlock(q->luks, open->settings, err);
-	return rc ? err_wrap(err, "image '%s'", q->path) : 0;
+	if (rc && err)
+		err_wrap(err, "image '%s'", q->path);
+	return rc;
 }
 
 int qcow2_crypt_check(struct qcow2 *q, struct block_check *check)

@@ -12,21 +12,36 @@
 #define DISK_BYTES  (8 * MIB + 3 * BLOCK_SECTOR)
 #define SHORT_BYTES (3 * MIB)
 
+#define KEY "key=env:CELLA_TEST_KEY"
+
 static const struct {
 	const char *format, *settings;
 } kinds[] = {
-	{ "qcow2", "cluster-size=4K" }, { "vhd", "block-size=512K" },
-	{ "vhdx", "block-size=1M" },    { "vmdk", NULL },
-	{ "vmdk", "zeroed-grain=on" },  { "vmdk", "subformat=twoGbMaxExtentSparse" },
+	{ "qcow2", "cluster-size=4K" },
+	{ "vhd", "block-size=512K" },
+	{ "vhdx", "block-size=1M" },
+	{ "vmdk", NULL },
+	{ "vmdk", "zeroed-grain=on" },
+	{ "vmdk", "subformat=twoGbMaxExtentSparse" },
+	{ "qcow2", "cluster-size=4K,encryption=luks,kdf-iterations=1000," KEY },
 };
 
 enum { BASE, MIDDLE, TOP, LINKS };
 
 static const char *const links[LINKS] = { "base", "middle", "top" };
 
+/* Keys of so many images, one on the other. */
+static const char *const keys[] = {
+	"",
+	KEY,
+	KEY ",backing." KEY,
+	KEY ",backing." KEY ",backing.backing." KEY,
+};
+
 struct chain {
 	struct model model;
 	const char *format;
+	bool encrypted;
 	uint8_t *contents[LINKS]; /* what each shows */
 	uint64_t bytes[LINKS];
 };
@@ -50,6 +65,23 @@ static void scatter(struct model *model, unsigned count)
 	}
 }
 
+/* Keys for images that are not there would be refused. */
+static void open_link(struct chain *chain, unsigned number)
+{
+	unsigned count = chain->encrypted ? ARRAY_SIZE(keys) : 1;
+	int rc = -EINVAL;
+
+	while (count-- && rc == -EINVAL) {
+		json_t *settings = json_object();
+
+		assert_int_equal(block_settings_parse(settings, keys[count], NULL), 0);
+		rc = model_open(&chain->model, links[number], chain->format,
+				(struct block_open_options){ .settings = settings });
+		json_decref(settings);
+	}
+	assert_int_equal(rc, 0);
+}
+
 static void link_add(struct chain *chain, unsigned kind, unsigned number)
 {
 	struct model *model = &chain->model;
@@ -62,9 +94,7 @@ static void link_add(struct chain *chain, unsigned kind, unsigned number)
 	};
 
 	assert_int_equal(model_create(model, links[number], &image), 0);
-	assert_int_equal(
-		model_open(model, links[number], chain->format, (struct block_open_options){ 0 }),
-		0);
+	open_link(chain, number);
 	/* What is behind the end of the image below is zero. */
 	model_set_bytes(model, chain->bytes[number]);
 	scatter(model, 8);
@@ -79,6 +109,8 @@ static void link_add(struct chain *chain, unsigned kind, unsigned number)
 static void chain_init(struct chain *chain, unsigned kind, unsigned step)
 {
 	*chain = (struct chain){ .format = kinds[kind].format };
+	chain->encrypted = kinds[kind].settings && strstr(kinds[kind].settings, KEY);
+	setenv("CELLA_TEST_KEY", "the words", 1);
 	for (unsigned i = 0; i < LINKS; i++)
 		chain->bytes[i] = i == MIDDLE && step % 2 ? SHORT_BYTES : DISK_BYTES;
 	model_init(&chain->model);
@@ -91,13 +123,6 @@ static void chain_fini(struct chain *chain)
 	for (unsigned i = 0; i < LINKS; i++)
 		free(chain->contents[i]);
 	model_fini(&chain->model);
-}
-
-static void open_link(struct chain *chain, unsigned number)
-{
-	assert_int_equal(model_open(&chain->model, links[number], chain->format,
-				    (struct block_open_options){ 0 }),
-			 0);
 }
 
 /* The closed image shows what the model has. */
@@ -256,7 +281,11 @@ static void emptied_image_shows_what_it_was_committed_to(void **state)
 						   .format = chain.format,
 						   .cache = BLOCK_CACHE_UNSAFE };
 		struct block_node *node;
+		json_auto_t *settings = json_object();
 
+		assert_int_equal(
+			block_settings_parse(settings, keys[chain.encrypted ? LINKS : 0], NULL), 0);
+		open.settings = settings;
 		assert_int_equal(block_open(&open, NULL, &node, NULL), 0);
 		format = node->format;
 		options.root = node;
@@ -289,11 +318,13 @@ static void image_on_an_image_of_another_format_is_refused(void **state)
 {
 	const struct model_image image = { .format = "qcow2", .bytes = DISK_BYTES };
 
-	for (unsigned i = 1; i < ARRAY_SIZE(kinds); i++) {
+	for (unsigned i = 0; i < ARRAY_SIZE(kinds); i++) {
 		struct err err = ERR_INIT;
 		struct block_node *other;
 		struct chain chain;
 
+		if (!strcmp(kinds[i].format, image.format))
+			continue;
 		chain_init(&chain, i, 0);
 		assert_int_equal(model_create(&chain.model, "other", &image), 0);
 		assert_int_equal(model_open(&chain.model, "other", "qcow2",
