@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A hostile image of one format: it is refused with words, or read, written, resized and checked
- * without harm. The input is the head of the file; zeroes follow.
+ * A hostile image of one format: it is refused with words, or read, written, put on another image,
+ * emptied and checked without harm. The input is the head of the file; zeroes follow.
  */
 #pragma once
 
@@ -44,6 +44,23 @@ static inline void fuzz_use(struct block_node *node)
 	json_decref(block_describe(node));
 }
 
+/* It gets another parent, loses that, and all that it holds. */
+static inline void fuzz_relink(struct block_node *node)
+{
+	const struct block_format *format = node->format;
+	struct err err = ERR_INIT;
+
+	if (!format->set_backing || !format->empty)
+		return;
+	/* Of the parent only what identifies it is asked. */
+	(format->set_backing)(node, "folder/parent", node, &err);
+	fuzz_use(node);
+	(format->set_backing)(node, NULL, NULL, &err);
+	fuzz_use(node);
+	(format->empty)(node, &err);
+	fuzz_use(node);
+}
+
 static inline void fuzz_open(const char *path, const char *format, struct block_open_options how,
 			     enum block_repair repair)
 {
@@ -64,6 +81,8 @@ static inline void fuzz_open(const char *path, const char *format, struct block_
 		(node->format->check)(node, &checking, &err);
 	else
 		fuzz_use(node);
+	if (how.no_backing)
+		fuzz_relink(node);
 	block_close(node);
 }
 
@@ -102,6 +121,8 @@ static inline int fuzz_image(const char *format, const uint8_t *data, size_t siz
 	fuzz_open(path, format, (struct block_open_options){ .read_only = true, .check = true },
 		  BLOCK_REPAIR_NOTHING);
 	fuzz_open(path, format, (struct block_open_options){ 0 }, BLOCK_REPAIR_NOTHING);
+	fuzz_open(path, format, (struct block_open_options){ .no_backing = true },
+		  BLOCK_REPAIR_NOTHING);
 	fuzz_open(path, format, (struct block_open_options){ .check = true }, BLOCK_REPAIR_ALL);
 	fuzz_files(format, data, size);
 	close(fd);

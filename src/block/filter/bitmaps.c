@@ -87,14 +87,12 @@ static void bitmaps_queue(struct block_node *node, struct block_request *request
 	block_pass_on(request);
 }
 
-static int bitmaps_resize(struct block_node *node, uint64_t bytes, struct err *err)
+static int resize_all(struct block_node *node, uint64_t bytes, struct err *err)
 {
 	struct bitmaps *bitmaps = bitmaps_of(node);
 	struct bitmap **bitmap;
-	int rc = block_resize(node->next, bytes, err);
+	int rc;
 
-	if (rc)
-		return rc;
 	LOCK_SCOPE(&bitmaps->lock);
 	vec_for_each (bitmap, &bitmaps->list) {
 		rc = dirty_resize(&(*bitmap)->dirty, bytes);
@@ -102,6 +100,19 @@ static int bitmaps_resize(struct block_node *node, uint64_t bytes, struct err *e
 			return err_errno(err, rc, "cannot resize bitmap '%.64s'", (*bitmap)->name);
 	}
 	return 0;
+}
+
+/* Bits behind the end of the disk do no harm; a disk without bits for its end would. */
+static int bitmaps_resize(struct block_node *node, uint64_t bytes, struct err *err)
+{
+	uint64_t had = block_size_bytes(node->next);
+	int rc = bytes > had ? resize_all(node, bytes, err) : 0;
+
+	if (!rc)
+		rc = block_resize(node->next, bytes, err);
+	if (!rc && bytes < had)
+		(void)resize_all(node, bytes, NULL);
+	return rc;
 }
 
 static bool bitmaps_can_discard(struct block_node *node)
