@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/str.h"
+
 static int negative(int code)
 {
 	return code ? -abs(code) : -EIO;
@@ -79,7 +81,12 @@ int err_hint(struct err *err, const char *format, ...)
 
 void err_print(const struct err *err, FILE *out)
 {
-	fprintf(out, "cella: %s%s%s\n", err->text, *err->hint ? "; " : "", err->hint);
+	struct err plain = *err;
+
+	/* They name what images, guests and servers chose. */
+	str_make_plain(plain.text);
+	str_make_plain(plain.hint);
+	fprintf(out, "cella: %s%s%s\n", plain.text, *plain.hint ? "; " : "", plain.hint);
 }
 
 int err_flush_stdout(struct err *err)

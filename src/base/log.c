@@ -8,6 +8,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/str.h"
+
 #define LINE_MAX_BYTES 1024
 
 _Atomic enum log_level log_threshold = LOG_WARN;
@@ -62,6 +64,8 @@ void log_write(enum log_level level, const char *format, ...)
 	va_end(args);
 	if (printed > 0)
 		used += MIN((size_t)printed, sizeof(line) - used - 3);
+	line[used] = '\0';
+	str_make_plain(line);
 	memcpy(line + used, end, strlen(end));
 	used += strlen(end);
 	/* Nobody can be told that the log itself is gone. */

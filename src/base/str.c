@@ -76,6 +76,16 @@ void str_fini(struct str *s)
 	*s = (struct str){ 0 };
 }
 
+void str_make_plain(char *text)
+{
+	for (uint8_t *at = (uint8_t *)text; *at; at++) {
+		if (*at == 0xc2 && at[1] >= 0x80 && at[1] < 0xa0)
+			at[0] = at[1] = '?';
+		else if (*at < ' ' || *at == 0x7f)
+			*at = '?';
+	}
+}
+
 static int parse_digits(const char *text, char **ret_end, uint64_t *ret_value)
 {
 	int base = text[0] == '0' && (text[1] == 'x' || text[1] == 'X') ? 16 : 10;

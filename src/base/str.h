@@ -28,6 +28,9 @@ void str_printf(struct str *s, const char *format, ...) PRINTF_LIKE(2, 3);
 char *str_take(struct str *s);
 void str_fini(struct str *s);
 
+/* Puts '?' in the place of control characters (C0, DEL, and C1 in UTF-8), which a terminal would obey. */
+void str_make_plain(char *text);
+
 /*
  * A size in bytes: decimal digits and an optional K, M, G or T (either case, powers of two; "KiB"
  * or "KB" accepted for the same). 0, or -EINVAL, -ERANGE; `*ret_bytes` untouched on failure.

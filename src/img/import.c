@@ -176,6 +176,19 @@ static int import_disk(struct import *import, size_t index, const json_t *disk, 
 
 /* ---- the result ---- */
 
+/* For the shell, which the line may be given to. */
+static void print_quoted(const char *text)
+{
+	putchar('\'');
+	for (; *text; text++) {
+		if (*text == '\'')
+			fputs("'\\''", stdout);
+		else
+			putchar(*text);
+	}
+	putchar('\'');
+}
+
 static void print_text(const json_t *result)
 {
 	const char *name = json_string_value(json_object_get(result, "machine"));
@@ -190,7 +203,8 @@ static void print_text(const json_t *result)
 	       (long long)json_integer_value(json_object_get(result, "memory")) >> 20);
 	json_array_foreach(json_object_get(result, "disks"), i, disk)
 	{
-		printf(" --disk '%s'", json_string_value(json_object_get(disk, "path")));
+		fputs(" --disk ", stdout);
+		print_quoted(json_string_value(json_object_get(disk, "path")));
 	}
 	for (i = 0; i < (size_t)json_integer_value(json_object_get(result, "nics")); i++)
 		fputs(" --net user", stdout);

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Opening images as the arguments say, and printing. */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/macros.h"
+#include "base/str.h"
 #include "img/command.h"
 
 int img_settings(const struct img *img, const char *argument, json_t **ret_settings,
@@ -118,12 +121,35 @@ const char *img_size_text(uint64_t bytes, char buffer[IMG_SIZE_TEXT])
 	return buffer;
 }
 
+/* Names that images chose are for people, not for their terminal. */
+static void make_plain(json_t *json)
+{
+	AUTO_FREE char *text = json_is_string(json) ? strdup(json_string_value(json)) : NULL;
+	const char *name;
+	size_t index;
+	json_t *value;
+
+	if (text) {
+		str_make_plain(text);
+		json_string_set(json, text);
+	}
+	json_array_foreach(json, index, value)
+	{
+		make_plain(value);
+	}
+	json_object_foreach(json, name, value)
+	{
+		make_plain(value);
+	}
+}
+
 void img_print(const struct img *img, json_t *result, void (*text)(const json_t *result))
 {
 	if (img_flag(img, "json")) {
 		json_dumpf(result, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY);
 		putchar('\n');
 	} else {
+		make_plain(result);
 		text(result);
 	}
 	json_decref(result);

@@ -134,6 +134,17 @@ def test_verbs_that_are_unknown_are_named(tmp_path):
     assert "'raw'" in image("bitmap", "list", tmp_path / "x.img", status=FAILED).stderr
 
 
+def test_names_that_images_chose_do_nothing_to_the_terminal(tmp_path):
+    disk = tmp_path / "disk.qcow2"
+    qemu_img("create", "-f", "qcow2", disk, "1M")
+    qemu_img("snapshot", "-c", "one\x1b]0;title\x07\ntwo", disk)
+    assert "one?]0;title??two " in image("snapshot", "list", disk).stdout
+    assert image_json("snapshot", "list", disk)[0]["name"] == "one\x1b]0;title\x07\ntwo"
+    qemu_img("rebase", "-u", "-b", "no\x1b[31m\u009b2J\x7f.img", "-F", "raw", disk)
+    assert "no?[31m??2J?.img" in image("info", disk).stdout
+    assert "no?[31m??2J?.img" in image("map", disk, status=FAILED).stderr
+
+
 def test_snapshots_and_bitmaps_come_and_go_by_verbs(tmp_path):
     disk = tmp_path / "disk.qcow2"
     image("create", disk, "4M")

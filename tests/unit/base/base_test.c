@@ -218,6 +218,27 @@ static void bytes_orders_at_odd_addresses(void **state)
 	assert_int_equal(le_get(b + 3, 3), 0xccddee);
 }
 
+static void plain_text_has_no_control_characters(void **state)
+{
+	static const char *const cases[][2] = {
+		{ "", "" },
+		{ "plain ~ text", "plain ~ text" },
+		{ "\x1b[1m\t\r\n\x7f", "?[1m????" },
+		{ "\xc2\x9b"
+		  "2J \xc2\xa0 \xc3\xa4 \xc2",
+		  "??2J \xc2\xa0 \xc3\xa4 \xc2" },
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+		char text[32];
+
+		strcpy(text, cases[i][0]);
+		str_make_plain(text);
+		assert_string_equal(text, cases[i][1]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -232,6 +253,7 @@ int main(void)
 		cmocka_unit_test(str_printf_grows_to_any_length),
 		cmocka_unit_test(bits_fields_round_trip),
 		cmocka_unit_test(bytes_orders_at_odd_addresses),
+		cmocka_unit_test(plain_text_has_no_control_characters),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
