@@ -111,6 +111,18 @@ def test_appliance_of_others_is_imported(tmp_path, tar_format, word):
     assert (tmp_path / "out.raw").read_bytes() == raw.read_bytes()
 
 
+@pytest.mark.parametrize("name,reference", [("a vm%1.vmdk", "a%20vm%251.vmdk"), ("a%20vm.vmdk", "a%20vm.vmdk")])
+def test_names_are_uris_or_meant_as_they_are(tmp_path, name, reference):
+    raw = their_disk(tmp_path)
+    (tmp_path / "vm-disk1.vmdk").rename(tmp_path / name)
+    (tmp_path / "vm.ovf").write_text(descriptor(reference))
+    manifest(tmp_path, "SHA256", "vm.ovf", name)
+    for appliance in (pack(tmp_path, "vm.ovf", "vm.mf", name), tmp_path / "vm.ovf"):
+        cella("check", appliance)
+        cella("compare", appliance, raw)
+        assert cella_json("import", appliance, tmp_path / appliance.suffix)["disks"][0]["size"] == SIZE
+
+
 def test_changed_appliance_is_refused(tmp_path):
     their_disk(tmp_path)
     (tmp_path / "vm.ovf").write_text(descriptor("vm-disk1.vmdk"))

@@ -147,6 +147,62 @@ static int load_archive(struct ova *ova, struct block_node *file, struct err *er
 	return rc ? rc : read_manifest(ova, err);
 }
 
+/* ---- names ---- */
+
+static int digit_of(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* In place, "%20" to " ". */
+static void decode(char *name)
+{
+	char *to = name;
+
+	for (; *name; name++) {
+		int high = *name == '%' ? digit_of(name[1]) : -1;
+		int low = high >= 0 ? digit_of(name[2]) : -1;
+
+		*to++ = low >= 0 ? (char)(high << 4 | low) : *name;
+		name += low >= 0 ? 2 : 0;
+	}
+	*to = '\0';
+}
+
+static bool is_there(const struct ova *ova, const struct block_format_open *open, const char *name)
+{
+	AUTO_FREE char *path = NULL;
+
+	if (ova->is_archive)
+		return ova_members_find(&ova->members, name);
+	return !opener_resolve(open->opener, name, &path, NULL);
+}
+
+/* They are URIs, which not all who write them know: a name that is there is meant as it is. */
+static int decode_names(struct ova *ova, const struct block_format_open *open, struct err *err)
+{
+	struct ovf_disk *disk;
+
+	vec_for_each (disk, &ova->ovf.disks) {
+		AUTO_FREE char *name = NULL;
+
+		if (!disk->file || !strchr(disk->file, '%') || is_there(ova, open, disk->file))
+			continue;
+		name = strdup(disk->file);
+		if (!name)
+			return err_errno(err, ENOMEM, "cannot open '%s'", disk->file);
+		decode(name);
+		if (ova_name_ok(name) && is_there(ova, open, name)) {
+			free(disk->file);
+			disk->file = take_ptr(&name);
+		}
+	}
+	return 0;
+}
+
 /* ---- files beside a descriptor ---- */
 
 /* To the byte, where a disk would have sectors. */
@@ -325,6 +381,8 @@ static int open_all(struct ova *ova, const struct block_format_open *open, struc
 {
 	int rc = ova->is_archive ? load_archive(ova, open->file, err) : load_folder(ova, open, err);
 
+	if (!rc)
+		rc = decode_names(ova, open, err);
 	if (!rc && !open->check)
 		rc = open_disk(ova, open, err);
 	else if (!rc && !ova->is_archive)
