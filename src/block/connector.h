@@ -47,7 +47,7 @@ int block_connector_seal(struct block_connector *connector, struct err *err);
 int block_connector_open(const struct block_open_options *options, struct loop *loop,
 			 struct block_node **ret_node, struct err *err);
 
-/* The helper ends; disks that it has opened work for two seconds more, or until they are closed. Accepts
+/* The helper ends; disks that it has opened work for four seconds more, or until they are closed. Accepts
  * NULL. */
 void block_connector_stop(struct block_connector *connector);
 

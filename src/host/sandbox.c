@@ -137,7 +137,8 @@ static const struct rule rules[] = {
 	{ SCMP_SYS(rt_sigaction), ALL, "abort, fatal signals" },
 	{ SCMP_SYS(rt_sigprocmask), ALL, "abort, kicks" },
 	{ SCMP_SYS(rt_sigreturn), ALL, "signal handlers" },
-	{ SCMP_SYS(rt_sigtimedwait), VCPU | TOOL, "kicks, interruptions" },
+	{ SCMP_SYS(rt_sigtimedwait), VCPU | TOOL | CLIENTS,
+	  "kicks, interruptions, the end of a parent" },
 	{ SCMP_SYS(sigaltstack), ALL, "signal handlers" },
 	{ SCMP_SYS(restart_syscall), ALL, "calls that a signal interrupted" },
 

@@ -92,8 +92,7 @@ _Noreturn static void serve(const char *uri, bool read_only, const int *sockets,
 			    int told_fd, pid_t parent)
 {
 	close(SOCKET);
-	/* It lives as long as there is somebody to ask for it. */
-	connector_disk_end_with_parent();
+	connector_disk_watch_parent();
 	if (getppid() != parent)
 		_exit(1);
 	_exit(connector_disk_serve(uri, read_only, sockets, count, told_fd));

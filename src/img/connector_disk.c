@@ -8,6 +8,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -17,31 +18,69 @@
 #include "base/macros.h"
 #include "base/str.h"
 #include "block/export/nbd.h"
+#include "block/file/nbd.h"
 #include "block/format.h"
 #include "host/fd.h"
 #include "host/sandbox.h"
+#include "host/thread.h"
 
-/* For answers that are under way when the parent has ended. */
-#define END_S 2
+/* For what the other side still writes, and for answers that are under way. */
+#define END_S 4
 
 #define PORT_DNS   53
 #define PORT_HTTP  80
 #define PORT_HTTPS 443
 #define PORT_NBD   10809
 
-static void parent_ended(int number)
+static sigset_t end_of_parent(void)
 {
-	(void)number;
-	alarm(END_S);
+	sigset_t signals;
+
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGUSR1);
+	return signals;
 }
 
-void connector_disk_end_with_parent(void)
+void connector_disk_watch_parent(void)
 {
-	struct sigaction action = { .sa_handler = parent_ended, .sa_flags = SA_RESTART };
+	sigset_t signals = end_of_parent();
 
-	sigaction(SIGUSR1, &action, NULL);
+	sigprocmask(SIG_BLOCK, &signals, NULL);
 	signal(SIGALRM, SIG_DFL);
 	prctl(PR_SET_PDEATHSIG, SIGUSR1);
+}
+
+struct watch {
+	struct block_node *node;
+	pthread_t thread;
+	_Atomic bool over; /* the disk ends before the parent */
+};
+
+static void *wait_for_end(void *ctx)
+{
+	struct watch *watch = ctx;
+	sigset_t signals = end_of_parent();
+	int number;
+
+	sigwait(&signals, &number);
+	if (atomic_load(&watch->over))
+		return NULL;
+	alarm(END_S);
+	nbd_hurry(watch->node);
+	return NULL;
+}
+
+static int watch_start(struct watch *watch, struct block_node *node, struct err *err)
+{
+	watch->node = node;
+	return thread_start(&watch->thread, "end", wait_for_end, watch, err);
+}
+
+static void watch_stop(struct watch *watch)
+{
+	atomic_store(&watch->over, true);
+	pthread_kill(watch->thread, SIGUSR1);
+	pthread_join(watch->thread, NULL);
 }
 
 /* ---- what a URI says ---- */
@@ -189,12 +228,25 @@ static int welcome(struct nbd_server *server, const int *sockets, unsigned count
 	return rc;
 }
 
+/* To the end of all sockets, or of who asked for the disk. */
+static int serve(struct nbd_server *server, const int *sockets, unsigned count, int told_fd)
+{
+	struct err err = ERR_INIT;
+	int rc = welcome(server, sockets, count, &err);
+
+	if (fd_write_all(told_fd, &err, sizeof(err)))
+		rc = -EPIPE;
+	close(told_fd);
+	return rc ? rc : nbd_server_run(server, -1, true);
+}
+
 int connector_disk_serve(const char *uri, bool read_only, const int *sockets, unsigned count,
 			 int told_fd)
 {
 	struct nbd_export export = { .name = "", .read_only = read_only };
 	struct nbd_server_options options = { .exports = &export, .export_count = 1 };
 	struct nbd_server *server = NULL;
+	struct watch watch = { 0 };
 	struct err err = ERR_INIT;
 	int rc = open_disk(uri, read_only, &export.node, &err);
 
@@ -203,12 +255,13 @@ int connector_disk_serve(const char *uri, bool read_only, const int *sockets, un
 	if (!rc)
 		rc = confine(uri, &err);
 	if (!rc)
-		rc = welcome(server, sockets, count, &err);
-	if (fd_write_all(told_fd, &err, sizeof(err)))
-		rc = -EPIPE;
-	close(told_fd);
-	if (!rc)
-		rc = nbd_server_run(server, -1, true);
+		rc = watch_start(&watch, export.node, &err);
+	if (rc) {
+		fd_write_all(told_fd, &err, sizeof(err));
+	} else {
+		rc = serve(server, sockets, count, told_fd);
+		watch_stop(&watch);
+	}
 	nbd_server_free(server);
 	block_close(export.node);
 	return rc ? 1 : 0;

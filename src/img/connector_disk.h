@@ -4,12 +4,13 @@
 
 #include <stdbool.h>
 
-/* When the parent ends, so does this process, with time to answer what it has begun. */
-void connector_disk_end_with_parent(void);
+/* Before connector_disk_serve(), in the new process: the parent's end will be noticed. */
+void connector_disk_watch_parent(void);
 
 /*
  * Opens the disk, tells `told_fd` how that went (a struct err), and serves it on the connected sockets
- * until all of them are closed. Takes all descriptors over. Returns an exit status.
+ * until all of them are closed. When the parent ends, what waits for a server that is away fails, and all
+ * else has a few seconds more. Takes all descriptors over. Returns an exit status.
  */
 int connector_disk_serve(const char *uri, bool read_only, const int *sockets, unsigned count,
 			 int told_fd);

@@ -290,6 +290,12 @@ static const struct block_ops nbd_ops = {
 	.close = nbd_close_slot,
 };
 
+void nbd_hurry(struct block_node *node)
+{
+	if (node->ops == &nbd_ops)
+		nbd_session_hurry(&nbd_of(node)->session);
+}
+
 /* ---- opening ---- */
 
 int nbd_open_sockets(const struct block_open_options *options, const int *sockets,

@@ -22,3 +22,6 @@ int nbd_open(const struct block_open_options *options, struct loop *loop,
 int nbd_open_sockets(const struct block_open_options *options, const int *sockets,
 		     unsigned socket_count, struct loop *loop, struct block_node **ret_node,
 		     struct err *err);
+
+/* If the node is such a disk: what waits for its server, which is away, fails soon. Any thread. */
+void nbd_hurry(struct block_node *node);

@@ -18,7 +18,6 @@
 #include "host/thread.h"
 
 #define ALLOCATION LIBNBD_CONTEXT_BASE_ALLOCATION
-#define CONNECT_NS (10 * NS_PER_SEC)
 /* A peer that is not even heard of for so long is gone. */
 #define SILENCE_S 30
 
@@ -43,9 +42,10 @@ void nbd_link_fini(struct nbd_link *link)
 
 /* ---- connecting ---- */
 
-static int wait_connected(const struct nbd_library *lib, struct nbd_handle *handle)
+static int wait_connected(const struct nbd_library *lib, struct nbd_handle *handle,
+			  uint64_t patience_ns)
 {
-	uint64_t deadline_ns = clock_now_ns() + CONNECT_NS;
+	uint64_t deadline_ns = clock_now_ns() + patience_ns;
 
 	while (lib->aio_is_connecting(handle) > 0) {
 		uint64_t now = clock_now_ns();
@@ -87,7 +87,8 @@ static int start_connecting(const struct nbd_library *lib, struct nbd_handle *ha
 	return !rc ? 0 : lib->get_errno() ? -lib->get_errno() : -EIO;
 }
 
-int nbd_link_connect(struct nbd_link *link, const char *uri, int fd, struct err *err)
+int nbd_link_connect(struct nbd_link *link, const char *uri, int fd, uint64_t patience_ns,
+		     struct err *err)
 {
 	const struct nbd_library *lib = link->lib;
 	struct nbd_handle *handle = lib->create();
@@ -100,7 +101,7 @@ int nbd_link_connect(struct nbd_link *link, const char *uri, int fd, struct err 
 	}
 	rc = start_connecting(lib, handle, uri, fd);
 	if (!rc)
-		rc = wait_connected(lib, handle);
+		rc = wait_connected(lib, handle, patience_ns);
 	if (rc) {
 		const char *why = rc == -ETIMEDOUT ? "no answer" : lib->get_error();
 

@@ -52,10 +52,11 @@ void nbd_link_fini(struct nbd_link *link);
 
 /*
  * Connects to the server of the URI, or, where `fd` is not -1, to the one behind that socket, which is
- * taken over also on failure. Gives up after ten seconds. Nobody else uses the link. Errors: what
+ * taken over also on failure. Gives up after `patience_ns`. Nobody else uses the link. Errors: what
  * the library says, explained.
  */
-int nbd_link_connect(struct nbd_link *link, const char *uri, int fd, struct err *err);
+int nbd_link_connect(struct nbd_link *link, const char *uri, int fd, uint64_t patience_ns,
+		     struct err *err);
 /* Says goodbye, without waiting for an answer. Nobody else uses the link. */
 void nbd_link_disconnect(struct nbd_link *link);
 

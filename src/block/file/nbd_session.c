@@ -16,8 +16,11 @@
 #include "host/clock.h"
 
 #define RECONNECT_S    30
+#define CONNECT_NS     (10 * NS_PER_SEC)
+#define ONE_MORE_NS    NS_PER_SEC /* a server may leave further connections without an answer */
 #define PAUSE_FIRST_NS (50 * NS_PER_MS)
 #define PAUSE_MAX_NS   (2 * NS_PER_SEC)
+#define HURRY_NS       (50 * NS_PER_MS) /* what a pause hurries in */
 #define PIECE_BYTES    (32 * MIB)
 #define PIECE_UNIT     UINT64_C(4096)
 #define ALLOCATION     LIBNBD_CONTEXT_BASE_ALLOCATION
@@ -65,7 +68,8 @@ static int connect_all(struct nbd_session *session, const int *sockets, unsigned
 		       struct err *err)
 {
 	unsigned max = sockets ? socket_count : NBD_LINKS_MAX, used = 1;
-	int rc = nbd_link_connect(&session->links[0], session->uri, sockets ? sockets[0] : -1, err);
+	int rc = nbd_link_connect(&session->links[0], session->uri, sockets ? sockets[0] : -1,
+				  CONNECT_NS, err);
 
 	session->link_count = !rc;
 	if (rc || session->lib.can_multi_conn(session->links[0].handle) <= 0)
@@ -74,7 +78,8 @@ static int connect_all(struct nbd_session *session, const int *sockets, unsigned
 		int fd = sockets ? sockets[used] : -1;
 
 		used++;
-		if (nbd_link_connect(&session->links[session->link_count], session->uri, fd, NULL))
+		if (nbd_link_connect(&session->links[session->link_count], session->uri, fd,
+				     ONE_MORE_NS, NULL))
 			break;
 		session->link_count++;
 	}
@@ -114,12 +119,18 @@ static int connect_again(struct nbd_session *session)
 	return rc;
 }
 
-static void rest(uint64_t ns)
+static void rest(struct nbd_session *session, uint64_t ns)
 {
-	struct timespec pause = { .tv_sec = (time_t)(ns / NS_PER_SEC),
-				  .tv_nsec = (long)(ns % NS_PER_SEC) };
+	static const struct timespec slice = { .tv_nsec = HURRY_NS };
+	uint64_t end_ns = clock_now_ns() + ns;
 
-	nanosleep(&pause, NULL);
+	while (clock_now_ns() < end_ns && !atomic_load(&session->hurried))
+		nanosleep(&slice, NULL);
+}
+
+void nbd_session_hurry(struct nbd_session *session)
+{
+	atomic_store(&session->hurried, true);
 }
 
 /* Tries again, ever more seldom, as long as the user wants to wait; then each request that comes may
@@ -140,11 +151,12 @@ static int mend_locked(struct nbd_session *session)
 
 		if (!rc)
 			break;
-		if (clock_now_ns() >= deadline_ns || !session->may_call || rc == -ESTALE) {
+		if (clock_now_ns() >= deadline_ns || !session->may_call || rc == -ESTALE ||
+		    atomic_load(&session->hurried)) {
 			session->next_try_ns = clock_now_ns() + PAUSE_MAX_NS;
 			return rc == -ESTALE ? rc : -EIO;
 		}
-		rest(pause_ns);
+		rest(session, pause_ns);
 		pause_ns = MIN(2 * pause_ns, PAUSE_MAX_NS);
 	}
 	log_info("disk '%s': the server is back", session->uri);

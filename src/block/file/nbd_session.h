@@ -38,6 +38,7 @@ struct nbd_session {
 	uint64_t next_try_ns;
 
 	_Atomic unsigned turn;
+	_Atomic bool hurried; /* nobody waits for the server any more */
 };
 
 /*
@@ -47,6 +48,9 @@ struct nbd_session {
 int nbd_session_open(struct nbd_session *session, const char *uri, bool must_write,
 		     const int *sockets, unsigned socket_count, struct err *err);
 void nbd_session_close(struct nbd_session *session);
+
+/* What waits for a server that is away fails soon. Any thread. */
+void nbd_session_hurry(struct nbd_session *session);
 
 /* One request, inside the disk and as the facts want it. 0, or negative errno. Any thread. */
 int nbd_session_call(struct nbd_session *session, struct nbd_call *call);
