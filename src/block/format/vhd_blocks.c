@@ -383,6 +383,41 @@ static int scan(struct vhd *vhd)
 	return rc;
 }
 
+static int fill_block(struct vhd *vhd, uint64_t block)
+{
+	uint64_t sectors = vhd->header.block_bytes / BLOCK_SECTOR, count;
+	int rc = 0;
+
+	for (uint64_t inside = 0; inside < sectors && !rc; inside += count) {
+		struct granule_run run = { .bytes = (sectors - inside) * BLOCK_SECTOR };
+		uint64_t index = block * sectors + inside;
+
+		rc = look_up(&vhd->granules, index * BLOCK_SECTOR, true, &run);
+		count = run.bytes / BLOCK_SECTOR;
+		if (rc || run.kind != GRANULE_ABSENT)
+			continue;
+		rc = block_write_zeroes(vhd->node.next, run.at, run.bytes, 0);
+		if (!rc)
+			rc = mark(vhd, index, count, block_start(vhd, index, run.at), false);
+	}
+	return rc;
+}
+
+int vhd_fill_blocks(struct vhd *vhd)
+{
+	int rc = 0;
+
+	for (uint64_t block = 0; block < vhd->blocks && !rc; block++) {
+		uint64_t ignored;
+		uint32_t entry;
+
+		rc = get_entry(vhd, block, 1, true, &entry, &ignored);
+		if (!rc && entry != VHD_NONE && !is_full(vhd, block))
+			rc = fill_block(vhd, block);
+	}
+	return rc;
+}
+
 /* With all of the disk held. The entries are gone for good before the space is used again. */
 static int drop_blocks(struct vhd *vhd)
 {

@@ -239,9 +239,11 @@ static int write_relink(struct vhd *vhd, const struct relink *relink)
 static int relink_held(struct vhd *vhd, const char *name, struct block_node *backing,
 		       struct relink *relink, struct err *err)
 {
-	int rc = vhd_blocks_flush(vhd);
+	int rc = name ? 0 : vhd_fill_blocks(vhd);
 	bool good;
 
+	if (!rc)
+		rc = vhd_blocks_flush(vhd);
 	relink->at = vhd->end;
 	if (!rc)
 		rc = prepare(vhd, name, backing, relink, err);

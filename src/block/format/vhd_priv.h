@@ -122,6 +122,9 @@ int vhd_blocks_flush(struct vhd *vhd);
 int vhd_write_footer(struct vhd *vhd);
 
 int vhd_blocks_resize(struct vhd *vhd, uint64_t bytes, struct err *err);
+/* With all of the disk held: sectors of blocks that are here, but not they, become zeroes: not all
+ * readers of dynamic images look at bitmaps. */
+int vhd_fill_blocks(struct vhd *vhd);
 /* As `empty` of the format. */
 int vhd_empty(struct block_node *node, struct err *err);
 

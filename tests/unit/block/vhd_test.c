@@ -125,6 +125,43 @@ static void vhd_other_parent_is_refused(void **state)
 	model_fini(&model);
 }
 
+/* Writers of differencing images may leave anything in sectors that are the parent's. */
+static void vhd_without_parent_has_nothing_left_in_its_blocks(void **state)
+{
+	const struct model_image base = { .format = "vhd", .bytes = 4 * MIB };
+	const struct model_image top = {
+		.format = "vhd", .bytes = 4 * MIB, .backing = "base.vhd", .backing_format = "vhd"
+	};
+	struct block_extent extent;
+	uint8_t garbage[BLOCK_SECTOR];
+	struct err err = ERR_INIT;
+	struct model model;
+
+	(void)state;
+	model_init_image(&model, "base.vhd", &base);
+	assert_int_equal(model_create(&model, "top.vhd", &top), 0);
+	assert_int_equal(model_open(&model, "top.vhd", "vhd", (struct block_open_options){ 0 }), 0);
+	model_write(&model, 64 * KIB, BLOCK_SECTOR);
+	assert_int_equal(block_extent(model.node, 64 * KIB, BLOCK_SECTOR, &extent), 0);
+	memset(garbage, 0x5a, sizeof(garbage));
+	assert_int_equal(
+		block_write(extent.file, extent.at + BLOCK_SECTOR, garbage, sizeof(garbage)), 0);
+	model_close(&model);
+	assert_int_equal(model_open(&model, "top.vhd", "vhd", (struct block_open_options){ 0 }), 0);
+	if (model.node->format->set_backing(model.node, NULL, NULL, &err))
+		fail_msg("%s", err.text);
+	model_close(&model);
+	assert_int_equal(unlink(model_path(&model, "base.vhd")), 0);
+	assert_int_equal(model_open(&model, "top.vhd", "vhd", (struct block_open_options){ 0 }), 0);
+	assert_int_equal(block_extent_joined(model.node, 0, 4 * MIB, &extent), 0);
+	assert_int_equal(extent.bytes, 2 * MIB);
+	assert_true(extent.flags & BLOCK_EXTENT_HERE);
+	model_expect(&model);
+	model_close(&model);
+	model_expect_clean(&model, "top.vhd");
+	model_fini(&model);
+}
+
 static void vhd_grown_reads_zeroes_behind(void **state)
 {
 	/* In the place of the table, then with the table moved. */
@@ -333,6 +370,7 @@ int main(void)
 		cmocka_unit_test(vhd_differencing_matches_model),
 		cmocka_unit_test(vhd_differencing_grown_shows_nothing_of_parent),
 		cmocka_unit_test(vhd_other_parent_is_refused),
+		cmocka_unit_test(vhd_without_parent_has_nothing_left_in_its_blocks),
 		cmocka_unit_test(vhd_grown_reads_zeroes_behind),
 		cmocka_unit_test(vhd_dynamic_sector_without_bit_is_zero),
 		cmocka_unit_test(vhd_cut_off_footer_is_written_again),
