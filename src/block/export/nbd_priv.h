@@ -3,6 +3,7 @@
 #pragma once
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "base/list.h"
 #include "base/vec.h"
@@ -19,6 +20,9 @@ struct nbd_disk {
 	/* Held by all changes: shared, or exclusively where a change ends inside a unit, whose
 	 * other bytes are read and written back. */
 	struct range_lock edges;
+	/* Where data was found last. What is wrong about it, also because others change it, makes
+	 * zeroes be sent as data. */
+	_Atomic uint64_t data_from, data_to;
 };
 
 struct nbd_server {

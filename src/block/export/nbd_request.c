@@ -5,6 +5,7 @@
  * Spec: NetworkBlockDevice/nbd doc/proto.md, "Transmission", "Request types".
  */
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "base/bytes.h"
@@ -17,6 +18,7 @@
 /* Shorter reads are not searched for zeroes, longer ones only for so many of them. */
 #define HOLE_SEARCH_BYTES (32 * KIB)
 #define HOLES_MAX         64
+#define SEARCH_BYTES      GIB
 
 struct command {
 	uint16_t flags; /* that it may have */
@@ -48,17 +50,26 @@ static int send_stretch(struct nbd_connection *connection, struct nbd_request *r
 			       (struct iovec){ request->data + (offset - request->offset), bytes });
 }
 
-/* How far from `offset` on it is all known to be zero, or all not. Guesses cost only speed. */
+/* How far from `offset` on it is all known to be zero, or all not. Guesses cost only speed; but some
+ * storage looks through a whole file to find where its data ends, so that is kept. */
 static uint64_t find_stretch(struct nbd_disk *disk, uint64_t offset, uint64_t bytes, bool *ret_zero)
 {
+	struct block_node *node = disk->export.node;
+	uint64_t from = atomic_load(&disk->data_from), to = atomic_load(&disk->data_to);
 	struct block_extent extent;
 
 	*ret_zero = false;
-	if ((offset | bytes) & (block_unit_bytes(disk->export.node) - 1) ||
-	    block_extent(disk->export.node, offset, bytes, &extent))
+	if (offset >= from && offset < to)
+		return MIN(bytes, to - offset);
+	if ((offset | bytes) & (block_unit_bytes(node) - 1) ||
+	    block_extent(node, offset, MIN(block_size_bytes(node) - offset, SEARCH_BYTES), &extent))
 		return bytes;
 	*ret_zero = extent.flags & BLOCK_EXTENT_ZERO;
-	return extent.bytes;
+	if (!*ret_zero) {
+		atomic_store(&disk->data_from, offset);
+		atomic_store(&disk->data_to, offset + extent.bytes);
+	}
+	return MIN(bytes, extent.bytes);
 }
 
 static int run_read_structured(struct nbd_connection *connection, struct nbd_request *request)
