@@ -264,6 +264,13 @@ void block_kick(struct block_node *node);
 void block_submit(struct block_node *node, struct block_request *request);
 
 /*
+ * A request of the node that has ended, instead of a call of its `done`, with its result; NULL: none
+ * is known of. For who has queued and not kicked yet: what lies in the host's memory has often ended
+ * by then, and those that are left are told only behind the kick. Any thread.
+ */
+struct block_request *block_take_ended(struct block_node *node, int *ret_rc);
+
+/*
  * Calls `batch_done` (NULL: nothing) on the loop's thread whenever a few `done` have been called
  * one after another, so that their caller can do once what it would do for each. Owner's thread,
  * nothing in flight.

@@ -136,6 +136,7 @@ struct block_node {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	struct list completed; /* requests to tell `done`; guarded by lock */
+	_Atomic bool at_once;  /* some of them wait for a kick; set with lock */
 
 	_Atomic unsigned inside; /* threads in block_queue() or block_kick() */
 	_Atomic bool changing;   /* see block_change(); set with lock */
@@ -202,6 +203,10 @@ int block_node_start_workers(struct block_node *node, unsigned threads, struct e
 
 /* The request has ended; `done` is called on the loop's thread later. Any thread. */
 void block_complete(struct block_request *request, int rc);
+
+/* As block_complete(), but told only after the owner's next kick: who queued may take it before
+ * (block_take_ended()). For what ends inside `queue`. */
+void block_complete_at_once(struct block_request *request, int rc);
 
 /* As block_complete(), for the loop's thread, which calls block_complete_now() on the request's
  * `node` when it has collected the batch. */

@@ -90,6 +90,48 @@ void block_complete(struct block_request *request, int rc)
 	loop_post(owner->loop, &owner->task);
 }
 
+void block_complete_at_once(struct block_request *request, int rc)
+{
+	struct block_node *owner = request->owner;
+
+	end(request, rc);
+	LOCK_SCOPE(&owner->lock);
+	list_append(&owner->completed, &request->queue);
+	atomic_store(&owner->at_once, true);
+	pthread_cond_signal(&owner->changed);
+}
+
+struct block_request *block_take_ended(struct block_node *node, int *ret_rc)
+{
+	struct block_request *request;
+
+	if (!atomic_load(&node->at_once))
+		return NULL;
+	LOCK_SCOPE(&node->lock);
+	request = list_first(&node->completed, struct block_request, queue);
+	if (!request) {
+		atomic_store(&node->at_once, false);
+		return NULL;
+	}
+	list_remove(&request->queue);
+	*ret_rc = request->result;
+	/* Who drains may wait for it. */
+	atomic_fetch_sub(&node->in_flight, 1);
+	pthread_cond_signal(&node->changed);
+	return request;
+}
+
+/* Those that nobody took. */
+static void tell_at_once(struct block_node *node)
+{
+	if (!atomic_load(&node->at_once))
+		return;
+	LOCK_SCOPE(&node->lock);
+	atomic_store(&node->at_once, false);
+	if (!list_empty(&node->completed))
+		loop_post(node->loop, &node->task);
+}
+
 /* ---- workers ---- */
 
 static int perform(struct block_request *request)
@@ -238,7 +280,7 @@ static void dispatch(struct block_request *request)
 		enum step step = step_down(request);
 
 		if (step == ENDED) {
-			block_complete(request, 0);
+			block_complete_at_once(request, 0);
 			return;
 		}
 		if (step == STUCK) {
@@ -303,7 +345,7 @@ static void start(struct block_node *node, struct block_request *request)
 	request->asked_flags = request->flags;
 	atomic_fetch_add(&node->in_flight, 1);
 	if (rc || (request->op != BLOCK_FLUSH && !request->bytes))
-		block_complete(request, rc);
+		block_complete_at_once(request, rc);
 	else
 		dispatch(request);
 }
@@ -339,6 +381,7 @@ void block_kick(struct block_node *node)
 		block_kick(place);
 	if (node->ops->kick)
 		node->ops->kick(node);
+	tell_at_once(node);
 	atomic_fetch_sub(&node->inside, 1);
 }
 
@@ -357,7 +400,7 @@ void block_set_batch_done(struct block_node *node, void (*batch_done)(void *ctx)
 static void wait_completed(struct block_node *node)
 {
 	LOCK_SCOPE(&node->lock);
-	while (list_empty(&node->completed))
+	while (list_empty(&node->completed) && atomic_load(&node->in_flight))
 		pthread_cond_wait(&node->changed, &node->lock);
 }
 

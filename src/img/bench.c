@@ -75,7 +75,11 @@ static void slot_done(struct block_request *request, int rc)
 static void batch_done(void *ctx)
 {
 	struct bench *bench = ctx;
+	struct block_request *request;
+	int rc;
 
+	while ((request = block_take_ended(bench->node, &rc)))
+		slot_done(request, rc);
 	block_kick(bench->node);
 }
 
@@ -118,7 +122,7 @@ static int run(struct bench *bench, uint64_t *ret_ns, struct err *err)
 	start = clock_now_ns();
 	for (uint64_t i = 0; i < bench->depth; i++)
 		start_slot(&bench->slots[i]);
-	block_kick(bench->node);
+	batch_done(bench);
 	loop_run(bench->loop);
 	block_drain(bench->node);
 	if (!bench->rc && bench->op == BLOCK_WRITE)

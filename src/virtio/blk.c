@@ -2,8 +2,8 @@
 /*
  * The block device: requests of the guest become requests of a block node.
  *
- * A kick queues all there is and then starts it at once; completions come back on the node's loop
- * and are shown to the driver a batch at a time. A chain's memory goes to the node as it is. Errors
+ * A kick queues all there is and then starts it at once; what ended by then is shown to the driver with
+ * it, other completions come back on the node's loop and are shown a batch at a time. A chain's memory goes to the node as it is. Errors
  * of the host are the request's status and never more.
  *
  * Invariant: a place of `places` is in use for each chain in flight, and a queue has as many as its
@@ -133,14 +133,14 @@ static uint8_t status_of(int rc)
 
 static uint8_t submit_range(struct place *place);
 
-static void request_done(struct block_request *request, int rc)
+/* With the device's lock. */
+static void request_ended(struct block_request *request, int rc)
 {
 	struct place *place = container_of(request, struct place, request);
 	struct blk *blk = place->blk;
 	bool ranges = request->op == BLOCK_DISCARD || request->op == BLOCK_WRITE_ZEROES;
 	uint8_t status = status_of(rc);
 
-	LOCK_SCOPE(&blk->virtio.device.lock);
 	if (rc)
 		log_once(&blk->failure_said, LOG_ERROR, "disk '%s': %s at byte %llu",
 			 blk->virtio.device.id, strerrordesc_np(-rc),
@@ -153,6 +153,14 @@ static void request_done(struct block_request *request, int rc)
 		}
 	}
 	finish(place, status);
+}
+
+static void request_done(struct block_request *request, int rc)
+{
+	struct blk *blk = container_of(request, struct place, request)->blk;
+
+	LOCK_SCOPE(&blk->virtio.device.lock);
+	request_ended(request, rc);
 }
 
 static void batch_done(void *ctx)
@@ -340,6 +348,16 @@ static void take(struct blk *blk, struct virtqueue_chain *chain)
 	start(place, &header);
 }
 
+/* Those that have ended already. */
+static void end_requests(struct blk *blk)
+{
+	struct block_request *request;
+	int rc;
+
+	while ((request = block_take_ended(blk->node, &rc)))
+		request_ended(request, rc);
+}
+
 static void blk_queue_notify(struct virtio_device *virtio, unsigned index)
 {
 	struct virtqueue *queue = &virtio->queues[index];
@@ -353,6 +371,7 @@ static void blk_queue_notify(struct virtio_device *virtio, unsigned index)
 		virtqueue_kicks_disable(queue);
 		while ((chain = virtqueue_pop(queue)))
 			take(blk, chain);
+		end_requests(blk);
 		block_kick(blk->node);
 	} while (virtqueue_kicks_enable(queue));
 	publish(blk);

@@ -2,7 +2,7 @@
 /*
  * Raw files and block devices: opening, locking, and the choice of who does a request.
  *
- * Plain reads, writes and flushes go to the ring; what it cannot take, and what comes back
+ * Reads of what is in the page cache are done at once, other plain reads, writes and flushes go to the ring; what it cannot take, and what comes back
  * unfinished, goes to a worker thread (raw_sync.c). Where the kernel or a sandbox refuses io_uring
  * the workers do everything.
  */
@@ -29,6 +29,8 @@
 #define WORKERS_BESIDE_RING 1
 #define WORKERS_ALONE       4
 
+#define READS_AFTER_MISS 64 /* that are not tried at once */
+
 static const struct block_ops raw_ops;
 
 struct raw *raw_of(struct block_node *node)
@@ -52,17 +54,39 @@ static bool fits_ring(const struct raw *raw, const struct block_request *request
 	       raw_memory_aligned(raw, buffer_of(request));
 }
 
+/* What lies in the page cache is there sooner than the ring could tell of it. A failed try costs a
+ * call, so a file of which little is there is tried now and then only. */
+static bool read_at_once(struct raw *raw, const struct block_request *request)
+{
+	unsigned off = atomic_load_explicit(&raw->tries_off, memory_order_relaxed);
+	ssize_t n;
+
+	if (request->op != BLOCK_READ || raw->cache == BLOCK_CACHE_NONE)
+		return false;
+	if (off) {
+		atomic_store_explicit(&raw->tries_off, off - 1, memory_order_relaxed);
+		return false;
+	}
+	n = preadv2(raw->fd, request->iov, (int)request->iov_count, (off_t)request->position,
+		    RWF_NOWAIT);
+	if (n >= 0 && (uint64_t)n == request->bytes)
+		return true;
+	atomic_store_explicit(&raw->tries_off, READS_AFTER_MISS, memory_order_relaxed);
+	return false;
+}
+
 static void raw_queue(struct block_node *node, struct block_request *request)
 {
 	struct raw *raw = raw_of(node);
 
 	if (raw->cache == BLOCK_CACHE_UNSAFE)
 		request->flags &= ~(unsigned)BLOCK_FUA;
-	if (request->op == BLOCK_FLUSH && raw->cache == BLOCK_CACHE_UNSAFE)
-		block_complete(request, 0);
+	if ((request->op == BLOCK_FLUSH && raw->cache == BLOCK_CACHE_UNSAFE) ||
+	    read_at_once(raw, request))
+		block_complete_at_once(request, 0);
 	else if (request->op != BLOCK_READ && request->op != BLOCK_FLUSH &&
 		 !block_lease_runs(raw->lease))
-		block_complete(request, -ESTALE);
+		block_complete_at_once(request, -ESTALE);
 	else if (!raw->ring || !fits_ring(raw, request) ||
 		 (raw_holds_ranges(raw) &&
 		  !block_request_hold(request, &node->ranges, request->position, request->bytes)) ||

@@ -24,6 +24,9 @@ struct raw {
 	uint32_t align; /* what the descriptor asks of offsets, counts and memory: 1, or with
 			   O_DIRECT 512 to 4096 */
 
+	/* So many reads go to the ring before one is tried at once again: see read_at_once(). */
+	_Atomic unsigned tries_off;
+
 	struct ring *ring; /* NULL: the workers do everything */
 
 	/*

@@ -408,6 +408,43 @@ static void graph_drain_waits_for_who_is_on_the_way_in(void **state)
 	loop_free(loop);
 }
 
+/* Nothing was ever written, so that is known without the file. */
+static void graph_request_that_ends_at_once_is_taken_or_told_behind_the_kick(void **state)
+{
+	uint8_t buffer[2][512];
+	struct iovec iov[2] = { { buffer[0], 512 }, { buffer[1], 512 } };
+	struct waited waited[2];
+	struct rig rig;
+	int rc = -1;
+
+	(void)state;
+	rig_init(&rig, 0);
+	memset(buffer, 0xee, sizeof(buffer));
+	assert_null(block_take_ended(rig.node, &rc));
+	for (unsigned i = 0; i < 2; i++) {
+		waited[i] = (struct waited){ .request = {
+						     .op = BLOCK_READ,
+						     .offset = 512 * i,
+						     .bytes = 512,
+						     .iov = &iov[i],
+						     .iov_count = 1,
+						     .done = waited_done,
+					     } };
+		block_queue(rig.node, &waited[i].request);
+	}
+	assert_ptr_equal(block_take_ended(rig.node, &rc), &waited[0].request);
+	assert_int_equal(rc, 0);
+	block_kick(rig.node);
+	assert_int_equal(waited[1].calls, 0);
+	block_drain(rig.node);
+	assert_int_equal(waited[0].calls, 0);
+	assert_int_equal(waited[1].calls, 1);
+	assert_null(block_take_ended(rig.node, &rc));
+	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(buffer[i][0], 0);
+	rig_fini(&rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -419,6 +456,7 @@ int main(void)
 		cmocka_unit_test(graph_file_grows_by_writes_and_reads_zero_behind),
 		cmocka_unit_test(graph_call_outside_the_disk_is_refused),
 		cmocka_unit_test(graph_durable_write_ends_after_flush),
+		cmocka_unit_test(graph_request_that_ends_at_once_is_taken_or_told_behind_the_kick),
 		cmocka_unit_test(graph_drain_waits_for_who_is_on_the_way_in),
 	};
 

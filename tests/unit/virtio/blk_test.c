@@ -283,18 +283,23 @@ static void blk_malformed_chain_breaks_until_reset(void **state)
 	}
 }
 
-static void offer_read(struct disk *disk, unsigned index)
+static void offer(struct disk *disk, uint32_t type, unsigned index)
 {
 	uint64_t header = HEADER + 0x200 * index;
 	const struct driver_piece pieces[] = {
 		{ header, 16, false },
-		{ DATA + 512 * index, 512, true },
+		{ DATA + 512 * index, 512, type == VIRTIO_BLK_T_IN },
 		{ header + 16, 1, true },
 	};
 
-	le32_put(disk->driver.ram + header, VIRTIO_BLK_T_IN);
+	le32_put(disk->driver.ram + header, type);
 	le64_put(disk->driver.ram + header + 8, index);
 	driver_offer(&disk->driver, 0, pieces, ARRAY_SIZE(pieces));
+}
+
+static void offer_read(struct disk *disk, unsigned index)
+{
+	offer(disk, VIRTIO_BLK_T_IN, index);
 }
 
 static void blk_one_kick_takes_all(void **state)
@@ -318,6 +323,26 @@ static void blk_one_kick_takes_all(void **state)
 	disk_fini(&disk);
 }
 
+static void blk_request_that_ends_at_once_is_told_with_the_kick(void **state)
+{
+	const struct driver_piece pieces[] = { { HEADER, 16, false }, { STATUS, 1, true } };
+	uint32_t head, bytes;
+	struct disk disk;
+
+	(void)state;
+	disk_init(&disk, (struct block_open_options){ .cache = BLOCK_CACHE_UNSAFE },
+		  (struct virtio_blk_options){ 0 });
+	driver_start(&disk.driver, disk.virtio, WRITEBACK);
+	le32_put(disk.driver.ram + HEADER, VIRTIO_BLK_T_FLUSH);
+	disk.driver.ram[STATUS] = 0xee;
+	driver_offer(&disk.driver, 0, pieces, ARRAY_SIZE(pieces));
+	driver_kick(&disk.driver, 0);
+	assert_true(driver_used(&disk.driver, 0, &head, &bytes));
+	assert_int_equal(disk.driver.ram[STATUS], VIRTIO_BLK_S_OK);
+	assert_int_equal(disk.driver.interrupts, 1);
+	disk_fini(&disk);
+}
+
 static void blk_reset_with_requests_in_flight_waits_for_them(void **state)
 {
 	struct disk disk;
@@ -325,8 +350,9 @@ static void blk_reset_with_requests_in_flight_waits_for_them(void **state)
 	(void)state;
 	disk_init(&disk, (struct block_open_options){ 0 }, (struct virtio_blk_options){ 0 });
 	driver_start(&disk.driver, disk.virtio, 0);
+	/* Reads could have ended at once. */
 	for (unsigned i = 0; i < 20; i++)
-		offer_read(&disk, i);
+		offer(&disk, VIRTIO_BLK_T_OUT, i);
 	driver_kick(&disk.driver, 0);
 	virtio_status_write(disk.virtio, 0);
 	assert_int_not_equal(virtio_status_read(disk.virtio), 0);
@@ -463,6 +489,7 @@ int main(void)
 		cmocka_unit_test(blk_bad_request_gets_status_and_device_goes_on),
 		cmocka_unit_test(blk_malformed_chain_breaks_until_reset),
 		cmocka_unit_test(blk_one_kick_takes_all),
+		cmocka_unit_test(blk_request_that_ends_at_once_is_told_with_the_kick),
 		cmocka_unit_test(blk_reset_with_requests_in_flight_waits_for_them),
 		cmocka_unit_test(blk_quiesced_is_still_until_resume),
 		cmocka_unit_test(blk_grown_disk_takes_requests_behind_the_old_end),
