@@ -68,20 +68,36 @@ static void *loop_main(void *ctx)
 	return NULL;
 }
 
-static void slot_done(struct block_request *request, int rc)
+static void slot_ended(struct block_request *request, int rc)
 {
 	struct slot *slot = container_of(request, struct slot, request);
 	struct writer *writer = slot->writer;
 
-	/* Without a lock: only one thread at a time plays the loop's. */
-	writer->stand->done++;
 	LOCK_SCOPE(&writer->lock);
 	slot->busy = false;
 	writer->rc = writer->rc ? writer->rc : rc;
 	pthread_cond_signal(&writer->changed);
 }
 
+static void slot_done(struct block_request *request, int rc)
+{
+	/* Without a lock: only one thread at a time plays the loop's. */
+	container_of(request, struct slot, request)->writer->stand->done++;
+	slot_ended(request, rc);
+}
+
 /* ---- writers ---- */
+
+/* As a device does it; what is taken may be another writer's. */
+static void submit(struct block_node *node, struct block_request *request)
+{
+	int rc;
+
+	block_queue(node, request);
+	while ((request = block_take_ended(node, &rc)))
+		slot_ended(request, rc);
+	block_kick(node);
+}
 
 static struct slot *free_slot_locked(struct writer *writer)
 {
@@ -130,7 +146,7 @@ static void *writer_main(void *ctx)
 		slot->busy = true;
 		pthread_mutex_unlock(&writer->lock);
 		slot_prepare(slot);
-		block_submit(writer->stand->model.node, &slot->request);
+		submit(writer->stand->model.node, &slot->request);
 		atomic_fetch_add(&writer->steps, 1);
 		stop = atomic_load(&writer->stand->stop);
 	}
