@@ -3,7 +3,9 @@
  * What the guest asks of its machine, and engines that give up: noted on any thread, done on the
  * loop's.
  *
- * Several may be pending at once; an end comes before a reset, and a crash before an orderly end.
+ * Several may be pending at once; an end comes before a reset, and a crash before an orderly end. But a
+ * guest that asked for a reset and then waits for it less long than this thread takes goes on to a
+ * triple fault, which resets on real machines too: it is the reset that was asked for.
  */
 #include "machine/machine_priv.h"
 
@@ -70,6 +72,8 @@ void machine_note_stopped(void *ctx, unsigned vcpu, enum vcpu_exit reason)
 		note(machine, PENDING_DEBUG);
 		return;
 	}
+	if (reason == VCPU_EXIT_SHUTDOWN && atomic_load(&machine->pending) & PENDING_RESET)
+		return;
 	atomic_store(&machine->crashed_vcpu, vcpu);
 	note(machine, reason == VCPU_EXIT_SHUTDOWN ? PENDING_TRIPLE_FAULT : PENDING_ENGINE_ERROR);
 }
