@@ -174,6 +174,16 @@ static struct machine_port *port_of(struct machine *machine, const struct device
 	return NULL;
 }
 
+/* Linux waits for ever for requests that it has offered to a device which is gone. */
+static void pull_out(struct machine *machine, struct machine_port *port)
+{
+	bool ran = processors_stand(machine);
+
+	virtio_blk_settle(port->card);
+	pci_port_eject(port->port);
+	processors_go_on(machine, ran);
+}
+
 int machine_detach_disk(struct machine *machine, const char *id, bool force, struct err *err)
 {
 	struct device *disk = machine_find_disk(machine, id, err);
@@ -188,7 +198,7 @@ int machine_detach_disk(struct machine *machine, const char *id, bool force, str
 		return -ENOTSUP;
 	}
 	if (force) {
-		pci_port_eject(port->port);
+		pull_out(machine, port);
 		return 0;
 	}
 	if (pci_port_ask(port->port) != -EALREADY)

@@ -471,6 +471,12 @@ int virtio_blk_resize(struct device *device, uint64_t bytes, struct err *err)
 	return rc;
 }
 
+void virtio_blk_settle(struct device *device)
+{
+	virtio_device_resume(device);
+	block_drain(blk_of(virtio_from_device(device))->node);
+}
+
 bool virtio_blk_driven(struct device *device)
 {
 	LOCK_SCOPE(&device->lock);

@@ -28,6 +28,9 @@ int virtio_blk_resize(struct device *device, uint64_t bytes, struct err *err);
 int virtio_blk_change(struct device *device, bool force, int (*change)(void *ctx, struct err *err),
 		      void *ctx, struct err *err);
 
+/* Ends all that the driver has offered. No vCPU runs; loop thread. */
+void virtio_blk_settle(struct device *device);
+
 /* Whether a driver has set the device up. Any thread. */
 bool virtio_blk_driven(struct device *device);
 
