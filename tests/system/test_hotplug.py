@@ -86,7 +86,8 @@ def test_disk_is_attached_written_read_and_detached_twenty_times(tmp_path):
             # Not synced: what the guest still has of it reaches the image when it lets go.
             assert call(control, "disk.detach", "id=disk0", "timeout=600") is None
             events.wait("disk.detached", "disk0")
-            assert call(control, "disk.list") == []
+            if number < ROUNDS:  # after the last one the guest powers off
+                assert call(control, "disk.list") == []
             sums.append(hashlib.md5(content(disk, "qcow2")).hexdigest())
         events.close()
         assert machine.wait() == 0, machine.text()
