@@ -132,6 +132,7 @@ struct block_node {
 	struct workers *workers; /* run blocking methods for requests; NULL: no requests */
 
 	_Atomic uint64_t in_flight;           /* queued here and not yet told `done` */
+	_Atomic unsigned taken;               /* so many of them by block_take_ended() */
 	_Atomic(struct block_node *) to_kick; /* where a request of here may be held back */
 	pthread_mutex_t lock;
 	pthread_cond_t changed;

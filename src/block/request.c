@@ -116,6 +116,7 @@ struct block_request *block_take_ended(struct block_node *node, int *ret_rc)
 	list_remove(&request->queue);
 	*ret_rc = request->result;
 	/* Who drains may wait for it. */
+	atomic_fetch_add(&node->taken, 1);
 	atomic_fetch_sub(&node->in_flight, 1);
 	pthread_cond_signal(&node->changed);
 	return request;
@@ -397,10 +398,11 @@ void block_set_batch_done(struct block_node *node, void (*batch_done)(void *ctx)
 	node->batch_ctx = ctx;
 }
 
-static void wait_completed(struct block_node *node)
+/* For one that is with a worker, or that somebody has taken since `taken`. */
+static void wait_completed(struct block_node *node, unsigned taken)
 {
 	LOCK_SCOPE(&node->lock);
-	while (list_empty(&node->completed) && atomic_load(&node->in_flight))
+	while (list_empty(&node->completed) && atomic_load(&node->taken) == taken)
 		pthread_cond_wait(&node->changed, &node->lock);
 }
 
@@ -461,13 +463,14 @@ void block_drain(struct block_node *node)
 	LOOP_HOLD_SCOPE(node->loop);
 	block_kick(node);
 	while (atomic_load(&node->in_flight)) {
+		unsigned taken = atomic_load(&node->taken);
 		/* Who is on the way in may yet put a request where only wait_graph() finds it. */
 		bool settled = !atomic_load(&node->inside);
 
 		if (block_complete_now(node) || wait_graph(node))
 			continue;
 		if (settled)
-			wait_completed(node);
+			wait_completed(node, taken);
 		else
 			sched_yield();
 	}
