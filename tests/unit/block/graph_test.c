@@ -445,6 +445,66 @@ static void graph_request_that_ends_at_once_is_taken_or_told_behind_the_kick(voi
 	rig_fini(&rig);
 }
 
+/* The first request stays as with a worker; others are found by wait(). */
+static void gate_queue_second(struct block_node *node, struct block_request *request)
+{
+	struct gate *gate = container_of(node, struct gate, node);
+
+	if (request != &gate->request)
+		atomic_store(&gate->held, request);
+}
+
+static const struct block_ops second_gate_ops = {
+	.name = "gate",
+	.queue = gate_queue_second,
+	.wait = gate_wait,
+	.size = gate_size,
+	.close = gate_close,
+};
+
+static void nothing_done(struct block_request *request, int rc)
+{
+	(void)request;
+	(void)rc;
+}
+
+/* When the drain has found nothing to wait for: another request comes, and the first one goes. */
+static void *gate_replace(void *ctx)
+{
+	struct gate *gate = ctx;
+	struct block_request second = { .op = BLOCK_FLUSH, .done = nothing_done };
+	struct block_request *taken;
+	int rc;
+
+	sem_wait(&gate->asked);
+	block_queue(&gate->node, &second);
+	block_complete_at_once(&gate->request, 0);
+	taken = block_take_ended(&gate->node, &rc);
+	while (atomic_load(&gate->node.in_flight))
+		sched_yield();
+	return taken;
+}
+
+static void graph_drain_looks_again_when_one_was_taken(void **state)
+{
+	struct gate gate = { .request = { .op = BLOCK_FLUSH, .done = gate_done } };
+	struct loop *loop;
+	pthread_t thread;
+	void *taken;
+
+	(void)state;
+	assert_int_equal(loop_new(&loop, NULL), 0);
+	sem_init(&gate.asked, 0, 0);
+	block_node_init(&gate.node, &second_gate_ops, loop);
+	block_queue(&gate.node, &gate.request);
+	assert_int_equal(thread_start(&thread, "replace", gate_replace, &gate, NULL), 0);
+	block_drain(&gate.node);
+	pthread_join(thread, &taken);
+	assert_ptr_equal(taken, &gate.request);
+	block_close(&gate.node);
+	loop_free(loop);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -458,6 +518,7 @@ int main(void)
 		cmocka_unit_test(graph_durable_write_ends_after_flush),
 		cmocka_unit_test(graph_request_that_ends_at_once_is_taken_or_told_behind_the_kick),
 		cmocka_unit_test(graph_drain_waits_for_who_is_on_the_way_in),
+		cmocka_unit_test(graph_drain_looks_again_when_one_was_taken),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
