@@ -500,7 +500,8 @@ static void graph_drain_looks_again_when_one_was_taken(void **state)
 	assert_int_equal(thread_start(&thread, "replace", gate_replace, &gate, NULL), 0);
 	block_drain(&gate.node);
 	pthread_join(thread, &taken);
-	assert_ptr_equal(taken, &gate.request);
+	/* The drain itself may have been faster. */
+	assert_true(taken ? taken == &gate.request : gate.done);
 	block_close(&gate.node);
 	loop_free(loop);
 }
