@@ -46,25 +46,6 @@ struct chain {
 	uint64_t bytes[LINKS];
 };
 
-static void scatter(struct model *model, unsigned count)
-{
-	for (unsigned i = 0; i < count; i++) {
-		uint64_t sectors = model->bytes / BLOCK_SECTOR;
-		uint64_t from = model_random(model) % sectors;
-		uint64_t bytes = (1 + model_random(model) % MIN(sectors - from, UINT64_C(1200))) *
-				 BLOCK_SECTOR;
-
-		if (i % 5 == 3) {
-			memset(model->disk + from * BLOCK_SECTOR, 0, bytes);
-			assert_int_equal(block_write_zeroes(model->node, from * BLOCK_SECTOR, bytes,
-							    BLOCK_MAY_UNMAP),
-					 0);
-		} else {
-			model_write(model, from * BLOCK_SECTOR, bytes);
-		}
-	}
-}
-
 /* Keys for images that are not there would be refused. */
 static void open_link(struct chain *chain, unsigned number)
 {
@@ -97,7 +78,7 @@ static void link_add(struct chain *chain, unsigned kind, unsigned number)
 	open_link(chain, number);
 	/* What is behind the end of the image below is zero. */
 	model_set_bytes(model, chain->bytes[number]);
-	scatter(model, 8);
+	model_scatter(model, 8, 1200);
 	model_expect(model);
 	model_close(model);
 	chain->contents[number] = malloc(model->bytes);
@@ -173,17 +154,17 @@ static void run(struct chain *chain, struct block_job *job)
 {
 	struct err err = ERR_INIT;
 
-	scatter(&chain->model, 6);
+	model_scatter(&chain->model, 6, 1200);
 	block_job_set_speed(job, 0);
 	while (!block_job_wait(job, NS_PER_MS)) {
 		if (block_job_progress(job).state == BLOCK_JOB_READY) {
-			scatter(&chain->model, 2);
+			model_scatter(&chain->model, 2, 1200);
 			assert_int_equal(block_job_complete(job, NULL), 0);
 		}
 	}
 	if (block_job_free(job, &err))
 		fail_msg("%s", err.text);
-	scatter(&chain->model, 2);
+	model_scatter(&chain->model, 2, 1200);
 	model_expect(&chain->model);
 	model_close(&chain->model);
 }
@@ -307,7 +288,7 @@ static void emptied_image_shows_what_it_was_committed_to(void **state)
 		expect_link(&chain, TOP);
 		expect_link(&chain, MIDDLE);
 		open_link(&chain, TOP);
-		scatter(&chain.model, 8);
+		model_scatter(&chain.model, 8, 1200);
 		model_expect(&chain.model);
 		model_close(&chain.model);
 		expect_link(&chain, TOP);

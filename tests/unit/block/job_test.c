@@ -20,26 +20,6 @@ static const struct model_image small = { .format = "qcow2", .bytes = DISK_BYTES
 
 /* ---- chains ---- */
 
-/* Writes at random into the open image. */
-static void scatter(struct model *model, unsigned count)
-{
-	for (unsigned i = 0; i < count; i++) {
-		uint64_t sectors = model->bytes / BLOCK_SECTOR;
-		uint64_t from = model_random(model) % sectors;
-		uint64_t bytes = (1 + model_random(model) % MIN(sectors - from, UINT64_C(400))) *
-				 BLOCK_SECTOR;
-
-		if (i % 7 == 3) {
-			memset(model->disk + from * BLOCK_SECTOR, 0, bytes);
-			assert_int_equal(block_write_zeroes(model->node, from * BLOCK_SECTOR, bytes,
-							    BLOCK_MAY_UNMAP),
-					 0);
-		} else {
-			model_write(model, from * BLOCK_SECTOR, bytes);
-		}
-	}
-}
-
 static const char *const chain[] = { "base", "mid.qcow2", "top.qcow2" };
 
 /* Images that stand on one another, each with writes of its own. The base is of that format and may be
@@ -61,7 +41,7 @@ static void make_chain(struct model *model, const char *base_format, uint64_t ba
 		assert_int_equal(
 			model_open(model, chain[i], format, (struct block_open_options){ 0 }), 0);
 		model_set_bytes(model, i ? DISK_BYTES : base_bytes);
-		scatter(model, 12);
+		model_scatter(model, 12, 400);
 		model_close(model);
 		below = chain[i];
 		base_format = format;
@@ -576,7 +556,7 @@ static void backup_of_a_bitmap_brings_the_target_up_to_date(void **state)
 	target = make_target(&live.model, "target", "raw");
 	assert_int_equal(block_write(target, 0, live.model.disk, live.model.bytes), 0);
 	assert_int_equal(bitmaps->add(disk, "since", 64 * KIB, NULL), 0);
-	scatter(&live.model, 5);
+	model_scatter(&live.model, 5, 400);
 	options = live_options(&live);
 	assert_int_equal(block_backup_start(&live.job, &options, target,
 					    &(struct block_backup_options){ .bitmap = "since" },
@@ -644,7 +624,7 @@ static void job_cancelled_at_any_point_leaves_the_disk(void **state)
 		/* Those that do not wait for somebody to complete them may have come to their end. */
 		if ((kind == MIRROR || kind == COMMIT || rc) && rc != -ECANCELED)
 			fail_msg("%u: %s", kind, err.text);
-		scatter(&live.model, 5);
+		model_scatter(&live.model, 5, 400);
 		model_expect(&live.model);
 		model_close(&live.model);
 		expect_image(&live.model, "top.qcow2", "qcow2");

@@ -186,6 +186,26 @@ static inline void model_write(struct model *model, uint64_t offset, uint64_t by
 		assert_int_equal(request_io(model->node, BLOCK_WRITE, offset, data, bytes), 0);
 }
 
+/* `count` writes at random of up to `sectors_max`, some of them of zeroes that may free space. */
+static inline void model_scatter(struct model *model, unsigned count, uint64_t sectors_max)
+{
+	for (unsigned i = 0; i < count; i++) {
+		uint64_t sectors = model->bytes / BLOCK_SECTOR;
+		uint64_t from = model_random(model) % sectors;
+		uint64_t bytes =
+			(1 + model_random(model) % MIN(sectors - from, sectors_max)) * BLOCK_SECTOR;
+
+		if (i % 5 == 3) {
+			memset(model->disk + from * BLOCK_SECTOR, 0, bytes);
+			assert_int_equal(block_write_zeroes(model->node, from * BLOCK_SECTOR, bytes,
+							    BLOCK_MAY_UNMAP),
+					 0);
+		} else {
+			model_write(model, from * BLOCK_SECTOR, bytes);
+		}
+	}
+}
+
 /* One random request. Most are small, some reach over many granules. */
 static inline void model_step(struct model *model)
 {
