@@ -26,6 +26,14 @@ enum schema_type {
 	SCHEMA_SIZE, /* an integer of bytes; people write it with K, M, G, T */
 	SCHEMA_BOOLEAN,
 	SCHEMA_OBJECT,
+	SCHEMA_MAP, /* an object of strings under any names; `min`, `max`: bytes of a string */
+};
+
+/* What a value is in an object of the API. */
+enum schema_flags {
+	SCHEMA_FIXED = 1 << 0,  /* given when the object is made, and never changed */
+	SCHEMA_LIVE = 1 << 1,   /* a running machine takes the change at once */
+	SCHEMA_SECRET = 1 << 2, /* taken, and never shown again */
 };
 
 #define SCHEMA_STRING_MAX 4096 /* bytes, unless a row says otherwise */
@@ -44,6 +52,8 @@ struct schema_field {
 	int (*check)(const char *text, struct err *err);
 	const struct schema_field *fields; /* objects */
 	const char *preset;                /* as JSON text */
+	const char *ref;                   /* strings: the kind of object that they name */
+	unsigned flags;                    /* enum schema_flags */
 	const char *help;
 };
 
