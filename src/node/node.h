@@ -28,8 +28,10 @@ struct node_config {
 	const char *run;    /* folder of sockets and process numbers */
 	const char *socket; /* Unix socket of the API */
 	const char *const *listen;
-	const char *ui;      /* folder of the console's files */
-	const char *libexec; /* folder of cella-vmm and cella-img */
+	const char *certificate, *key; /* PEM files of the operator; NULL: our own, in DATA/tls */
+	const char *ui;                /* folder of the console's files */
+	const char *libexec;           /* folder of cella-vmm and cella-img */
+	unsigned requests_per_second;  /* of one identity; 0: the preset */
 };
 
 struct node {

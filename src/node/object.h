@@ -64,6 +64,9 @@ struct change {
 	VEC(char *) texts;      /* that the commit points to */
 	VEC(char *) operations; /* ids that begin when it is done */
 	VEC(char *) pokes;
+	/* Owned, or NULL: members that the answer to the client has beside the object's, this once (a
+	 * token's secret). They are in no log, event or audit, nor kept for an Idempotency-Key. */
+	json_t *once;
 };
 
 void change_begin(struct change *change, struct node *node, const struct identity *who);
