@@ -22,6 +22,23 @@ struct action_ops {
 	operation_run *run;                                        /* a long one */
 };
 
+/*
+ * What is below an object and is no action: …/vms/web1/console, …/images/debian/content. The table of
+ * the kind's documentation is docs/api.md.
+ */
+struct resource_ops {
+	const char *name;
+	enum web_method method; /* WEB_GET stands for HEAD as well */
+	enum api_verb verb;
+	const char *const
+		*queries; /* parameters of the query it takes, NULL at the end; NULL: none */
+	int (*answer)(struct call *call, struct problem *problem);
+	/* Instead of it, for a body in pieces (application/octet-stream) of so many `bytes`: who takes
+	 * it. The call ends with the function; the exchange is answered by the upload's end(). */
+	int (*upload)(struct call *call, uint64_t bytes, const struct web_upload_ops **ret_ops,
+		      void **ret_ctx, struct problem *problem);
+};
+
 /* Everything but `kind` is optional. */
 struct kind_ops {
 	const struct api_kind *kind;
@@ -48,7 +65,8 @@ struct kind_ops {
 	 */
 	int (*reconcile)(struct node *node, const struct object *object, struct problem *problem);
 
-	const struct action_ops *actions; /* NULL name at the end */
+	const struct action_ops *actions;     /* NULL name at the end */
+	const struct resource_ops *resources; /* NULL name at the end */
 };
 
 extern const struct kind_ops project_ops, vm_ops, disk_ops, image_ops, template_ops, pool_ops,

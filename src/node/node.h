@@ -17,6 +17,8 @@
 #include "web/web.h"
 
 struct access;
+struct audit;
+struct events;
 struct images;
 struct networks;
 struct operations;
@@ -42,6 +44,8 @@ struct node {
 	struct web *web;
 	struct workers *workers; /* reconciling */
 	struct access *access;
+	struct audit *audit;
+	struct events *events;
 	struct operations *operations;
 	struct reconciler *reconciler;
 	struct vms *vms;
@@ -55,3 +59,4 @@ void node_new_uid(char ret_uid[UID_SIZE]);
 /* "2026-11-21T15:00:00Z". */
 #define TIME_SIZE 32
 void node_time_text(uint64_t unix_ms, char ret_text[TIME_SIZE]);
+uint64_t node_now_ms(void); /* of the calendar */

@@ -60,10 +60,13 @@ struct identity;
 struct change {
 	struct node *node;
 	const struct identity *who; /* NULL: the server itself */
+	const char *parent; /* operation that those of this change are a part of; NULL: none */
 	struct store_commit commit;
 	VEC(char *) texts;      /* that the commit points to */
 	VEC(char *) operations; /* ids that begin when it is done */
 	VEC(char *) pokes;
+	VEC(char *) created; /* keys that must not exist yet */
+	uint64_t revision;   /* of the commit, when it is done */
 	/* Owned, or NULL: members that the answer to the client has beside the object's, this once (a
 	 * token's secret). They are in no log, event or audit, nor kept for an Idempotency-Key. */
 	json_t *once;
@@ -75,6 +78,11 @@ void change_fini(struct change *change);
 int change_put(struct change *change, const struct object *object, struct problem *problem);
 /* Marks it as deleting, or removes it if its kind has nothing to let go of. */
 int change_delete(struct change *change, const struct object *object, struct problem *problem);
+/* The same object under another name; otherwise as change_put(). */
+int change_rename(struct change *change, const struct object *object, const char *name,
+		  struct problem *problem);
+/* What the change relies on: the object is still as it was read. */
+int change_expect(struct change *change, const struct object *object, struct problem *problem);
 /* An operation on the object that begins with the commit. `params` borrowed. */
 int change_add_operation(struct change *change, const struct object *object, const char *action,
 			 const json_t *params, char ret_id[UID_SIZE], struct problem *problem);

@@ -35,6 +35,9 @@ void operation_wait(struct operation *operation, unsigned ms);
 int operation_object(struct operation *operation, struct object *ret_object,
 		     struct problem *problem);
 
+/* Waits for the end of an operation that this one began (`change.parent`). Its problem, if it failed. */
+int operation_join(struct operation *operation, const char *id, struct problem *problem);
+
 /* A program of this build or of the system as a child of the operation: argv[0] is a path or, without
  * a slash, one of libexec's. Ends it (SIGTERM, then SIGKILL) when the operation is cancelled. Every
  * line of stdout goes to `line` (or NULL). Its last words on stderr become the problem. */
