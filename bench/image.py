@@ -77,13 +77,15 @@ def compare(sources, target_format):
         raise BenchError(done.stdout + done.stderr)
 
 
-def conversions(sources):
-    """(row's name, tool, sample) of one round."""
+def conversions(sources, number):
+    """(row's name, tool, sample) of one round; the tools take turns at being first."""
     for name, source_format, target_format, options in CONVERSIONS:
         for threads in THREADS:
-            for tool in TOOLS:
+            for tool in TOOLS if number % 2 else reversed(TOOLS):
                 row = f"convert-{name}-{threads}"
                 try:
+                    # Free memory may have gone back to a host below this one: who takes it first pays for that.
+                    convert(tool, sources, threads, source_format, target_format, options)
                     wall, cpu = convert(tool, sources, threads, source_format, target_format, options)
                     compare(sources, target_format)
                     yield row, tool, Sample(wall)

@@ -91,17 +91,20 @@ extern const struct schema_field api_common_fields[];
 /*
  * Checks a whole object as a client sends it for creation or replacement and completes its presets:
  * name, labels, notes, protected, spec; what only the server writes (uid, revision, created, status)
- * is taken out. -EINVAL: `err` says what, `ret_field` (or NULL) gets the path of it.
+ * is taken out. -EINVAL: `err` says what, `ret_field` (of `size` bytes, or NULL) gets the path of it.
  */
-int api_check_object(const struct api_kind *kind, json_t *object, struct err *err);
+int api_check_object(const struct api_kind *kind, json_t *object, char *ret_field, size_t size,
+		     struct err *err);
 
-/* `changed` has no other values in fixed fields than `stored` (specs, both checked). -EINVAL names
- * the field. */
+/* `changed` has the values of `stored` in fixed fields (specs, both checked). -EINVAL as above. */
 int api_check_fixed(const struct api_kind *kind, const json_t *stored, const json_t *changed,
-		    struct err *err);
+		    char *ret_field, size_t size, struct err *err);
 
-/* Spec: RFC 7396. A new reference; NULL: out of memory. Secrets left out stay what they were. */
+/* Spec: RFC 7396. A new reference that shares values with both; NULL: out of memory. */
 json_t *api_merge_patch(const json_t *target, const json_t *patch);
 
 /* Takes secret values out of a spec, in place, for whoever reads. */
 void api_hide_secrets(const struct api_kind *kind, json_t *spec);
+
+/* Secrets that a replacement leaves out stay what they were. Not those in lists. */
+void api_keep_secrets(const struct schema_field *fields, const json_t *stored, json_t *changed);

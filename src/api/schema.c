@@ -8,6 +8,14 @@
 #include "base/str.h"
 #include "base/suggest.h"
 
+/* What a walk reports to. */
+struct report {
+	const char *what;
+	char *place; /* or NULL */
+	size_t size;
+	struct err *err;
+};
+
 /* Where in the value the check is, outermost first; lives on the stack of the walk. */
 struct place {
 	const struct place *outer;
@@ -26,13 +34,16 @@ static void place_print(struct str *text, const struct place *place)
 		str_printf(text, "[%zu]", place->index - 1);
 }
 
-/* "<what>: '<place>'" in front of what is already in `err`. */
-static int refuse(struct err *err, const char *what, const struct place *place)
+/* "<what>: '<place>'" in front of what is already in the error. */
+static int refuse(const struct report *report, const struct place *place)
 {
 	struct str text = { 0 };
 
 	place_print(&text, place);
-	err_wrap(err, "%s: '%s'", what, text.failed ? "?" : text.text);
+	err_wrap(report->err, "%s: '%s'", report->what, text.failed ? "?" : text.text);
+	if (report->place)
+		snprintf(report->place, report->size, "%s.%s", report->what,
+			 text.failed ? "?" : text.text);
 	str_fini(&text);
 	return -EINVAL;
 }
@@ -117,13 +128,39 @@ static int check_string(const struct schema_field *field, const char *value, str
 	return field->check ? field->check(value, err) : 0;
 }
 
-static int check_object(const struct schema_field *fields, json_t *object, const char *what,
-			const struct place *place, struct err *err);
+static int check_object(const struct schema_field *fields, json_t *object,
+			const struct report *report, const struct place *place);
 
-/* One value, not a list. Objects report with their own, longer place. */
-static int check_value(const struct schema_field *field, json_t *value, const char *what,
-		       const struct place *place, struct err *err)
+static int check_map(const struct schema_field *field, json_t *map, const struct report *report,
+		     const struct place *outer)
 {
+	size_t max = field->max_items ? field->max_items : SCHEMA_ITEMS_MAX;
+	const char *key;
+	json_t *value;
+
+	if (json_object_size(map) > max) {
+		err_set(report->err, EINVAL, "must have at most %zu members, not %zu", max,
+			json_object_size(map));
+		return refuse(report, outer);
+	}
+	json_object_foreach(map, key, value)
+	{
+		struct place place = { .outer = outer, .name = key };
+		int rc = json_is_string(value)
+				 ? check_string(field, json_string_value(value), report->err)
+				 : err_set(report->err, EINVAL, "must be a string");
+
+		if (rc)
+			return refuse(report, &place);
+	}
+	return 0;
+}
+
+/* One value, not a list. Objects and maps report with their own, longer place. */
+static int check_value(const struct schema_field *field, json_t *value, const struct report *report,
+		       const struct place *place)
+{
+	struct err *err = report->err;
 	int rc = 0;
 
 	switch (field->type) {
@@ -142,66 +179,71 @@ static int check_value(const struct schema_field *field, json_t *value, const ch
 			rc = err_set(err, EINVAL, "must be true or false");
 		break;
 	case SCHEMA_OBJECT:
-		if (json_is_object(value))
-			return check_object(field->fields, value, what, place, err);
-		rc = err_set(err, EINVAL, "must be an object");
+	case SCHEMA_MAP:
+	case SCHEMA_ANY:
+		if (!json_is_object(value))
+			rc = err_set(err, EINVAL, "must be an object");
+		else if (field->type == SCHEMA_OBJECT)
+			return check_object(field->fields, value, report, place);
+		else if (field->type == SCHEMA_MAP)
+			return check_map(field, value, report, place);
 		break;
 	case SCHEMA_END:
 		break;
 	}
-	return rc ? refuse(err, what, place) : 0;
+	return rc ? refuse(report, place) : 0;
 }
 
-static int check_list(const struct schema_field *field, json_t *list, const char *what,
-		      struct place *place, struct err *err)
+static int check_list(const struct schema_field *field, json_t *list, const struct report *report,
+		      struct place *place)
 {
 	size_t max = field->max_items ? field->max_items : SCHEMA_ITEMS_MAX;
 	size_t index;
 	json_t *item;
 
 	if (!json_is_array(list)) {
-		err_set(err, EINVAL, "must be a list");
-		return refuse(err, what, place);
+		err_set(report->err, EINVAL, "must be a list");
+		return refuse(report, place);
 	}
 	if (json_array_size(list) > max) {
-		err_set(err, EINVAL, "must have at most %zu items, not %zu", max,
+		err_set(report->err, EINVAL, "must have at most %zu items, not %zu", max,
 			json_array_size(list));
-		return refuse(err, what, place);
+		return refuse(report, place);
 	}
 	json_array_foreach(list, index, item)
 	{
 		int rc;
 
 		place->index = index + 1;
-		rc = check_value(field, item, what, place, err);
+		rc = check_value(field, item, report, place);
 		if (rc)
 			return rc;
 	}
 	return 0;
 }
 
-static int check_field(const struct schema_field *field, json_t *object, const char *what,
-		       struct place *place, struct err *err)
+static int check_field(const struct schema_field *field, json_t *object,
+		       const struct report *report, struct place *place)
 {
 	json_t *value = json_object_get(object, field->name);
 
 	if (!value && field->preset) {
 		value = json_loads(field->preset, JSON_DECODE_ANY, NULL);
 		if (json_object_set_new(object, field->name, value))
-			return err_errno(err, ENOMEM, "%s", what);
+			return err_errno(report->err, ENOMEM, "%s", report->what);
 	}
 	if (!value && field->required) {
-		err_set(err, EINVAL, "is missing");
-		return refuse(err, what, place);
+		err_set(report->err, EINVAL, "is missing");
+		return refuse(report, place);
 	}
 	if (!value)
 		return 0;
-	return field->list ? check_list(field, value, what, place, err)
-			   : check_value(field, value, what, place, err);
+	return field->list ? check_list(field, value, report, place)
+			   : check_value(field, value, report, place);
 }
 
-static int check_object(const struct schema_field *fields, json_t *object, const char *what,
-			const struct place *outer, struct err *err)
+static int check_object(const struct schema_field *fields, json_t *object,
+			const struct report *report, const struct place *outer)
 {
 	const char *key;
 	json_t *value;
@@ -212,12 +254,12 @@ static int check_object(const struct schema_field *fields, json_t *object, const
 
 		if (schema_find(fields, key) && !strchr(key, '.'))
 			continue;
-		schema_unknown(fields, "key", key, err);
-		return refuse(err, what, &place);
+		schema_unknown(fields, "key", key, report->err);
+		return refuse(report, &place);
 	}
 	for (const struct schema_field *field = fields; field->name; field++) {
 		struct place place = { .outer = outer, .name = field->name };
-		int rc = check_field(field, object, what, &place, err);
+		int rc = check_field(field, object, report, &place);
 
 		if (rc)
 			return rc;
@@ -225,12 +267,22 @@ static int check_object(const struct schema_field *fields, json_t *object, const
 	return 0;
 }
 
+int schema_check_at(const struct schema_field *fields, json_t *object, const char *what,
+		    char *ret_place, size_t size, struct err *err)
+{
+	const struct report report = { what, ret_place, size, err };
+
+	if (json_is_object(object))
+		return check_object(fields, object, &report, NULL);
+	if (ret_place)
+		snprintf(ret_place, size, "%s", what);
+	return err_set(err, EINVAL, "%s: must be an object", what);
+}
+
 int schema_check(const struct schema_field *fields, json_t *object, const char *what,
 		 struct err *err)
 {
-	if (!json_is_object(object))
-		return err_set(err, EINVAL, "%s: must be an object", what);
-	return check_object(fields, object, what, NULL, err);
+	return schema_check_at(fields, object, what, NULL, 0, err);
 }
 
 const struct schema_field *schema_find(const struct schema_field *fields, const char *name)
@@ -277,6 +329,26 @@ static int parse_number(const struct schema_field *field, const char *text, json
 	return rc;
 }
 
+/* "KEY=VALUE" as an object with one member. */
+static int parse_member(const struct schema_field *field, const char *text, json_t **ret_value,
+			struct err *err)
+{
+	const char *equals = strchr(text, '=');
+	int rc;
+
+	if (!equals || equals == text)
+		return err_set(err, EINVAL, "must be KEY=VALUE");
+	rc = check_string(field, equals + 1, err);
+	if (rc)
+		return rc;
+	*ret_value = json_object();
+	if (!json_object_setn_new(*ret_value, text, (size_t)(equals - text),
+				  json_string(equals + 1)))
+		return 0;
+	json_decref(*ret_value);
+	return err_set(err, EINVAL, "must be UTF-8 text");
+}
+
 int schema_parse(const struct schema_field *field, const char *text, json_t **ret_value,
 		 struct err *err)
 {
@@ -302,6 +374,8 @@ int schema_parse(const struct schema_field *field, const char *text, json_t **re
 		if (rc)
 			err_set(err, EINVAL, "must be on or off");
 		break;
+	case SCHEMA_MAP:
+		return parse_member(field, text, ret_value, err);
 	default:
 		rc = err_set(err, EINVAL, "cannot be written as one word");
 		break;

@@ -26,7 +26,8 @@ enum schema_type {
 	SCHEMA_SIZE, /* an integer of bytes; people write it with K, M, G, T */
 	SCHEMA_BOOLEAN,
 	SCHEMA_OBJECT,
-	SCHEMA_MAP, /* an object of strings under any names; `min`, `max`: bytes of a string */
+	SCHEMA_MAP, /* an object of strings under any names; `min`, `max`: bytes of each, `check` */
+	SCHEMA_ANY, /* an object that other rows are about */
 };
 
 /* What a value is in an object of the API. */
@@ -68,9 +69,14 @@ const struct schema_field *schema_find(const struct schema_field *fields, const 
 int schema_check(const struct schema_field *fields, json_t *object, const char *what,
 		 struct err *err);
 
+/* The same; `ret_place` (of `size` bytes) gets the path of what is wrong, "disks[0].size", behind
+ * `what`. */
+int schema_check_at(const struct schema_field *fields, json_t *object, const char *what,
+		    char *ret_place, size_t size, struct err *err);
+
 /*
- * A value of the row's scalar type from a command line's text, checked as schema_check() would. New
- * reference in `ret_value`. -EINVAL says what the value must be.
+ * A value of the row's scalar type from a command line's text ("KEY=VALUE" for a map: an object with
+ * one member), checked as schema_check() would. New reference in `ret_value`. -EINVAL says what the value must be.
  */
 int schema_parse(const struct schema_field *field, const char *text, json_t **ret_value,
 		 struct err *err);

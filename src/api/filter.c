@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "api/filter.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/macros.h"
+#include "base/str.h"
+#include "base/vec.h"
+
+enum operator{ IS_THERE, IS_NOT_THERE, EQUAL, UNEQUAL, CONTAINS, BELOW, AT_MOST, ABOVE, AT_LEAST };
+
+/* The longer ones first: the first that fits is meant. */
+static const struct {
+	const char *text;
+	enum operator operator;
+} operators[] = {
+	{ "!=", UNEQUAL }, { "<=", AT_MOST }, { ">=", AT_LEAST }, { "=", EQUAL },
+	{ "~", CONTAINS }, { "<", BELOW },    { ">", ABOVE },
+};
+
+struct condition {
+	char *path;
+	enum operator operator;
+	char *value;
+};
+
+struct filter {
+	VEC(struct condition) conditions;
+};
+
+/* Up to a ',' that has no '\' before it; moves on behind it. Caller frees. */
+static char *next_part(const char **text)
+{
+	struct str part = { 0 };
+
+	str_add(&part, "");
+	for (; **text && **text != ','; (*text)++) {
+		if (**text == '\\' && (*text)[1])
+			(*text)++;
+		str_add_bytes(&part, *text, 1);
+	}
+	if (**text)
+		(*text)++;
+	return str_take(&part);
+}
+
+/* Splits in place. */
+static void split(char *part, struct condition *condition)
+{
+	char *end = part + strcspn(part + (*part == '!'), "!=<>~") + (*part == '!');
+
+	*condition = (struct condition){ .path = part, .operator= IS_THERE };
+	if (*part == '!') {
+		condition->operator= IS_NOT_THERE;
+		condition->path = part + 1;
+	}
+	for (unsigned i = 0; i < ARRAY_SIZE(operators); i++) {
+		size_t length = strlen(operators[i].text);
+
+		if (strncmp(end, operators[i].text, length))
+			continue;
+		condition->operator= operators[i].operator;
+		condition->value = end + length;
+		*end = '\0';
+		return;
+	}
+}
+
+static bool is_path(const char *path)
+{
+	size_t length = strlen(path);
+
+	return length && length < 256 && path[0] != '.' && path[length - 1] != '.' &&
+	       !strstr(path, "..");
+}
+
+static int add_condition(struct filter *filter, char *part, struct err *err)
+{
+	struct condition condition;
+
+	split(part, &condition);
+	if (!is_path(condition.path) || (*part == '!' && condition.value)) {
+		err_set(err, EINVAL, "filter: '%.64s' is no condition", part);
+		return err_hint(err, "write conditions as status.state=running,labels.tier!=web");
+	}
+	if (filter->conditions.count == FILTER_CONDITIONS_MAX)
+		return err_set(err, EINVAL, "filter: more than %d conditions",
+			       FILTER_CONDITIONS_MAX);
+	condition.path = strdup(condition.path);
+	condition.value = condition.value ? strdup(condition.value) : NULL;
+	if (!condition.path || vec_push(&filter->conditions, condition)) {
+		free(condition.path);
+		free(condition.value);
+		return err_errno(err, ENOMEM, "filter");
+	}
+	return 0;
+}
+
+int filter_parse(struct filter **ret_filter, const char *text, struct err *err)
+{
+	struct filter *filter = calloc(1, sizeof(*filter));
+	int rc = filter ? 0 : err_errno(err, ENOMEM, "filter");
+
+	while (!rc && *text) {
+		AUTO_FREE char *part = next_part(&text);
+
+		rc = part ? add_condition(filter, part, err) : err_errno(err, ENOMEM, "filter");
+	}
+	if (rc)
+		filter_free(filter);
+	else
+		*ret_filter = filter;
+	return rc;
+}
+
+void filter_free(struct filter *filter)
+{
+	struct condition *condition;
+
+	if (!filter)
+		return;
+	vec_for_each (condition, &filter->conditions) {
+		free(condition->path);
+		free(condition->value);
+	}
+	vec_fini(&filter->conditions);
+	free(filter);
+}
+
+/* The member whose name is the longest beginning of the path: labels may have dots in their names. */
+static const json_t *step(const json_t *object, const char *path, const char **ret_rest)
+{
+	const char *end = path + strlen(path);
+
+	while (end > path) {
+		const json_t *member = json_object_getn(object, path, (size_t)(end - path));
+
+		if (member) {
+			*ret_rest = *end ? end + 1 : end;
+			return member;
+		}
+		end = memrchr(path, '.', (size_t)(end - path));
+		if (!end)
+			break;
+	}
+	return NULL;
+}
+
+const json_t *filter_member(const json_t *object, const char *path)
+{
+	while (object && *path) {
+		if (json_is_array(object))
+			object = json_array_get(object, 0);
+		object = step(object, path, &path);
+	}
+	return object;
+}
+
+/* A scalar as text; false: it is none. */
+static bool as_text(const json_t *value, char *buffer, size_t size, const char **ret_text)
+{
+	switch (json_typeof(value)) {
+	case JSON_STRING:
+		*ret_text = json_string_value(value);
+		return true;
+	case JSON_INTEGER:
+		snprintf(buffer, size, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+		break;
+	case JSON_REAL:
+		snprintf(buffer, size, "%.17g", json_real_value(value));
+		break;
+	case JSON_TRUE:
+	case JSON_FALSE:
+		snprintf(buffer, size, "%s", json_is_true(value) ? "true" : "false");
+		break;
+	default:
+		return false;
+	}
+	*ret_text = buffer;
+	return true;
+}
+
+static int compare(const json_t *value, const char *text, const char *other)
+{
+	uint64_t number;
+	json_int_t mine = json_integer_value(value);
+
+	if (!json_is_integer(value) || parse_size(other, &number))
+		return strcmp(text, other);
+	if (mine < 0)
+		return -1;
+	return (uint64_t)mine < number ? -1 : (uint64_t)mine > number;
+}
+
+static bool scalar_fits(const struct condition *condition, const json_t *value)
+{
+	char buffer[32];
+	const char *text;
+	int order;
+
+	if (!as_text(value, buffer, sizeof(buffer), &text))
+		return false;
+	if (condition->operator== CONTAINS)
+		return strcasestr(text, condition->value);
+	order = compare(value, text, condition->value);
+	switch (condition->operator) {
+	case EQUAL:
+	case UNEQUAL: /* of which the opposite is taken */
+		return !order;
+	case BELOW:
+		return order < 0;
+	case AT_MOST:
+		return order <= 0;
+	case ABOVE:
+		return order > 0;
+	case AT_LEAST:
+		return order >= 0;
+	default:
+		return false;
+	}
+}
+
+static bool value_fits(const struct condition *condition, const json_t *value)
+{
+	const json_t *item;
+	size_t index;
+
+	if (!json_is_array(value))
+		return value && scalar_fits(condition, value);
+	json_array_foreach(value, index, item)
+	{
+		if (scalar_fits(condition, item))
+			return true;
+	}
+	return false;
+}
+
+static bool is_there(const json_t *value)
+{
+	if (!value || json_is_false(value) || json_is_null(value))
+		return false;
+	if (json_is_string(value))
+		return *json_string_value(value);
+	return !(json_is_array(value) && !json_array_size(value)) &&
+	       !(json_is_object(value) && !json_object_size(value));
+}
+
+static bool condition_fits(const struct condition *condition, const json_t *object)
+{
+	const json_t *value = filter_member(object, condition->path);
+
+	switch (condition->operator) {
+	case IS_THERE:
+		return is_there(value);
+	case IS_NOT_THERE:
+		return !is_there(value);
+	case UNEQUAL:
+		return !value_fits(condition, value);
+	default:
+		return value_fits(condition, value);
+	}
+}
+
+bool filter_fits(const struct filter *filter, const json_t *object)
+{
+	const struct condition *condition;
+
+	if (!filter)
+		return true;
+	vec_for_each (condition, &filter->conditions) {
+		if (!condition_fits(condition, object))
+			return false;
+	}
+	return true;
+}
+
+/* Copies the member at a path into the same place. */
+static int copy_member(const json_t *from, const char *path, json_t *to)
+{
+	const char *rest;
+	const json_t *member = step(from, path, &rest);
+	AUTO_FREE char *name = NULL;
+	json_t *place;
+
+	if (!member)
+		return 0;
+	name = strndup(path, (size_t)(rest - path) - (*rest || (rest > path && rest[-1] == '.')));
+	if (!name)
+		return -ENOMEM;
+	if (!*rest || !json_is_object(member))
+		return json_object_set(to, name, (json_t *)member) ? -ENOMEM : 0;
+	place = json_object_get(to, name);
+	if (!place) {
+		place = json_object();
+		if (json_object_set_new(to, name, place))
+			return -ENOMEM;
+	}
+	/* A whole member that was asked for as well has all of it. */
+	return place == (const json_t *)member ? 0 : copy_member(member, rest, place);
+}
+
+int filter_fields(const json_t *object, const char *paths, json_t **ret_copy, struct err *err)
+{
+	json_t *copy = json_object();
+	int rc = copy ? 0 : -ENOMEM;
+
+	while (!rc && *paths) {
+		AUTO_FREE char *path = next_part(&paths);
+
+		if (path && !is_path(path)) {
+			json_decref(copy);
+			return err_set(err, EINVAL, "fields: '%.64s' is no path", path);
+		}
+		rc = path ? copy_member(object, path, copy) : -ENOMEM;
+	}
+	if (rc) {
+		json_decref(copy);
+		return err_errno(err, rc, "fields");
+	}
+	*ret_copy = copy;
+	return 0;
+}

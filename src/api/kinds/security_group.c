@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Security groups: what may reach machines with some labels. */
+#include "api/kinds/rows.h"
+
+static const char *const directions[] = { "in", "out", NULL };
+static const char *const protocols[] = { "any", "tcp", "udp", "icmp", NULL };
+
+static const struct schema_field rules[] = {
+	{ .name = "direction",
+	  .type = SCHEMA_STRING,
+	  .choices = directions,
+	  .preset = "\"in\"",
+	  .help = "to the machine, or from it" },
+	{ .name = "protocol",
+	  .type = SCHEMA_STRING,
+	  .choices = protocols,
+	  .preset = "\"any\"",
+	  .help = "protocol" },
+	{ .name = "ports", .type = SCHEMA_STRING, .max = 256, .help = "ports: 22, 80-88" },
+	{ .name = "remote",
+	  .type = SCHEMA_STRING,
+	  .max = 64,
+	  .help = "subnet of the other end; else any" },
+	{ .name = "remote-labels",
+	  .type = SCHEMA_MAP,
+	  .help = "labels of machines at the other end" },
+	{ .name = "notes", .type = SCHEMA_STRING, .max = 256, .help = "what it is for" },
+	{ 0 },
+};
+
+static const struct schema_field spec[] = {
+	{ .name = "labels",
+	  .type = SCHEMA_MAP,
+	  .preset = "{}",
+	  .help = "machines that it is for: those with all of these; none: every one of the project" },
+	{ .name = "rules",
+	  .type = SCHEMA_OBJECT,
+	  .list = true,
+	  .max_items = 256,
+	  .fields = rules,
+	  .preset = "[]",
+	  .help = "what is allowed; all else that begins is refused in a direction that rules name" },
+	{ 0 },
+};
+
+static const struct schema_field status[] = {
+	{ .name = "vms", .type = SCHEMA_INTEGER, .help = "machines that it is for" },
+	{ .name = "problem", .type = SCHEMA_STRING, .help = "what keeps it from being in force" },
+	{ 0 },
+};
+
+static const struct api_column columns[] = {
+	{ "LABELS", "spec.labels" },
+	{ "VMS", "status.vms" },
+	{ 0 },
+};
+
+const struct api_kind api_security_group = {
+	.name = "security-group",
+	.plural = "security-groups",
+	.help = "what may reach machines with some labels",
+	.scope = API_SCOPE_PROJECT,
+	.spec = spec,
+	.status = status,
+	.columns = columns,
+};
