@@ -10,6 +10,7 @@
 
 static const struct schema_field status_result[] = {
 	{ .name = "name", .type = SCHEMA_STRING, .help = "of the machine" },
+	{ .name = "uuid", .type = SCHEMA_STRING, .help = "of its configuration; missing: none" },
 	{ .name = "version", .type = SCHEMA_STRING, .help = "of Cella" },
 	{ .name = "pid", .type = SCHEMA_INTEGER, .help = "of the VM process" },
 	{ .name = "state", .type = SCHEMA_STRING, .help = "created, running, paused or ended" },
@@ -26,6 +27,17 @@ static const struct schema_field console_params[] = {
 	  .max = 64,
 	  .preset = "\"serial0\"",
 	  .help = "id from console.list" },
+	{ .name = "from",
+	  .type = SCHEMA_INTEGER,
+	  .help = "number of the byte to start with, which may be one of the past; missing: what comes" },
+	{ 0 },
+};
+
+static const struct schema_field console_result[] = {
+	{ .name = "from",
+	  .type = SCHEMA_INTEGER,
+	  .help = "number of the first byte that follows, higher than asked for if some are lost; "
+		  "only with the parameter" },
 	{ 0 },
 };
 
@@ -288,7 +300,7 @@ const struct control_method_row control_methods[CONTROL_METHODS] = {
 	[CONTROL_RESET] = { "reset", NULL, NULL, "press the reset button" },
 	[CONTROL_QUIT] = { "quit", NULL, NULL, "end the VM process at once, exit status 0" },
 	[CONTROL_CONSOLE_LIST] = { "console.list", NULL, NULL, "ids of serial ports and consoles" },
-	[CONTROL_CONSOLE_ATTACH] = { "console.attach", console_params, NULL,
+	[CONTROL_CONSOLE_ATTACH] = { "console.attach", console_params, console_result,
 				     "turn this connection into the console's byte stream" },
 	[CONTROL_DEVICE_LIST] = { "device.list", NULL, NULL, "ids and types of all devices" },
 	[CONTROL_DEVICE_DUMP] = { "device.dump", dump_params, NULL, "the state of one device" },

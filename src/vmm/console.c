@@ -36,10 +36,11 @@ static size_t console_write(struct chardev *chardev, const uint8_t *bytes, size_
 	}
 	if (console->inner)
 		count = chardev_write(console->inner, bytes, count);
-	if (console->viewed && count) {
-		ring_put_locked(console, bytes, count);
+	ring_put_locked(console, bytes, count);
+	if (!console->viewed)
+		console->read = console->written;
+	else if (count)
 		loop_post(chardev->loop, &console->task);
-	}
 	return count;
 }
 
@@ -92,28 +93,54 @@ static const struct chardev_ops console_ops = {
 	.size = console_size,
 };
 
-/* The next stretch of output for the viewers, copied out of the ring. */
-static size_t take_output(struct console *console, uint8_t *bytes, size_t max)
+/* The next stretch of output for a viewer, copied out of the ring. */
+static size_t take_output(struct console *console, struct console_viewer *viewer, uint8_t *bytes,
+			  size_t max)
 {
 	size_t count = 0;
 
 	LOCK_SCOPE(&console->lock);
-	while (count < max && console->read < console->written)
-		bytes[count++] = console->ring[console->read++ % CONSOLE_RING_BYTES];
+	while (count < max && viewer->at < console->written)
+		bytes[count++] = console->ring[viewer->at++ % CONSOLE_RING_BYTES];
 	return count;
+}
+
+/* One stretch for each viewer; false: they have all. */
+static bool tell_output(struct console *console)
+{
+	struct console_viewer *viewer, *next;
+	uint8_t bytes[4096];
+	bool told = false;
+
+	list_for_each_safe (viewer, next, &console->viewers, node) {
+		size_t count = take_output(console, viewer, bytes, sizeof(bytes));
+
+		if (count)
+			viewer->output(viewer, bytes, count);
+		told |= count != 0;
+	}
+	return told;
+}
+
+/* Whether there are viewers, and what all of them have: what is behind it may not be overwritten. */
+static void set_viewed(struct console *console)
+{
+	struct console_viewer *viewer;
+
+	LOCK_SCOPE(&console->lock);
+	console->viewed = !list_empty(&console->viewers);
+	console->read = console->written;
+	list_for_each (viewer, &console->viewers, node)
+		console->read = MIN(console->read, viewer->at);
 }
 
 static void tell_viewers(struct console *console)
 {
 	struct console_viewer *viewer, *next;
-	uint8_t bytes[4096];
-	size_t count;
 	bool room;
 
-	while ((count = take_output(console, bytes, sizeof(bytes)))) {
-		list_for_each_safe (viewer, next, &console->viewers, node)
-			viewer->output(viewer, bytes, count);
-	}
+	while (tell_output(console))
+		set_viewed(console);
 	pthread_mutex_lock(&console->lock);
 	room = console->room_for_input;
 	console->room_for_input = false;
@@ -208,18 +235,19 @@ struct console *console_find(const struct consoles *consoles, const char *id)
 	return NULL;
 }
 
-static void set_viewed(struct console *console)
+uint64_t console_attach(struct console *console, struct console_viewer *viewer, uint64_t from)
 {
-	LOCK_SCOPE(&console->lock);
-	console->viewed = !list_empty(&console->viewers);
-	if (!console->viewed)
-		console->read = console->written;
-}
-
-void console_attach(struct console *console, struct console_viewer *viewer)
-{
+	/* Under the lock, because the guest writes over the oldest of it meanwhile. */
+	pthread_mutex_lock(&console->lock);
+	viewer->at = MIN(from, console->written);
+	if (console->written - viewer->at > CONSOLE_RING_BYTES)
+		viewer->at = console->written - CONSOLE_RING_BYTES;
+	console->read = MIN(console->read, viewer->at);
+	console->viewed = true;
+	pthread_mutex_unlock(&console->lock);
 	list_append(&console->viewers, &viewer->node);
-	set_viewed(console);
+	loop_post(console->chardev.loop, &console->task);
+	return viewer->at;
 }
 
 void console_detach(struct console *console, struct console_viewer *viewer)

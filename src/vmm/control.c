@@ -176,9 +176,6 @@ static void start_viewing(struct connection *connection)
 	if (connection->input_count)
 		memcpy(connection->input, rest, connection->input_count);
 	connection->input_at = 0;
-	connection->viewer.output = viewer_output;
-	connection->viewer.input_ready = viewer_input_ready;
-	console_attach(connection->console, &connection->viewer);
 	give_input(connection);
 }
 
@@ -270,6 +267,8 @@ static void accept_connection(struct control *control, int fd)
 	connection->open = true;
 	connection->source = (struct loop_fd){ .fd = fd, .ready = connection_ready };
 	connection->watched = EPOLLIN;
+	connection->viewer.output = viewer_output;
+	connection->viewer.input_ready = viewer_input_ready;
 	lines_init(&connection->lines, CONTROL_LINE_MAX);
 	list_append(&control->connections, &connection->node);
 	control->connection_count++;

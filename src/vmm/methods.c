@@ -33,9 +33,10 @@ static int status(struct connection *connection, const json_t *params, json_t **
 {
 	const struct vmm *vmm = vmm_of(connection);
 
-	return give(json_pack("{s:s, s:s, s:i, s:s, s:s*, s:s, s:i, s:I}", "name",
-			      vmm->description.name, "version", CELLA_VERSION, "pid", (int)getpid(),
-			      "state", machine_state_name(machine_state(vmm->machine)), "held_by",
+	return give(json_pack("{s:s, s:s*, s:s, s:i, s:s, s:s*, s:s, s:i, s:I}", "name",
+			      vmm->description.name, "uuid", schema_string(vmm->config, "uuid"),
+			      "version", CELLA_VERSION, "pid", (int)getpid(), "state",
+			      machine_state_name(machine_state(vmm->machine)), "held_by",
 			      gdb_holds(vmm->gdb) ? "debugger" : NULL, "engine",
 			      vmm->engine.ops->name, "cpus", (int)vmm->description.vcpus, "memory",
 			      (json_int_t)vmm->description.memory.size),
@@ -101,13 +102,20 @@ static int console_attach_to(struct connection *connection, const json_t *params
 {
 	const char *id = schema_string(params, "console");
 	struct console *console = console_find(&vmm_of(connection)->backends.attachable, id);
+	const json_t *from = json_object_get(params, "from");
+	uint64_t at;
 
 	if (!console) {
 		err_set(err, ENOENT, "there is no console '%s'", id);
 		return err_hint(err, "ask console.list");
 	}
+	if (connection->console)
+		return err_set(err, EBUSY, "the connection has a console already");
 	connection->console = console;
-	return 0;
+	at = console_attach(console, &connection->viewer,
+			    from ? (uint64_t)json_integer_value(from) : UINT64_MAX);
+	/* Without the parameter nothing but the console's bytes comes: people look at it as it is. */
+	return from ? give(json_pack("{s:I}", "from", (json_int_t)at), ret_result, err) : 0;
 }
 
 static int device_list(struct connection *connection, const json_t *params, json_t **ret_result,

@@ -2,6 +2,7 @@
 #include "vmm/vmm.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <malloc.h>
 #include <signal.h>
@@ -88,9 +89,19 @@ static void vcpu_starting(void *ctx, unsigned vcpu)
 	exit(VMM_STATUS_FAILED);
 }
 
+/* For who is not there to hear the event. */
+static void write_end(struct vmm *vmm, int status, const char *reason)
+{
+	if (vmm->end_fd >= 0 &&
+	    dprintf(vmm->end_fd, "{\"reason\": \"%s\", \"status\": %d}\n", reason, status) < 0)
+		log_warn("cannot write '%s': %s", schema_string(vmm->config, "end-file"),
+			 strerrordesc_np(errno));
+}
+
 void vmm_end(struct vmm *vmm, int status, const char *reason)
 {
 	log_info("machine '%s' ends: %s", vmm->description.name, reason);
+	write_end(vmm, status, reason);
 	control_tell(vmm->control, CONTROL_EVENT_ENDED,
 		     json_pack("{s:s, s:i}", "reason", reason, "status", status));
 	vmm->status = status;
@@ -332,6 +343,16 @@ static void set_machine(struct vmm *vmm, struct machine *machine)
 	vmm->machine = machine;
 }
 
+static int open_end_file(struct vmm *vmm, struct err *err)
+{
+	const char *path = schema_string(vmm->config, "end-file");
+
+	if (!path)
+		return 0;
+	vmm->end_fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	return vmm->end_fd < 0 ? err_errno(err, errno, "cannot open '%s'", path) : 0;
+}
+
 int vmm_init(struct vmm *vmm, json_t *config, const struct engine_choice *engine,
 	     const struct vmm_patience *patience, struct err *err)
 {
@@ -346,14 +367,20 @@ int vmm_init(struct vmm *vmm, json_t *config, const struct engine_choice *engine
 	 * blocks are mapped and given back one by one. */
 	mallopt(M_TRIM_THRESHOLD, INT_MAX);
 	*vmm = (struct vmm){
-		.config = config, .engine = *engine, .patience = *patience, .gdb_listener = -1
+		.config = config,
+		.engine = *engine,
+		.patience = *patience,
+		.gdb_listener = -1,
+		.end_fd = -1,
 	};
 	pthread_mutex_init(&vmm->machine_lock, NULL);
 	list_init(&vmm->backends.attachable.list);
 	iothreads_init(&vmm->backends.iothreads);
 	jobs_init(&vmm->jobs);
 	disks_init(&vmm->disks);
-	rc = sandbox_new(&vmm->sandbox, err);
+	rc = open_end_file(vmm, err);
+	if (!rc)
+		rc = sandbox_new(&vmm->sandbox, err);
 	if (!rc)
 		rc = loop_new(&vmm->loop, err);
 	if (!rc)
@@ -423,5 +450,7 @@ void vmm_fini(struct vmm *vmm)
 		loop_timer_cancel(vmm->loop, &vmm->patience_timer);
 	loop_free(vmm->loop);
 	sandbox_free(vmm->sandbox);
+	if (vmm->end_fd >= 0)
+		close(vmm->end_fd);
 	pthread_mutex_destroy(&vmm->machine_lock);
 }

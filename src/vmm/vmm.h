@@ -45,6 +45,7 @@ struct vmm {
 	struct machine_config description;
 	struct machine *machine;
 	struct control *control; /* NULL: no socket */
+	int end_fd;              /* of the file that is told the end; -1: none */
 	int gdb_listener;        /* until `gdb` has it; -1: none */
 	struct gdb *gdb;         /* NULL: no debuggers */
 	struct sandbox *sandbox;

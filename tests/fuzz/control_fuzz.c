@@ -43,7 +43,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const struct engine_ops engine = { .name = "fake" };
 	struct machine machine = { .state = MACHINE_RUNNING };
-	struct vmm vmm = { .machine = &machine, .engine.ops = &engine, .description.name = "fuzz" };
+	struct vmm vmm = {
+		.machine = &machine, .engine.ops = &engine, .description.name = "fuzz", .end_fd = -1
+	};
 	struct control control = { .vmm = &vmm };
 	struct connection *connection = calloc(1, sizeof(*connection));
 

@@ -82,6 +82,7 @@ static int setup(void **state)
 	fixture->machine.state = MACHINE_RUNNING;
 	fixture->vmm.machine = &fixture->machine;
 	fixture->vmm.description.name = "test";
+	fixture->vmm.end_fd = -1;
 	fixture->vmm.description.vcpus = 2;
 	fixture->vmm.engine.ops = &fake_ops;
 	fixture->task.run = run_task;
@@ -316,6 +317,45 @@ static void control_attached_connection_is_the_consoles_stream(void **state)
 	close(fd);
 }
 
+static void guest_writes_much(struct fixture *fixture)
+{
+	for (unsigned i = 0; i < CONSOLE_RING_BYTES / 7; i++)
+		guest_writes(fixture);
+}
+
+static void control_attached_from_a_byte_of_the_past_gets_what_was_kept(void **state)
+{
+	static const struct {
+		void (*before)(struct fixture *fixture);
+		const char *request, *reply, *first;
+	} rows[] = {
+		{ guest_writes, CALL_WITH("console.attach", "{\"from\": 0}"), "{\"from\":0}",
+		  "login:" },
+		{ guest_writes, CALL_WITH("console.attach", "{\"from\": 10}"), "{\"from\":10}",
+		  "in:" },
+		/* More than there is: what comes. */
+		{ guest_writes, CALL_WITH("console.attach", "{\"from\": 1000}"), "{\"from\":21}",
+		  "login:" },
+		/* 21 and 7 bytes, and as many lines as the ring holds. */
+		{ guest_writes_much, CALL_WITH("console.attach", "{\"from\": 7}"), "{\"from\":26}",
+		  ":" },
+	};
+	struct fixture *fixture = *state;
+	char reply[256];
+
+	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
+		int fd = client(fixture);
+
+		on_loop(fixture, rows[i].before);
+		say(fd, rows[i].request);
+		assert_non_null(strstr(hear(fd, reply, sizeof(reply)), rows[i].reply));
+		if (i == 2)
+			on_loop(fixture, guest_writes);
+		assert_string_equal(hear(fd, reply, sizeof(reply)), rows[i].first);
+		close(fd);
+	}
+}
+
 static void device_has_room(struct fixture *fixture)
 {
 	fixture->typed_count = 0;
@@ -414,6 +454,7 @@ int main(void)
 		TEST(control_events_reach_only_who_subscribed),
 		TEST(control_subscriber_that_does_not_read_is_dropped),
 		TEST(control_attached_connection_is_the_consoles_stream),
+		TEST(control_attached_from_a_byte_of_the_past_gets_what_was_kept),
 		TEST(control_input_that_the_device_refuses_waits),
 		TEST(control_connections_over_the_limit_are_closed),
 		TEST(control_open_socket_is_the_owners_alone),
