@@ -9,28 +9,34 @@ struct row {
 	unsigned status;
 	const char *name;
 	int error;
+	const char *help;
 };
 
 static const struct row rows[API_CODES] = {
-	[API_CODE_NONE] = { 200, "none", 0 },
-	[API_CODE_INVALID] = { 400, "invalid", EINVAL },
-	[API_CODE_UNAUTHENTICATED] = { 401, "unauthenticated", EACCES },
-	[API_CODE_FORBIDDEN] = { 403, "forbidden", EPERM },
-	[API_CODE_NOT_FOUND] = { 404, "not-found", ENOENT },
-	[API_CODE_METHOD] = { 405, "method-not-allowed", EOPNOTSUPP },
-	[API_CODE_CONFLICT] = { 409, "conflict", EBUSY },
-	[API_CODE_EXISTS] = { 409, "exists", EEXIST },
-	[API_CODE_IN_USE] = { 409, "in-use", EBUSY },
-	[API_CODE_PROTECTED] = { 409, "protected", EPERM },
-	[API_CODE_STALE] = { 412, "stale", ESTALE },
-	[API_CODE_TOO_LARGE] = { 413, "too-large", EFBIG },
-	[API_CODE_MEDIA_TYPE] = { 415, "media-type", EINVAL },
-	[API_CODE_RANGE] = { 416, "range", ERANGE },
-	[API_CODE_MATCH_REQUIRED] = { 428, "match-required", EINVAL },
-	[API_CODE_TOO_MANY] = { 429, "too-many-requests", EAGAIN },
-	[API_CODE_INTERNAL] = { 500, "internal", EIO },
-	[API_CODE_UNAVAILABLE] = { 503, "unavailable", EAGAIN },
-	[API_CODE_NO_SPACE] = { 507, "no-space", ENOSPC },
+	[API_CODE_NONE] = { 200, "none", 0, "nothing went wrong" },
+	[API_CODE_INVALID] = { 400, "invalid", EINVAL,
+			       "the request is malformed, or a field has a value that cannot be" },
+	[API_CODE_UNAUTHENTICATED] = { 401, "unauthenticated", EACCES, "nobody is signed in" },
+	[API_CODE_FORBIDDEN] = { 403, "forbidden", EPERM, "who is signed in may not do this" },
+	[API_CODE_NOT_FOUND] = { 404, "not-found", ENOENT, "there is no such object" },
+	[API_CODE_METHOD] = { 405, "method-not-allowed", EOPNOTSUPP,
+			      "the path does not take this method" },
+	[API_CODE_CONFLICT] = { 409, "conflict", EBUSY, "not in the state that the object is in" },
+	[API_CODE_EXISTS] = { 409, "exists", EEXIST, "there is one of this name" },
+	[API_CODE_IN_USE] = { 409, "in-use", EBUSY, "another object needs it" },
+	[API_CODE_PROTECTED] = { 409, "protected", EPERM, "it is protected from deletion" },
+	[API_CODE_STALE] = { 412, "stale", ESTALE, "it was changed since it was read" },
+	[API_CODE_TOO_LARGE] = { 413, "too-large", EFBIG, "the request is larger than is taken" },
+	[API_CODE_MEDIA_TYPE] = { 415, "media-type", EINVAL,
+				  "the body is not of a type that is taken" },
+	[API_CODE_RANGE] = { 416, "range", ERANGE, "the range is not in the content" },
+	[API_CODE_MATCH_REQUIRED] = { 428, "match-required", EINVAL,
+				      "a replacement must say by If-Match what it replaces" },
+	[API_CODE_TOO_MANY] = { 429, "too-many-requests", EAGAIN,
+				"too many requests in a short time" },
+	[API_CODE_INTERNAL] = { 500, "internal", EIO, "the server failed" },
+	[API_CODE_UNAVAILABLE] = { 503, "unavailable", EAGAIN, "the server cannot do this now" },
+	[API_CODE_NO_SPACE] = { 507, "no-space", ENOSPC, "the disk or the quota is full" },
 };
 
 int problem_set(struct problem *problem, enum api_code code, const char *format, ...)
@@ -122,6 +128,11 @@ unsigned problem_status(enum api_code code)
 const char *problem_code_name(enum api_code code)
 {
 	return rows[code].name;
+}
+
+const char *problem_code_help(enum api_code code)
+{
+	return rows[code].help;
 }
 
 json_t *problem_json(const struct problem *problem)

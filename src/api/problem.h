@@ -55,6 +55,7 @@ int problem_from_err(struct problem *problem, int rc);
 
 unsigned problem_status(enum api_code code);       /* of HTTP */
 const char *problem_code_name(enum api_code code); /* "in-use" */
+const char *problem_code_help(enum api_code code); /* what it means, half a sentence */
 
 /* The body of an answer, new reference; NULL: out of memory. */
 json_t *problem_json(const struct problem *problem);
