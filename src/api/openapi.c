@@ -126,6 +126,24 @@ json_t *openapi_schema(const struct schema_field *fields, bool shown)
 
 /* ---- components ---- */
 
+/* Which members a table of such objects shows, behind the name. */
+static json_t *columns(const struct api_kind *kind)
+{
+	static const char *const formats[] = { [API_TEXT] = "text",
+					       [API_BYTES] = "bytes",
+					       [API_TIME] = "time",
+					       [API_PERCENT] = "percent",
+					       [API_YESNO] = "yesno" };
+	json_t *rows = json_array();
+
+	for (const struct api_column *column = kind->columns; column && column->title; column++)
+		json_array_append_new(rows,
+				      json_pack("{s:s, s:s, s:s, s:b}", "title", column->title,
+						"path", column->path, "format",
+						formats[column->format], "wide", column->wide));
+	return rows;
+}
+
 static json_t *object_schema(const struct api_kind *kind)
 {
 	json_t *schema = openapi_schema(api_common_fields, false);
@@ -147,6 +165,7 @@ static json_t *object_schema(const struct api_kind *kind)
 	set(json_object_get(properties, "status"), "readOnly", json_true());
 	set(schema, "required", json_pack("[s, s]", "name", "spec"));
 	set_text(schema, "description", kind->help);
+	set(schema, "x-columns", columns(kind));
 	return schema;
 }
 
@@ -317,6 +336,7 @@ static json_t *action_path(const struct api_kind *kind, const struct api_action 
 		snprintf(name, sizeof(name), "%s-%s", kind->name, action->name);
 		with_body(method, reference("#/components/schemas/%s", name));
 	}
+	set_text(method, "x-verb", api_verb_names[action->verb]);
 	return json_pack("{s:o}", "post", method);
 }
 

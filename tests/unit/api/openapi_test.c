@@ -67,6 +67,29 @@ static void document_has_every_kind_and_action(void **state)
 	json_decref(document);
 }
 
+static void document_for_clients_says_columns_and_rights(void **state)
+{
+	json_t *document = openapi_document();
+	const json_t *schemas, *columns, *method;
+
+	assert_non_null(document);
+	schemas = json_object_get(json_object_get(document, "components"), "schemas");
+	columns = json_object_get(json_object_get(schemas, "vm"), "x-columns");
+	for (size_t i = 0; i < json_array_size(columns); i++) {
+		const json_t *column = json_array_get(columns, i);
+
+		assert_string_equal(json_string_value(json_object_get(column, "path")),
+				    api_vm.columns[i].path);
+		assert_non_null(json_object_get(column, "format"));
+	}
+	assert_true(json_array_size(columns) > 0);
+	method = json_object_get(json_object_get(json_object_get(document, "paths"),
+						 "/v1/projects/{project}/vms/{name}/actions/start"),
+				 "post");
+	assert_string_equal(json_string_value(json_object_get(method, "x-verb")), "operate");
+	json_decref(document);
+}
+
 static void schema_shown_has_no_secrets(void **state)
 {
 	json_t *taken = openapi_schema(api_user.spec, false);
@@ -84,6 +107,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(document_has_every_kind_and_action),
+		cmocka_unit_test(document_for_clients_says_columns_and_rights),
 		cmocka_unit_test(schema_shown_has_no_secrets),
 	};
 
