@@ -54,7 +54,7 @@ int access_identify(struct node *node, const struct web_request *request,
 void identity_fini(struct identity *identity);
 
 /*
- * `project` "": the server's; of a project itself: its name. `labels`: the object's (of a new one:
+ * `project` "": the server's; of a project itself: its name; NULL: any project. `labels`: the object's (of a new one:
  * those that it is to have; of a change: ask for both, before and after); NULL: whether there could be
  * an object that it is allowed for, as before a list.
  */

@@ -1,6 +1,45 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Users, roles and tokens: who may do what. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
 #include "api/kinds/rows.h"
+
+static int check_kind(const char *text, struct err *err)
+{
+	if (!strcmp(text, "*") || api_kind_find(text))
+		return 0;
+	return err_set(err, EINVAL, "must be a kind of objects, or *");
+}
+
+static int check_project(const char *text, struct err *err)
+{
+	return strcmp(text, "*") ? api_check_name(text, err) : 0;
+}
+
+static int check_fingerprint(const char *text, struct err *err)
+{
+	if (text[strspn(text, "0123456789abcdef")] == '\0')
+		return 0;
+	err_set(err, EINVAL, "must be 64 hexadecimal digits in lower case");
+	err_hint(err, "openssl x509 -in FILE -outform DER | sha256sum");
+	return -EINVAL;
+}
+
+/* "30d", "12h" from now on, or a date or time. node/token.c makes a time of it. */
+static int check_expires(const char *text, struct err *err)
+{
+	unsigned number, year, month, day;
+	char unit, end;
+
+	if (sscanf(text, "%4u-%2u-%2u", &year, &month, &day) == 3)
+		return 0;
+	if (text[0] >= '1' && text[0] <= '9' &&
+	    sscanf(text, "%5u%c%c", &number, &unit, &end) == 2 && strchr("hd", unit))
+		return 0;
+	return err_set(err, EINVAL, "must be a time, or days or hours from now: 30d, 12h");
+}
 
 static const struct schema_field grants[] = {
 	NAME_ROW("role", "role", "role that is given", .required = true),
@@ -8,6 +47,7 @@ static const struct schema_field grants[] = {
 	  .type = SCHEMA_STRING,
 	  .min = 1,
 	  .max = API_NAME_MAX,
+	  .check = check_project,
 	  .preset = "\"*\"",
 	  .ref = "project",
 	  .help = "project that it is for; *: all, and the server" },
@@ -19,10 +59,9 @@ static const struct schema_field user_spec[] = {
 	{ .name = "full-name", .type = SCHEMA_STRING, .max = 256, .help = "name for people" },
 	{ .name = "password",
 	  .type = SCHEMA_STRING,
-	  .min = 8,
 	  .max = 1024,
 	  .flags = SCHEMA_SECRET,
-	  .help = "password to sign in with" },
+	  .help = "password to sign in with, 10 characters or more; empty: none any more" },
 	{ .name = "local-user",
 	  .type = SCHEMA_STRING,
 	  .min = 1,
@@ -33,6 +72,8 @@ static const struct schema_field user_spec[] = {
 	  .list = true,
 	  .min = 64,
 	  .max = 64,
+	  .max_items = 16,
+	  .check = check_fingerprint,
 	  .preset = "[]",
 	  .help = "SHA-256 of TLS client certificates that are this user" },
 	{ .name = "grants",
@@ -51,7 +92,7 @@ static const struct schema_field user_spec[] = {
 
 static const struct schema_field user_status[] = {
 	{ .name = "last-sign-in", .type = SCHEMA_STRING, .help = "time of the last sign-in" },
-	{ .name = "sessions", .type = SCHEMA_INTEGER, .help = "open sessions" },
+	{ .name = "password", .type = SCHEMA_BOOLEAN, .help = "has a password" },
 	{ .name = "problem", .type = SCHEMA_STRING, .help = "what is wrong with it" },
 	{ 0 },
 };
@@ -74,20 +115,33 @@ const struct api_kind api_user = {
 	.columns = user_columns,
 };
 
+static const char *const verbs[] = { "read",    "create",  "change", "delete",
+				     "operate", "console", "*",      NULL };
+
 static const struct schema_field rules[] = {
 	{ .name = "kinds",
 	  .type = SCHEMA_STRING,
 	  .list = true,
 	  .min = 1,
 	  .max = 32,
+	  .check = check_kind,
 	  .required = true,
-	  .help = "kinds; *: all of a project, server: those of the server" },
+	  .help = "kinds; *: all" },
 	{ .name = "verbs",
 	  .type = SCHEMA_STRING,
 	  .list = true,
-	  .choices = api_verb_names,
+	  .choices = verbs,
 	  .required = true,
-	  .help = "what may be done" },
+	  .help = "what may be done; *: everything" },
+	{ .name = "projects",
+	  .type = SCHEMA_STRING,
+	  .list = true,
+	  .min = 1,
+	  .max = API_NAME_MAX,
+	  .check = check_project,
+	  .preset = "[\"*\"]",
+	  .help = "in these projects; *: all, and the server" },
+	{ .name = "labels", .type = SCHEMA_MAP, .help = "only for objects with all of these" },
 	{ 0 },
 };
 
@@ -104,14 +158,12 @@ static const struct schema_field role_spec[] = {
 
 static const struct schema_field role_status[] = {
 	{ .name = "builtin", .type = SCHEMA_BOOLEAN, .help = "comes with the product" },
-	{ .name = "users", .type = SCHEMA_INTEGER, .help = "users that have it" },
 	{ .name = "problem", .type = SCHEMA_STRING, .help = "what is wrong with it" },
 	{ 0 },
 };
 
 static const struct api_column role_columns[] = {
 	{ "BUILT IN", "status.builtin", API_YESNO },
-	{ "USERS", "status.users" },
 	{ 0 },
 };
 
@@ -130,8 +182,9 @@ static const struct schema_field token_spec[] = {
 	{ .name = "expires",
 	  .type = SCHEMA_STRING,
 	  .max = 32,
+	  .check = check_expires,
 	  .flags = SCHEMA_FIXED,
-	  .help = "time of its end; else in 90 days" },
+	  .help = "time of its end, or 30d, 12h; else in 90 days, in 366 at the latest" },
 	{ .name = "grants",
 	  .type = SCHEMA_OBJECT,
 	  .list = true,
