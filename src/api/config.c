@@ -202,6 +202,18 @@ static const struct schema_field net_fields[] = {
 	  .min = 1,
 	  .max = IFNAMSIZ - 1,
 	  .help = "name of the tap interface" },
+	{ .name = "fds",
+	  .type = SCHEMA_INTEGER,
+	  .list = true,
+	  .min = 3,
+	  .max = INT32_MAX,
+	  .max_items = CONFIG_NET_FDS_MAX,
+	  .help = "in the place of a name: inherited descriptors, one for each queue of the tap" },
+	{ .name = "restricted",
+	  .type = SCHEMA_BOOLEAN,
+	  .preset = "false",
+	  .help = "nothing leaves a user network but through hostfwd" },
+	NET_LIMIT_FIELDS,
 	{ .name = "hostfwd",
 	  .type = SCHEMA_STRING,
 	  .list = true,
@@ -409,16 +421,50 @@ static int check_net(json_t *net, struct err *err)
 {
 	const char *kind = schema_string(net, "kind");
 
-	if (!strcmp(kind, "tap") && !schema_string(net, "ifname"))
-		return err_set(err, EINVAL, "tap network '%s' needs the name of an interface",
+	bool named = schema_string(net, "ifname"),
+	     open = json_array_size(json_object_get(net, "fds"));
+
+	if (!strcmp(kind, "tap") && named == open)
+		return err_set(err, EINVAL, "tap network '%s' needs the name of an interface%s",
+			       schema_string(net, "id"), named ? " or descriptors, not both" : "");
+	if (strcmp(kind, "tap") && (named || open))
+		return err_set(err, EINVAL, "network '%s' is no tap and takes no interface",
 			       schema_string(net, "id"));
-	if (strcmp(kind, "tap") && schema_string(net, "ifname"))
-		return err_set(err, EINVAL, "network '%s' is no tap and takes no interface name",
+	if (strcmp(kind, "user") && schema_boolean(net, "restricted"))
+		return err_set(err, EINVAL,
+			       "network '%s' cannot be restricted: only user networks can",
 			       schema_string(net, "id"));
 	if (strcmp(kind, "user") && json_array_size(json_object_get(net, "hostfwd")))
 		return err_set(err, EINVAL,
 			       "network '%s' cannot forward ports: only user networks do",
 			       schema_string(net, "id"));
+	return 0;
+}
+
+/* Each descriptor is closed by the NIC that has it. */
+static int check_fds(const json_t *nets, struct err *err)
+{
+	uint64_t seen[CONFIG_NET_FDS_MAX];
+	size_t count = 0, index, place;
+	json_t *net, *fd;
+
+	json_array_foreach(nets, index, net)
+	{
+		json_array_foreach(json_object_get(net, "fds"), place, fd)
+		{
+			uint64_t value = (uint64_t)json_integer_value(fd);
+
+			if (count == CONFIG_NET_FDS_MAX)
+				return err_set(err, EINVAL, "more than %d descriptors of taps",
+					       CONFIG_NET_FDS_MAX);
+			for (size_t i = 0; i < count; i++) {
+				if (seen[i] == value)
+					return err_set(err, EINVAL, "descriptor %d is given twice",
+						       (int)value);
+			}
+			seen[count++] = value;
+		}
+	}
 	return 0;
 }
 
@@ -442,7 +488,7 @@ static int resolve_nets(json_t *config, struct err *err)
 		if (!rc && !schema_string(net, "mac"))
 			rc = invent_mac(net, schema_string(config, "name"), index, err);
 	}
-	return rc;
+	return rc ? rc : check_fds(nets, err);
 }
 
 static unsigned count_stdio(const json_t *list)

@@ -19,6 +19,7 @@
 #define CONFIG_IOTHREADS_MAX     64
 #define CONFIG_HOTPLUG_PORTS_MAX 24
 #define CONFIG_HOST_MAX          253
+#define CONFIG_NET_FDS_MAX       64
 #define CONFIG_BYTES_MAX         (1u << 20) /* of the JSON text */
 
 /* The rows of the whole configuration, and of the objects in it that a command line writes one by

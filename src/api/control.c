@@ -66,6 +66,17 @@ static const struct schema_field limits_params[] = {
 	{ 0 },
 };
 
+static const struct schema_field net_limits_params[] = {
+	{ .name = "id",
+	  .type = SCHEMA_STRING,
+	  .required = true,
+	  .min = 1,
+	  .max = 64,
+	  .help = "of the network device" },
+	NET_LIMIT_FIELDS,
+	{ 0 },
+};
+
 #define BITMAP_NAME_MAX 1000 /* bytes */
 
 #define DISK_ID_FIELD                                                                              \
@@ -347,6 +358,8 @@ const struct control_method_row control_methods[CONTROL_METHODS] = {
 				 "end it; the disk stays what it is" },
 	[CONTROL_JOB_COMPLETE] = { "job.complete", job_params, NULL,
 				   "end a mirror or commit that is ready: the disk moves" },
+	[CONTROL_NET_LIMITS] = { "net.limits", net_limits_params, NULL,
+				 "change limits of a network device; returns all of them" },
 	[CONTROL_STATS] = { "stats", NULL, NULL, "counters of engine and devices" },
 	[CONTROL_SUBSCRIBE] = { "subscribe", NULL, NULL,
 				"send events to this connection from now on" },

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Rows for limits on the speed of a disk: the same in the configuration and on the control socket. */
+/* Rows for limits on the speed of disks and NICs: the same in the configuration and on the control
+ * socket. */
 #pragma once
 
 #include "api/schema.h"
@@ -21,3 +22,13 @@
 		LIMIT_FIELD("bps", SCHEMA_SIZE, "most bytes a second"),                            \
 		LIMIT_FIELD("bps-read", SCHEMA_SIZE, "most bytes read a second"),                  \
 		LIMIT_FIELD("bps-write", SCHEMA_SIZE, "most bytes written a second")
+
+#define NET_LIMIT_FIELDS                                                                           \
+	{ .name = "receive-max",                                                                   \
+	  .type = SCHEMA_SIZE,                                                                     \
+	  .max = LIMIT_MAX,                                                                        \
+	  .help = "most bytes a second to the machine; 0: no limit" },                             \
+	{                                                                                          \
+		.name = "transmit-max", .type = SCHEMA_SIZE, .max = LIMIT_MAX,                     \
+		.help = "most bytes a second from the machine; 0: no limit"                        \
+	}

@@ -196,8 +196,8 @@ const struct option run_options[] = {
 	{ .name = "net",
 	  .argument = "none|user|tap=IFNAME[,KEY=VALUE]...",
 	  .help = "network device: user is NAT without privileges, with hostfwd=tcp:ADDR:PORT-:PORT for ports of "
-		  "the host (ADDR empty: loopback); tap an interface; mac=MAC, id=ID; without the option there "
-		  "is none",
+		  "the host (ADDR empty: loopback); tap an interface; restricted=on, receive-max=BYTES, "
+		  "transmit-max=BYTES, mac=MAC, id=ID; without the option there is none",
 	  .set = option_set_words,
 	  .key = "nets",
 	  .first = "kind",

@@ -22,6 +22,15 @@ static inline uint64_t clock_now_ns(void)
 	return clock_read_ns(CLOCK_MONOTONIC);
 }
 
+/* The time that `units` take at `rate` (not 0) a second; at most a day, however they were chosen. */
+static inline uint64_t clock_duration_ns(uint64_t units, uint64_t rate)
+{
+	unsigned __int128 ns = (unsigned __int128)units * NS_PER_SEC / rate,
+			  day = 86400 * NS_PER_SEC;
+
+	return (uint64_t)(ns < day ? ns : day);
+}
+
 static inline uint64_t clock_thread_ns(void)
 {
 	return clock_read_ns(CLOCK_THREAD_CPUTIME_ID);

@@ -493,9 +493,24 @@ void sandbox_describe(const siginfo_t *info, char *buffer, unsigned size)
 		 info->si_syscall);
 }
 
-void sandbox_close_inherited(int keep)
+static int compare_fds(const void *one, const void *other)
 {
-	if (keep > 3)
-		close_range(3, (unsigned)keep - 1, 0);
-	close_range((unsigned)(keep < 3 ? 3 : keep + 1), ~0u, 0);
+	int a = *(const int *)one, b = *(const int *)other;
+
+	return (a > b) - (a < b);
+}
+
+void sandbox_close_inherited(int *keep, unsigned count)
+{
+	unsigned first = 3;
+
+	qsort(keep, count, sizeof(*keep), compare_fds);
+	for (unsigned i = 0; i < count; i++) {
+		if (keep[i] < (int)first)
+			continue;
+		if (keep[i] > (int)first)
+			close_range(first, (unsigned)keep[i] - 1, 0);
+		first = (unsigned)keep[i] + 1;
+	}
+	close_range(first, ~0u, 0);
 }

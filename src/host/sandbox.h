@@ -103,5 +103,6 @@ void sandbox_confine_worker(void);
 /* What a SIGSYS says: "forbidden system call 'execve' (59)". Allocates nothing: for its handler. */
 void sandbox_describe(const siginfo_t *info, char *buffer, unsigned size);
 
-/* Closes all descriptors above 2 but `keep` (-1: none): nothing of the starter's leaks in. */
-void sandbox_close_inherited(int keep);
+/* Closes all descriptors above 2 but the `count` of `keep`, which it sorts: nothing of the starter's
+ * leaks in. */
+void sandbox_close_inherited(int *keep, unsigned count);

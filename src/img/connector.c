@@ -208,7 +208,7 @@ int img_connector(void)
 	signal(SIGPIPE, SIG_IGN);
 	/* Those of the disks are not waited for. */
 	signal(SIGCHLD, SIG_IGN);
-	sandbox_close_inherited(SOCKET);
+	sandbox_close_inherited(&(int){ SOCKET }, 1);
 	leave_terminal();
 	fcntl(SOCKET, F_SETFD, FD_CLOEXEC);
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);

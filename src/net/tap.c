@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A tap interface, one descriptor a queue. The kernel speaks the same header as the guest, so
- * frames pass unchanged.
+ * A tap interface, one descriptor a queue, opened by name or handed down by who may. The kernel
+ * speaks the same header as the guest, so frames pass unchanged.
  *
  * Sending is a write on the caller's thread. A received frame that the guest has no room for stays
  * in the queue's buffer, and the queue is not watched until the guest has room again; the kernel's
@@ -25,6 +25,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/macros.h"
+#include "host/fd.h"
 
 #define TUN_PATH "/dev/net/tun"
 
@@ -301,24 +302,33 @@ static int claim(struct tap *tap)
 	return errno == EADDRINUSE ? EBUSY : errno;
 }
 
+/* The queue takes the descriptor, if it can be one. 0 or a positive errno. */
+static int set_queue_fd(struct tap_queue *queue, int *fd)
+{
+	int header_bytes = NET_HEADER_BYTES;
+
+	if (ioctl(*fd, TUNSETVNETHDRSZ, &header_bytes))
+		return errno;
+	queue->frame = malloc(NET_HEADER_BYTES + NET_FRAME_MAX);
+	if (!queue->frame)
+		return ENOMEM;
+	queue->source.fd = take_fd(fd);
+	return 0;
+}
+
 /* Opens one queue of the interface; 0 or a positive errno. */
 static int open_queue(struct tap *tap, struct tap_queue *queue, short flags)
 {
 	struct ifreq request = { .ifr_flags = (short)(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | flags) };
-	int header_bytes = NET_HEADER_BYTES;
 	AUTO_CLOSE int fd = open(TUN_PATH, O_RDWR | O_NONBLOCK | O_CLOEXEC);
 
 	if (fd < 0)
 		return errno;
 	memcpy(request.ifr_name, tap->name, sizeof(tap->name));
-	if (ioctl(fd, TUNSETIFF, &request) || ioctl(fd, TUNSETVNETHDRSZ, &header_bytes))
+	if (ioctl(fd, TUNSETIFF, &request))
 		return errno;
 	memcpy(tap->name, request.ifr_name, sizeof(tap->name));
-	queue->frame = malloc(NET_HEADER_BYTES + NET_FRAME_MAX);
-	if (!queue->frame)
-		return ENOMEM;
-	queue->source.fd = take_fd(&fd);
-	return 0;
+	return set_queue_fd(queue, &fd);
 }
 
 static int open_queues(struct tap *tap, unsigned wanted)
@@ -385,6 +395,24 @@ static int start(struct tap *tap)
 	return tap_queues_set(&tap->net, 1);
 }
 
+static struct tap *new_tap(unsigned queues, struct loop *loop)
+{
+	struct tap *tap = calloc(1, sizeof(*tap) + queues * sizeof(tap->queues[0]));
+
+	if (!tap)
+		return NULL;
+	tap->net = (struct net_backend){ .ops = &tap_ops, .loop = loop };
+	tap->claim_fd = -1;
+	for (unsigned i = 0; i < queues; i++)
+		tap->queues[i] = (struct tap_queue){
+			.tap = tap,
+			.index = i,
+			.source = { .fd = -1, .ready = ready },
+			.task.run = run,
+		};
+	return tap;
+}
+
 int net_tap_open(const char *name, unsigned queues, struct loop *loop, struct net_backend **ret_net,
 		 struct err *err)
 {
@@ -397,19 +425,10 @@ int net_tap_open(const char *name, unsigned queues, struct loop *loop, struct ne
 			       "cannot open tap '%s': the name must have 1 to %d characters", name,
 			       IFNAMSIZ - 1);
 	queues = MIN(MAX(queues, 1u), (unsigned)NET_TAP_QUEUES_MAX);
-	tap = calloc(1, sizeof(*tap) + queues * sizeof(tap->queues[0]));
+	tap = new_tap(queues, loop);
 	if (!tap)
 		return err_errno(err, ENOMEM, "cannot open tap '%s'", name);
-	tap->net = (struct net_backend){ .ops = &tap_ops, .loop = loop };
-	tap->claim_fd = -1;
 	memcpy(tap->name, name, strlen(name) + 1);
-	for (unsigned i = 0; i < queues; i++)
-		tap->queues[i] = (struct tap_queue){
-			.tap = tap,
-			.index = i,
-			.source = { .fd = -1, .ready = ready },
-			.task.run = run,
-		};
 	exists = if_nametoindex(name);
 	rc = claim(tap);
 	if (!rc)
@@ -419,6 +438,63 @@ int net_tap_open(const char *name, unsigned queues, struct loop *loop, struct ne
 	} else {
 		if (!exists)
 			bring_up(tap);
+		rc = start(tap);
+		if (rc)
+			explain(tap, -rc, err);
+	}
+	if (rc) {
+		tap_close(&tap->net);
+		return rc;
+	}
+	*ret_net = &tap->net;
+	return 0;
+}
+
+/* That the descriptor is a queue of the first one's tap. */
+static int check_fd(struct tap *tap, int fd, struct err *err)
+{
+	struct ifreq request = { 0 };
+
+	if (ioctl(fd, TUNGETIFF, &request)) {
+		err_set(err, EINVAL, "descriptor %d is no queue of a tap", fd);
+		return err_hint(err, "hand down an open queue of a tap");
+	}
+	if (!*tap->name)
+		memcpy(tap->name, request.ifr_name, sizeof(tap->name));
+	if ((request.ifr_flags & (IFF_TAP | IFF_NO_PI | IFF_VNET_HDR)) !=
+	    (IFF_TAP | IFF_NO_PI | IFF_VNET_HDR))
+		return err_set(err, EINVAL,
+			       "tap '%s' must be made with IFF_TAP, IFF_NO_PI and IFF_VNET_HDR",
+			       tap->name);
+	if (strncmp(tap->name, request.ifr_name, sizeof(tap->name)))
+		return err_set(err, EINVAL, "descriptor %d is of another tap than '%s'", fd,
+			       tap->name);
+	if (fcntl(fd, F_SETFD, FD_CLOEXEC) || fd_set_nonblocking(fd, true))
+		return err_errno(err, errno, "cannot open tap '%s'", tap->name);
+	return 0;
+}
+
+int net_tap_open_fds(const int *fds, unsigned count, struct loop *loop,
+		     struct net_backend **ret_net, struct err *err)
+{
+	struct tap *tap = new_tap(count, loop);
+	int rc = 0;
+
+	if (!tap)
+		return err_errno(err, ENOMEM, "cannot open a tap");
+	for (unsigned i = 0; i < count && !rc; i++) {
+		int fd = fds[i];
+
+		rc = check_fd(tap, fd, err);
+		if (rc)
+			break;
+		rc = set_queue_fd(&tap->queues[i], &fd);
+		if (rc)
+			rc = explain(tap, rc, err);
+		else
+			tap->queue_count++;
+	}
+	if (!rc) {
 		rc = start(tap);
 		if (rc)
 			explain(tap, -rc, err);

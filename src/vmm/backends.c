@@ -222,7 +222,10 @@ static int open_user_net(struct machine_nic *nic, const json_t *config, const ch
 			 struct loop *loop, struct err *err)
 {
 	VEC(struct net_hostfwd) forwards = { 0 };
-	struct net_user_options options = { .hostname = hostname };
+	struct net_user_options options = {
+		.hostname = hostname,
+		.restricted = schema_boolean(config, "restricted"),
+	};
 	size_t index;
 	json_t *text;
 	int rc = 0;
@@ -246,9 +249,36 @@ static int open_user_net(struct machine_nic *nic, const json_t *config, const ch
 	return rc;
 }
 
+static int open_tap(struct machine_nic *nic, const json_t *net, const json_t *config,
+		    struct loop *loop, struct err *err)
+{
+	const json_t *list = json_object_get(net, "fds");
+	int fds[CONFIG_NET_FDS_MAX];
+	size_t index;
+	json_t *fd;
+
+	if (schema_string(net, "ifname"))
+		return net_tap_open(
+			schema_string(net, "ifname"),
+			(unsigned)MIN(schema_integer(json_object_get(config, "cpu"), "count"),
+				      (uint64_t)NET_TAP_QUEUES_MAX),
+			loop, &nic->net, err);
+	json_array_foreach(list, index, fd)
+	{
+		fds[index] = (int)json_integer_value(fd);
+	}
+	return net_tap_open_fds(fds, (unsigned)json_array_size(list), loop, &nic->net, err);
+}
+
 static int open_nic(struct machine_nic *nic, const json_t *net, const json_t *config,
 		    struct loop *loop, struct err *err)
 {
+	const struct net_limits limits = { .rates = {
+						   [NET_RECEIVE] =
+							   schema_integer(net, "receive-max"),
+						   [NET_TRANSMIT] =
+							   schema_integer(net, "transmit-max"),
+					   } };
 	int rc;
 
 	nic->id = schema_string(net, "id");
@@ -256,11 +286,15 @@ static int open_nic(struct machine_nic *nic, const json_t *net, const json_t *co
 	if (rc)
 		return rc;
 	if (!strcmp(schema_string(net, "kind"), "user"))
-		return open_user_net(nic, net, schema_string(config, "name"), loop, err);
-	return net_tap_open(schema_string(net, "ifname"),
-			    (unsigned)MIN(schema_integer(json_object_get(config, "cpu"), "count"),
-					  (uint64_t)NET_TAP_QUEUES_MAX),
-			    loop, &nic->net, err);
+		rc = open_user_net(nic, net, schema_string(config, "name"), loop, err);
+	else
+		rc = open_tap(nic, net, config, loop, err);
+	if (rc)
+		return rc;
+	rc = net_limit_open(nic->net, &limits, loop, &nic->net, err);
+	if (rc)
+		net_close(nic->net);
+	return rc;
 }
 
 static int open_nics(struct backends *backends, const json_t *config, struct loop *loop,
@@ -357,6 +391,30 @@ int backends_open(struct backends *backends, const json_t *config, struct loop *
 		backends->console_count++;
 	}
 	return 0;
+}
+
+int backends_set_net_limits(struct backends *backends, const char *id, const json_t *changes,
+			    struct net_limits *ret_limits, struct err *err)
+{
+	static const char *const names[NET_DIRECTIONS] = {
+		[NET_RECEIVE] = "receive-max",
+		[NET_TRANSMIT] = "transmit-max",
+	};
+
+	for (size_t i = 0; i < backends->nic_count; i++) {
+		struct net_backend *net = backends->nics[i].net;
+
+		if (strcmp(backends->nics[i].id, id))
+			continue;
+		*ret_limits = net_limit_get(net);
+		for (unsigned j = 0; j < NET_DIRECTIONS; j++) {
+			if (json_object_get(changes, names[j]))
+				ret_limits->rates[j] = schema_integer(changes, names[j]);
+		}
+		net_limit_set(net, ret_limits);
+		return 0;
+	}
+	return err_set(err, ENOENT, "there is no network '%s'", id);
 }
 
 int backends_set_lease(struct backends *backends, const char *id, uint64_t ms, struct err *err)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * `cella-vmm`: the process of one virtual machine. `cella run` starts it with its configuration in
- * an inherited descriptor:
+ * an inherited descriptor; the configuration may name others, of taps:
  *
  *	cella-vmm --config-fd FD [--dry-run]
  */
@@ -14,6 +14,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "base/vec.h"
 #include "host/fd.h"
 #include "host/sandbox.h"
 #include "vmm/engines.h"
@@ -72,6 +73,28 @@ static int read_config(int fd, json_t **ret_config, struct err *err)
 	return 0;
 }
 
+/* Closes all descriptors but those that the configuration names. */
+static int close_others(const json_t *config, struct err *err)
+{
+	VEC(int) keep = { 0 };
+	size_t index, place;
+	json_t *net, *fd;
+	int rc = 0;
+
+	json_array_foreach(json_object_get(config, "nets"), index, net)
+	{
+		json_array_foreach(json_object_get(net, "fds"), place, fd)
+		{
+			if (!rc && vec_push(&keep, (int)json_integer_value(fd)))
+				rc = err_errno(err, ENOMEM, "cannot start");
+		}
+	}
+	if (!rc)
+		sandbox_close_inherited(keep.items, (unsigned)keep.count);
+	vec_fini(&keep);
+	return rc;
+}
+
 /* The configuration as it would be used, with the engine that was chosen and the reason. */
 static int print_config(json_t *config, const struct engine_choice *engine, struct err *err)
 {
@@ -116,10 +139,11 @@ static int start(int argc, char **argv, int *ret_status, struct err *err)
 	rc = parse_arguments(argc, argv, &arguments, err);
 	if (rc)
 		return rc;
-	sandbox_close_inherited(arguments.config_fd);
 	rc = read_config(arguments.config_fd, &config, err);
 	if (!rc)
 		rc = config_resolve(config, err);
+	if (!rc)
+		rc = close_others(config, err);
 	if (!rc && log_level_parse(schema_string(config, "log"), &level))
 		atomic_store(&log_threshold, level);
 	if (!rc)

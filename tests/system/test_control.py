@@ -216,6 +216,15 @@ def test_limits_of_disks_change_while_the_machine_runs(tmp_path):
     assert refused.returncode == 1 and "--limit-group web" in refused.stderr
 
 
+def test_limits_of_network_devices_change_while_the_machine_runs(tmp_path):
+    with running(tmp_path, tiny.HALT, "--net", "user,receive-max=1M,restricted=on", "--net", "user,id=wan") as machine:
+        assert machine.call("net.limits", id="net0") == {"receive-max": 1 << 20, "transmit-max": 0}
+        assert machine.call("net.limits", id="net0", **{"transmit-max": 5000})["transmit-max"] == 5000
+        assert machine.call("net.limits", id="net0", **{"receive-max": 0})["receive-max"] == 0
+        assert machine.call("net.limits", id="wan") == {"receive-max": 0, "transmit-max": 0}
+        assert "no network 'net1'" in machine.call("net.limits", id="net1")["message"]
+
+
 @pytest.mark.parametrize("name,options", [("disk.img", ""), ("disk.qcow2", ""), ("disk.img", ",cache=none,detect-zeroes=on")])
 def test_disk_grows_while_the_machine_runs(tmp_path, name, options):
     disk = tmp_path / name

@@ -151,14 +151,6 @@ static uint64_t units_of(enum block_limit limit, enum block_op op, uint64_t byte
 	}
 }
 
-/* The time that units take at a rate; at most a day, however they were chosen. */
-static uint64_t duration_ns(uint64_t units, uint64_t rate)
-{
-	unsigned __int128 ns = (unsigned __int128)units * NS_PER_SEC / rate;
-
-	return (uint64_t)MIN(ns, (unsigned __int128)(24 * 3600 * NS_PER_SEC));
-}
-
 /* When the operation may start, which is thereby counted. */
 static uint64_t reserve_locked(struct block_limiter *limiter, enum block_op op, uint64_t bytes,
 			       uint64_t now)
@@ -173,10 +165,10 @@ static uint64_t reserve_locked(struct block_limiter *limiter, enum block_op op, 
 
 		if (!rate || !units)
 			continue;
-		ahead = burst ? duration_ns(burst, rate) : NS_PER_SEC / BURST_PARTS;
+		ahead = burst ? clock_duration_ns(burst, rate) : NS_PER_SEC / BURST_PARTS;
 		if (due > now + ahead)
 			start = MAX(start, due - ahead);
-		limiter->due_ns[i] = due + duration_ns(units, rate);
+		limiter->due_ns[i] = due + clock_duration_ns(units, rate);
 	}
 	return start;
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include <errno.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -47,11 +48,30 @@ static void tap_of_another_kind_is_refused_with_hint(void **state)
 	loop_free(loop);
 }
 
+static void tap_of_no_tap_descriptor_is_refused_and_left_open(void **state)
+{
+	struct net_backend *net = NULL;
+	struct err err = ERR_INIT;
+	struct loop *loop;
+	int fds[2];
+
+	(void)state;
+	assert_int_equal(pipe(fds), 0);
+	assert_int_equal(loop_new(&loop, NULL), 0);
+	assert_int_equal(net_tap_open_fds(fds, 2, loop, &net, &err), -EINVAL);
+	assert_non_null(strstr(err.text, "is no queue of a tap"));
+	assert_null(net);
+	assert_int_equal(close(fds[0]), 0);
+	assert_int_equal(close(fds[1]), 0);
+	loop_free(loop);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(tap_bad_name_is_refused),
 		cmocka_unit_test(tap_of_another_kind_is_refused_with_hint),
+		cmocka_unit_test(tap_of_no_tap_descriptor_is_refused_and_left_open),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
