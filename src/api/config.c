@@ -317,7 +317,8 @@ const struct schema_field config_fields[] = {
 	{ .name = "end-file",
 	  .type = SCHEMA_STRING,
 	  .min = 1,
-	  .help = "file that gets one line of JSON when the machine ends: reason and exit status" },
+	  .help = "file that gets a line of JSON when the machine ends, with reason and exit status, and "
+		  "for each console one with the number of its latest bytes, which follow" },
 	{ .name = "gdb",
 	  .type = SCHEMA_OBJECT,
 	  .fields = gdb_fields,

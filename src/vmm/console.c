@@ -264,3 +264,15 @@ size_t console_input(struct console *console, const uint8_t *bytes, size_t count
 
 	return receiver->receive ? receiver->receive(receiver->ctx, bytes, count) : 0;
 }
+
+size_t console_kept(struct console *console, uint8_t ret_bytes[CONSOLE_RING_BYTES],
+		    uint64_t *ret_from)
+{
+	size_t count = 0;
+
+	LOCK_SCOPE(&console->lock);
+	*ret_from = console->written - MIN(console->written, (uint64_t)CONSOLE_RING_BYTES);
+	for (uint64_t at = *ret_from; at < console->written; at++)
+		ret_bytes[count++] = console->ring[at % CONSOLE_RING_BYTES];
+	return count;
+}

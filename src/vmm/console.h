@@ -67,3 +67,7 @@ void console_detach(struct console *console, struct console_viewer *viewer);
 /* Input from a viewer: how many bytes the device took; for the rest the viewer waits for
  * `input_ready`. Loop thread. */
 size_t console_input(struct console *console, const uint8_t *bytes, size_t count);
+
+/* Copies the latest output, whose first byte has the number `ret_from`; how many bytes. Any thread. */
+size_t console_kept(struct console *console, uint8_t ret_bytes[CONSOLE_RING_BYTES],
+		    uint64_t *ret_from);

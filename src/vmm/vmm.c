@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "base/macros.h"
 #include "host/clock.h"
+#include "host/fd.h"
 #include "host/thread.h"
 #include "gdb/gdb.h"
 #include "vmm/control.h"
@@ -96,6 +97,25 @@ static void write_end(struct vmm *vmm, int status, const char *reason)
 	    dprintf(vmm->end_fd, "{\"reason\": \"%s\", \"status\": %d}\n", reason, status) < 0)
 		log_warn("cannot write '%s': %s", schema_string(vmm->config, "end-file"),
 			 strerrordesc_np(errno));
+}
+
+/* And what the guest said last, which nobody may have read. */
+static void write_consoles(struct vmm *vmm)
+{
+	AUTO_FREE uint8_t *bytes = vmm->end_fd >= 0 ? malloc(CONSOLE_RING_BYTES) : NULL;
+	struct console *console;
+
+	if (!bytes)
+		return;
+	list_for_each (console, &vmm->backends.attachable.list, node) {
+		uint64_t from;
+		size_t count = console_kept(console, bytes, &from);
+
+		if (dprintf(vmm->end_fd, "{\"console\": \"%s\", \"from\": %llu, \"count\": %zu}\n",
+			    console->id, (unsigned long long)from, count) < 0 ||
+		    fd_write_all(vmm->end_fd, bytes, count))
+			return;
+	}
 }
 
 void vmm_end(struct vmm *vmm, int status, const char *reason)
@@ -436,6 +456,7 @@ void vmm_fini(struct vmm *vmm)
 	if (machine)
 		machine_stop(machine);
 	set_machine(vmm, NULL);
+	write_consoles(vmm);
 	control_close(vmm->control);
 	vmm->control = NULL;
 	debugger_close(vmm);
