@@ -95,22 +95,32 @@ static const struct img_verb verbs[] = {
 	{ 0 },
 };
 
+/* A bitmap that was not closed cleanly is not to be believed. */
+static const char *state_of(const json_t *row)
+{
+	if (json_is_true(json_object_get(row, "busy")))
+		return "inconsistent";
+	return json_is_true(json_object_get(row, "enabled")) ? "recording" : "disabled";
+}
+
 static void print_text(const json_t *result)
 {
 	size_t index;
 	json_t *row;
 
+	if (json_array_size(result))
+		printf("%-24s %10s %11s  %s\n", "NAME", "DIRTY", "GRANULARITY", "STATE");
 	json_array_foreach((json_t *)(uintptr_t)result, index, row)
 	{
-		uint64_t dirty = (uint64_t)json_integer_value(json_object_get(row, "dirty"));
-		char size[IMG_SIZE_TEXT];
+		char dirty[IMG_SIZE_TEXT], granularity[IMG_SIZE_TEXT];
 
-		printf("%-24s %s dirty, granularity %lld%s%s\n",
-		       json_string_value(json_object_get(row, "name")), img_size_text(dirty, size),
-		       (long long)json_integer_value(json_object_get(row, "granularity")),
-		       json_is_true(json_object_get(row, "enabled")) ? "" : ", disabled",
-		       json_is_true(json_object_get(row, "busy")) ? ", was not closed cleanly"
-								  : "");
+		printf("%-24s %10s %11s  %s\n", json_string_value(json_object_get(row, "name")),
+		       img_size_text((uint64_t)json_integer_value(json_object_get(row, "dirty")),
+				     dirty),
+		       img_size_text(
+			       (uint64_t)json_integer_value(json_object_get(row, "granularity")),
+			       granularity),
+		       state_of(row));
 	}
 }
 

@@ -117,6 +117,9 @@ static void print_text(const json_t *result)
 	json_t *row;
 	size_t index;
 
+	if (json_array_size(result))
+		printf("%-24s %-6s %10s %10s  %-7s %s\n", "NAME", "FORMAT", "SIZE", "ALLOCATED",
+		       "USE", "BACKING");
 	json_array_foreach((json_t *)(uintptr_t)result, index, row)
 	{
 		const char *name = json_string_value(json_object_get(row, "name"));
@@ -128,15 +131,14 @@ static void print_text(const json_t *result)
 			printf("%-24s ?      %s\n", name, problem);
 			continue;
 		}
-		printf("%-24s %-6s %10s %10s  %-7s%s%s\n", name,
+		printf("%-24s %-6s %10s %10s  %-7s %s\n", name,
 		       json_string_value(json_object_get(row, "format")),
 		       img_size_text((uint64_t)json_integer_value(json_object_get(row, "size")),
 				     size),
 		       img_size_text(
 			       (uint64_t)json_integer_value(json_object_get(row, "allocated")),
 			       taken),
-		       json_string_value(json_object_get(row, "use")), backing ? " on " : "",
-		       backing ? backing : "");
+		       json_string_value(json_object_get(row, "use")), backing ? backing : "");
 	}
 }
 

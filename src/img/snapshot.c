@@ -59,6 +59,8 @@ static void print_text(const json_t *result)
 	size_t index;
 	json_t *row;
 
+	if (json_array_size(result))
+		printf("%-6s %-24s %-20s  %10s\n", "ID", "NAME", "CREATED", "SIZE");
 	json_array_foreach((json_t *)(uintptr_t)result, index, row)
 	{
 		time_t date = (time_t)json_integer_value(json_object_get(row, "date"));

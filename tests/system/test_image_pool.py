@@ -48,7 +48,7 @@ def test_list_shows_what_images_are(pool):
     assert SIZE <= found["base.raw"]["allocated"] < SIZE + (1 << 20)
     assert all(row["use"] == "free" for row in found.values())
     text = cella("list", pool)
-    assert "web.qcow2" in text and " on base.raw" in text and "notes" not in text and "mail-flat" not in text
+    assert "web.qcow2" in text and "  base.raw" in text and "notes" not in text and "mail-flat" not in text
 
 
 def test_list_does_not_believe_what_a_guest_may_have_written(pool):
