@@ -5,6 +5,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
 
 #include "block/file/raw_priv.h"
 
@@ -300,6 +302,37 @@ static void block_open_bad_path_names_it(void **state)
 	loop_free(loop);
 }
 
+/* The kernel takes a part of the write and then refuses the rest: an error, and what was not meant stays. */
+static void raw_write_that_is_cut_short_fails(void **state)
+{
+	_Alignas(4096) static uint8_t old[DISK_BYTES], new[DISK_BYTES];
+	const struct rlimit none = { RLIM_INFINITY, RLIM_INFINITY };
+	const struct rlimit short_of = { 40 * KIB, RLIM_INFINITY };
+
+	(void)state;
+	memset(old, 1, sizeof(old));
+	memset(new, 2, sizeof(new));
+	for (unsigned engine = 0; engine < ARRAY_SIZE(image_engines); engine++) {
+		struct block_node *node;
+		struct image image;
+
+		if (image_engines[engine].snapshot)
+			continue; /* keeps its writes elsewhere */
+		image_init(&image, DISK_BYTES);
+		node = image_open(&image, image_engines[engine]);
+		assert_int_equal(request_io(node, BLOCK_WRITE, 0, old, DISK_BYTES), 0);
+		assert_int_equal(setrlimit(RLIMIT_FSIZE, &short_of), 0);
+		assert_int_equal(request_io(node, BLOCK_WRITE, 24 * KIB, new, 32 * KIB), -EFBIG);
+		assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+		expect_bytes(node, 0, old, 24 * KIB);
+		expect_bytes(node, 40 * KIB, old, 24 * KIB);
+		assert_int_equal(request_io(node, BLOCK_WRITE, 24 * KIB, new, 32 * KIB), 0);
+		expect_bytes(node, 24 * KIB, new, 32 * KIB);
+		block_close(node);
+		image_fini(&image);
+	}
+}
+
 /* More at once than ring and workers have places for. */
 static void block_many_in_flight_all_complete_once(void **state)
 {
@@ -392,9 +425,12 @@ int main(void)
 		cmocka_unit_test(raw_read_only_refuses_changes),
 		cmocka_unit_test(raw_opened_twice_admits_only_readers),
 		cmocka_unit_test(block_open_bad_path_names_it),
+		cmocka_unit_test(raw_write_that_is_cut_short_fails),
 		cmocka_unit_test(block_many_in_flight_all_complete_once),
 		cmocka_unit_test(block_completion_comes_on_the_loop),
 	};
 
+	/* Of a file's size limit: the call is to fail, not the process. */
+	signal(SIGXFSZ, SIG_IGN);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
