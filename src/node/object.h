@@ -78,6 +78,9 @@ void change_fini(struct change *change);
 int change_put(struct change *change, const struct object *object, struct problem *problem);
 /* Marks it as deleting, or removes it if its kind has nothing to let go of. */
 int change_delete(struct change *change, const struct object *object, struct problem *problem);
+/* What is known of it from the start; takes the reference. */
+int change_set_status(struct change *change, const struct object *object, json_t *status,
+		      struct problem *problem);
 /* The same object under another name; otherwise as change_put(). */
 int change_rename(struct change *change, const struct object *object, const char *name,
 		  struct problem *problem);
@@ -87,3 +90,11 @@ int change_expect(struct change *change, const struct object *object, struct pro
 int change_add_operation(struct change *change, const struct object *object, const char *action,
 			 const json_t *params, char ret_id[UID_SIZE], struct problem *problem);
 int change_commit(struct change *change, struct problem *problem);
+
+/*
+ * A new object of the server's own, such as the default pool: `object` has kind, project and name, and
+ * gets uid and document; `spec` is taken, checked and completed. The change is begun, whatever comes
+ * of it, and still has to be committed. API_CODE_EXISTS may come then.
+ */
+int object_create(struct node *node, struct object *object, json_t *spec, struct change *change,
+		  struct problem *problem);

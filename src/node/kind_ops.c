@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "node/kind_ops.h"
+
+/* Those that others need start first. */
+const struct kind_ops *const kind_ops_table[] = {
+	&project_ops,
+	&key_ops,
+	NULL,
+};
+
+const struct kind_ops *kind_ops_of(const struct api_kind *kind)
+{
+	for (const struct kind_ops *const *ops = kind_ops_table; *ops; ops++) {
+		if ((*ops)->kind == kind)
+			return *ops;
+	}
+	return NULL;
+}
