@@ -3,6 +3,15 @@
 #include "img/command.h"
 #include "img/formats.h"
 
+#define PROGRESS_ARGUMENTS                                                                         \
+	{ .name = "progress",                                                                      \
+	  .letter = 'p',                                                                           \
+	  .help = "show progress also where stderr is no terminal; with --json as lines before "   \
+		  "the result" },                                                                  \
+	{                                                                                          \
+		.name = "quiet", .letter = 'q', .help = "show no progress"                         \
+	}
+
 static const struct img_argument bench_arguments[] = {
 	IMG_FORMAT_ARGUMENT,
 	{ .name = "write", .letter = 'w', .help = "overwrite the disk, instead of reading it" },
@@ -38,6 +47,11 @@ static const struct img_argument check_arguments[] = {
 	IMG_OPTIONS_ARGUMENT,
 	IMG_ALLOW_ARGUMENTS,
 	IMG_SHARED_ARGUMENT,
+	{ 0 },
+};
+
+static const struct img_argument checksum_arguments[] = {
+	PROGRESS_ARGUMENTS,
 	{ 0 },
 };
 
@@ -96,10 +110,7 @@ static const struct img_argument convert_arguments[] = {
 	{ .name = "start", .value = "BYTE", .help = "only from there on" },
 	{ .name = "length", .value = "SIZE", .help = "only so much" },
 	{ .name = "no-create", .letter = 'n', .help = "write into an existing image" },
-	{ .name = "progress",
-	  .letter = 'p',
-	  .help = "show progress also where stderr is no terminal" },
-	{ .name = "quiet", .letter = 'q', .help = "show no progress" },
+	PROGRESS_ARGUMENTS,
 	IMG_OPTIONS_ARGUMENT,
 	IMG_ALLOW_ARGUMENTS,
 	IMG_SHARED_ARGUMENT,
@@ -133,12 +144,17 @@ static const struct img_argument export_arguments[] = {
 	{ .name = "memory", .value = "SIZE", .help = "of the machine (1G)" },
 	{ .name = "nics", .value = "N", .help = "network devices of the machine (1)" },
 	{ .name = "overwrite", .help = "an existing file is overwritten" },
-	{ .name = "progress",
-	  .letter = 'p',
-	  .help = "show progress also where stderr is no terminal" },
-	{ .name = "quiet", .letter = 'q', .help = "show no progress" },
+	PROGRESS_ARGUMENTS,
 	IMG_OPTIONS_ARGUMENT,
 	IMG_ALLOW_ARGUMENTS,
+	{ 0 },
+};
+
+static const struct img_argument fetch_arguments[] = {
+	{ .name = "sha256", .value = "HEX", .help = "what the file must hash to" },
+	{ .name = "max", .value = "SIZE", .help = "the most to take" },
+	{ .name = "public", .help = "only from addresses of the public network" },
+	PROGRESS_ARGUMENTS,
 	{ 0 },
 };
 
@@ -154,10 +170,7 @@ static const struct img_argument import_arguments[] = {
 	  .many = true },
 	{ .name = "no-check", .help = "do not compare with the checksums" },
 	{ .name = "overwrite", .help = "existing disks are overwritten" },
-	{ .name = "progress",
-	  .letter = 'p',
-	  .help = "show progress also where stderr is no terminal" },
-	{ .name = "quiet", .letter = 'q', .help = "show no progress" },
+	PROGRESS_ARGUMENTS,
 	{ 0 },
 };
 
@@ -304,6 +317,14 @@ const struct img_command img_commands[] = {
 	  .access = { IMG_CHANGES },
 	  .arguments = check_arguments,
 	  .run = img_check },
+	{ .name = "checksum",
+	  .summary = "SHA-256 of a file",
+	  .operands = "FILE",
+	  .operands_min = 1,
+	  .operands_max = 1,
+	  .access = { IMG_READS },
+	  .arguments = checksum_arguments,
+	  .run = img_checksum },
 	{ .name = "commit",
 	  .summary = "write an image into its backing file",
 	  .operands = "FILE",
@@ -357,6 +378,15 @@ const struct img_command img_commands[] = {
 		      IMG_READS, IMG_READS },
 	  .arguments = export_arguments,
 	  .run = img_export },
+	{ .name = "fetch",
+	  .summary = "get a file from a web server",
+	  .operands = "URL FILE",
+	  .operands_min = 2,
+	  .operands_max = 2,
+	  .access = { IMG_NOTHING, IMG_MAKES },
+	  .serves = true,
+	  .arguments = fetch_arguments,
+	  .run = img_fetch },
 	{ .name = "formats",
 	  .summary = "show the formats and their settings",
 	  .operands = "",

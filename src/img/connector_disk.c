@@ -191,7 +191,7 @@ static int allow_ports(struct sandbox *sandbox, const char *uri, struct err *err
 	return rc;
 }
 
-static int confine(const char *uri, struct err *err)
+int connector_disk_confine(const char *uri, struct err *err)
 {
 	struct sandbox *sandbox = NULL;
 	int rc = sandbox_new_client(&sandbox, is_local(uri) ? SANDBOX_CLIENT_UNIX : SANDBOX_CLIENT,
@@ -253,7 +253,7 @@ int connector_disk_serve(const char *uri, bool read_only, const int *sockets, un
 	if (!rc)
 		rc = nbd_server_new(&server, &options, &err);
 	if (!rc)
-		rc = confine(uri, &err);
+		rc = connector_disk_confine(uri, &err);
 	if (!rc)
 		rc = watch_start(&watch, export.node, &err);
 	if (rc) {

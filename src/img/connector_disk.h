@@ -4,6 +4,8 @@
 
 #include <stdbool.h>
 
+#include "base/err.h"
+
 /* Before connector_disk_serve(), in the new process: the parent's end will be noticed. */
 void connector_disk_watch_parent(void);
 
@@ -14,3 +16,7 @@ void connector_disk_watch_parent(void);
  */
 int connector_disk_serve(const char *uri, bool read_only, const int *sockets, unsigned count,
 			 int told_fd);
+
+/* The walls around a process that talks to the server of `uri`: its port (of web servers also the usual
+ * ones, where it may send on to), files of the resolver and of TLS, what is open. For good. */
+int connector_disk_confine(const char *uri, struct err *err);

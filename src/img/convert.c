@@ -192,8 +192,7 @@ static int run_copy(struct conversion *c, const struct block_copy_options *optio
 	rc = block_copy_start(&running, options, err);
 	if (rc)
 		return rc;
-	progress_start(&progress, options->bytes, img_flag(c->img, "progress"),
-		       img_flag(c->img, "quiet"));
+	progress_start(&progress, c->img, options->bytes);
 	rc = watch(c, running, &progress, err);
 	*ret_complete = block_copy_complete_bytes(running);
 	ended = block_copy_end(running, rc ? NULL : err);

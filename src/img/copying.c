@@ -18,7 +18,7 @@ static int watch(const struct img *img, struct block_copy *running, uint64_t byt
 	struct progress progress;
 	int rc;
 
-	progress_start(&progress, bytes, img_flag(img, "progress"), img_flag(img, "quiet"));
+	progress_start(&progress, img, bytes);
 	while (!block_copy_wait(running, SHOW_NS)) {
 		progress_show(&progress, block_copy_done_bytes(running));
 		if (sigtimedwait(interrupts, NULL, &now) > 0)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "img/progress.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -13,10 +14,13 @@
 #define COLUMNS      80
 #define TEXT_COLUMNS 46 /* beside the bar */
 
-void progress_start(struct progress *progress, uint64_t total, bool forced, bool quiet)
+void progress_start(struct progress *progress, const struct img *img, uint64_t total)
 {
+	bool forced = img_flag(img, "progress");
+
 	*progress = (struct progress){
-		.shown = !quiet && (forced || isatty(STDERR_FILENO)),
+		.shown = !img_flag(img, "quiet") && (forced || isatty(STDERR_FILENO)),
+		.json = forced && img_flag(img, "json"),
 		.total = total,
 		.started_ns = clock_now_ns(),
 	};
@@ -65,6 +69,11 @@ void progress_show(struct progress *progress, uint64_t done)
 
 	if (!progress->shown)
 		return;
+	if (progress->json) {
+		printf("{\"done\": %" PRIu64 ", \"total\": %" PRIu64 "}\n", done, progress->total);
+		fflush(stdout);
+		return;
+	}
 	width = bar_width();
 	for (unsigned i = 0; i < width; i++)
 		bar[i] = i < part * width ? '#' : '.';
@@ -82,7 +91,7 @@ void progress_end(struct progress *progress, uint64_t done)
 	double seconds = (double)(clock_now_ns() - progress->started_ns) / (double)NS_PER_SEC;
 	char size_text[IMG_SIZE_TEXT], rate_text[IMG_SIZE_TEXT], time[16];
 
-	if (!progress->shown)
+	if (!progress->shown || progress->json)
 		return;
 	time_text(seconds, time, sizeof(time));
 	fprintf(stderr, "\r%s in %s, %s/s\033[K\n", img_size_text(done, size_text), time,

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* One line on a terminal: how far, how fast, how long. */
+/* How far a command is: one line on a terminal, or with --json lines of {"done", "total"} before the result. */
 #pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
 
+struct img;
+
 struct progress {
-	bool shown;
+	bool shown, json;
 	uint64_t total;
 	uint64_t started_ns;
 	struct {
@@ -15,8 +17,8 @@ struct progress {
 	unsigned next;
 };
 
-/* `forced`: also where stderr is no terminal. */
-void progress_start(struct progress *progress, uint64_t total, bool forced, bool quiet);
+/* By the command's --progress, --quiet and --json. `total` 0: not known. */
+void progress_start(struct progress *progress, const struct img *img, uint64_t total);
 void progress_show(struct progress *progress, uint64_t done);
 /* Ends the line. */
 void progress_end(struct progress *progress, uint64_t done);

@@ -20,12 +20,10 @@ int cloud_init_prepare(struct object *vm, struct problem *problem);
 
 /*
  * Writes the seed disk as the file `name` in the folder `dir_fd`, whole or not at all, mode 0600: format
- * raw, to be attached read-only. `macs`: addresses of the machine's cards in their order, NULL at the
- * end. API_CODE_NOT_FOUND: a key that is named is not there.
+ * raw, to be attached read-only. API_CODE_NOT_FOUND: a key that is named is not there.
  */
-int cloud_init_write(struct node *node, const struct object *vm, const char *const *macs,
-		     int dir_fd, const char *name, struct problem *problem);
+int cloud_init_write(struct node *node, const struct object *vm, int dir_fd, const char *name,
+		     struct problem *problem);
 
-/* What is on it, without secrets: {"user-data": "…", "meta-data": "…", …}. New reference. */
-int cloud_init_show(struct node *node, const struct object *vm, const char *const *macs,
-		    json_t **ret_shown, struct problem *problem);
+/* The action `cloud-init` of machines: what is on it, without secrets. */
+int cloud_init_show(struct call *call, struct problem *problem);

@@ -25,17 +25,3 @@ int image_prepare_vm(struct change *change, struct object *vm, struct problem *p
  */
 int image_boot_config(struct node *node, const struct object *vm, json_t *config,
 		      struct problem *problem);
-
-/* ---- content ---- */
-
-/*
- * PUT …/images/NAME/content, the body being all or the next part of the image (Content-Range). As
- * web_ops.upload: 0 with what takes the body, or `problem` is set and the caller answers.
- */
-int image_upload(struct node *node, const struct identity *who, const struct object *image,
-		 const struct web_request *request, uint64_t bytes,
-		 const struct web_upload_ops **ret_ops, void **ret_ctx, struct problem *problem);
-
-/* GET and HEAD …/images/NAME/content: the image's file, or how much of an upload has arrived. Answers
- * the exchange (call->answered). */
-int image_content(struct call *call, struct problem *problem);

@@ -12,7 +12,7 @@
 
 #define CURL_FUNCTIONS(f)                                                                          \
 	f(global_init) f(easy_init) f(easy_cleanup) f(easy_setopt) f(easy_getinfo) f(easy_perform) \
-		f(easy_strerror) f(easy_reset)
+		f(easy_strerror) f(easy_reset) f(slist_append) f(slist_free_all)
 
 struct http_library {
 	void *handle;
