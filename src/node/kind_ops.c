@@ -4,6 +4,9 @@
 /* Those that others need start first. */
 const struct kind_ops *const kind_ops_table[] = {
 	&project_ops,
+	&role_ops,
+	&user_ops,
+	&token_ops,
 	&key_ops,
 	NULL,
 };
