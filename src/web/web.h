@@ -138,7 +138,8 @@ struct web_config {
 		client_ca; /* PEM file that client certificates must be signed by; NULL: asked for, any taken (the fingerprint is what counts) */
 	const char *files; /* folder of the console's files, under "/"; NULL: none */
 	unsigned workers;  /* threads that answer */
-	unsigned clients_max; /* connections at once */
+	unsigned clients_max;         /* connections at once; 0: a preset */
+	unsigned address_clients_max; /* ... of one address; 0: half of them */
 };
 
 /* Starts it: when it returns, the listeners are open. */
