@@ -51,6 +51,10 @@ void access_close(struct node *node)
 	limits_fini(&access->failures);
 	cache_fini(&access->cache);
 	passwords_fini(&access->passwords);
+	if (node->config.certificate == access->certificate)
+		node->config.certificate = node->config.key = NULL;
+	free(access->certificate);
+	free(access->key);
 	free(access);
 	node->access = NULL;
 }

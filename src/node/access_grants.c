@@ -198,7 +198,7 @@ static int add_binding(const json_t *binding, const json_t *rules, struct grants
 {
 	const struct grant all = grant_all();
 	struct grants of_role = { 0 }, reach = { 0 };
-	json_t *projects = json_pack("[O?]", json_object_get(binding, "project"));
+	json_t *projects = json_pack("[O*]", json_object_get(binding, "project"));
 	int rc = projects ? grants_from_rules(rules, &of_role) : -ENOMEM;
 
 	if (!rc)

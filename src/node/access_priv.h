@@ -296,7 +296,7 @@ struct access {
 	struct onces onces;
 	struct cache cache;
 	struct rate rate, rate_unknown; /* of an identity; of an address that is nobody */
-	struct certificate *certificate;
+	char *certificate, *key;        /* paths of our own ones */
 };
 
 void access_credentials(const struct web_request *request, struct credentials *ret_credentials);

@@ -89,8 +89,7 @@ static enum web_refusal parse_version(struct web_head *head, const char *version
 	head->http_1_0 = true;
 	if (!strcmp(version, "HTTP/1.0"))
 		return WEB_FINE;
-	return strlen(version) == 8 && !strncmp(version, "HTTP/", 5) ? WEB_BAD_VERSION
-								     : WEB_BAD_LINE;
+	return strncmp(version, "HTTP/", 5) ? WEB_BAD_LINE : WEB_BAD_VERSION;
 }
 
 static enum web_refusal parse_target(struct web_head *head, char *target)
