@@ -89,7 +89,8 @@ static enum web_refusal parse_version(struct web_head *head, const char *version
 	head->http_1_0 = true;
 	if (!strcmp(version, "HTTP/1.0"))
 		return WEB_FINE;
-	return strncmp(version, "HTTP/", 5) ? WEB_BAD_LINE : WEB_BAD_VERSION;
+	return strlen(version) == 8 && !strncmp(version, "HTTP/", 5) ? WEB_BAD_VERSION
+								     : WEB_BAD_LINE;
 }
 
 static enum web_refusal parse_target(struct web_head *head, char *target)

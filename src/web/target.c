@@ -90,7 +90,7 @@ bool web_path_decode(char *path)
 	if (*path != '/' || !decode_escapes(path))
 		return false;
 	length = strlen(path);
-	if (length > 1 && path[length - 1] == '/')
+	if (length > 1 && path[length - 1] == '/' && path[length - 2] != '/')
 		path[--length] = '\0';
 	for (const char *part = path; length > 1 && part; part = strchr(part + 1, '/')) {
 		size_t bytes = strcspn(part + 1, "/");

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What a client of the HTTP server sends: the first byte says what the rest is.
+ *
+ *	'h'	the head of a request, whose query and cookies are then searched
+ *	'f'	frames of a web socket
+ */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "web/frame.h"
+#include "web/head.h"
+#include "web/target.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* What was let through is in normal form. */
+static void check_path(const char *path)
+{
+	check(*path == '/' && !strstr(path, "//") && !strstr(path, "/./") && !strstr(path, "/../"));
+	check(web_is_utf8(path, strlen(path)));
+}
+
+static void fuzz_head(const uint8_t *data, size_t size)
+{
+	size_t end = web_head_end((const char *)data, size, 0);
+	struct web_head head;
+	char value[32];
+	char *text;
+
+	if (!end || end > WEB_HEAD_MAX)
+		return;
+	text = malloc(end);
+	memcpy(text, data, end);
+	if (web_head_parse(&head, text, end) == WEB_FINE) {
+		const char *cookies = web_head_field(&head, "cookie");
+
+		check_path(head.path);
+		if (web_query_find(head.query, "a", value, sizeof(value)))
+			check(strlen(value) < sizeof(value));
+		if (cookies && web_cookie_find(cookies, "a", value, sizeof(value)))
+			check(strlen(value) < sizeof(value));
+	}
+	free(text);
+}
+
+static void fuzz_frames(const uint8_t *data, size_t size)
+{
+	uint8_t *bytes = malloc(size);
+	struct web_message message = { 0 };
+	size_t at = 0;
+
+	memcpy(bytes, data, size);
+	while (at < size) {
+		struct web_frame frame;
+		int length = web_frame_parse(&frame, bytes + at, size - at);
+		int rc = 0;
+
+		if (length <= 0)
+			break;
+		if (frame.opcode == WEB_CLOSE)
+			check(web_close_answer(&frame) >= WEB_CLOSE_NORMAL);
+		else if (frame.opcode <= WEB_BINARY)
+			rc = web_message_add(&message, &frame);
+		check(message.count <= WEB_MESSAGE_MAX);
+		if (rc < 0)
+			break;
+		if (rc)
+			web_message_reset(&message);
+		at += (size_t)length;
+	}
+	web_message_fini(&message);
+	free(bytes);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	if (size > 1 && *data == 'h')
+		fuzz_head(data + 1, size - 1);
+	else if (size > 1 && *data == 'f')
+		fuzz_frames(data + 1, size - 1);
+	return 0;
+}
