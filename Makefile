@@ -6,6 +6,7 @@
 #   make install  DESTDIR and PREFIX are honoured   make fuzz     fuzzes every entry, FUZZ_SECONDS each (60)
 #   make soak     the engine's checks at length, and a guest under mixed load for SOAK_SECONDS (300)
 #   make format   clang-format on every source      make clean    removes the build trees
+#   make ui       the web console, which plain make builds as well where there is a node
 
 BUILD	      := build
 BUILD_SAN     := build-sanitized
@@ -17,10 +18,15 @@ SOAK_SECONDS  ?= 300
 MESON_FLAGS   := --prefix=$(PREFIX)
 SAN_FLAGS     := -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=1
 
-.PHONY: all run check unit guest system house install bench soak fuzz format clean
+.PHONY: all ui run check unit guest system house install bench soak fuzz format clean
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
+	@! command -v npm >/dev/null || ui/build $(BUILD)/ui || echo "the console was not built: make ui says why" >&2
+
+ui: $(BUILD)/build.ninja
+	@tools/deps ui
+	@ui/build $(BUILD)/ui
 
 $(BUILD)/build.ninja:
 	@tools/deps build

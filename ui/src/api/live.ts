@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the server has, kept true: lists are read once, then the event stream changes them. When the
+ * stream breaks it goes on where it was (its resume token); when the server says that it cannot
+ * (resync), everything that is shown is read anew.
+ *
+ * Invariant: what an event said while a list was being read is newer than the list.
+ */
+import { redraw } from '../base/view';
+import { type Page, send } from './client';
+import { type Problem, problemOf } from './problem';
+import { type Kind, kindOf } from './schema';
+import type { Thing, Values } from './types';
+
+const PAGE = 500;
+const MOST = 5000;
+
+export interface Collection {
+	kind: Kind;
+	state: 'loading' | 'ready' | 'failed';
+	problem: Problem | null;
+	partial: boolean; // there are more than MOST
+	byUid: Map<string, Thing>;
+	sorted: Thing[] | null;
+	touched: Set<string> | null; // uids that events were about while the list is read
+}
+
+export type Connection = 'connecting' | 'live' | 'lost';
+
+const collections = new Map<string, Collection>();
+const listeners = new Set<(type: string, thing: Thing) => void>();
+let stream: EventSource | null = null;
+let token = '';
+let connection: Connection = 'connecting';
+let everLive = false;
+let pause = 500;
+let timer = 0;
+
+export function connectionState(): Connection {
+	return everLive || connection !== 'connecting' ? connection : 'live';
+}
+
+/** Calls back for every event about an object; the result ends it. */
+export function onChange(call: (type: string, thing: Thing) => void): () => void {
+	listeners.add(call);
+	return () => listeners.delete(call);
+}
+
+export function collection(name: string): Collection {
+	let found = collections.get(name);
+	if (!found) {
+		found = {
+			kind: kindOf(name),
+			state: 'loading',
+			problem: null,
+			partial: false,
+			byUid: new Map(),
+			sorted: null,
+			touched: null,
+		};
+		collections.set(name, found);
+		void load(found);
+	}
+	return found;
+}
+
+/** The objects of a kind by project and name; empty while they are read. */
+export function things(name: string, project = ''): Thing[] {
+	const found = collection(name);
+	found.sorted ??= [...found.byUid.values()].sort(
+		(a, b) => (a.project ?? '').localeCompare(b.project ?? '') || a.name.localeCompare(b.name, undefined, { numeric: true }),
+	);
+	return project && found.kind.scope === 'project' ? found.sorted.filter((thing) => thing.project === project) : found.sorted;
+}
+
+export function thing(kind: string, project: string | undefined, name: string): Thing | undefined {
+	return things(kind, project).find((one) => one.name === name);
+}
+
+async function readAll(into: Collection, path: string): Promise<void> {
+	let after = '';
+	do {
+		const query = `?limit=${PAGE}${after ? `&after=${encodeURIComponent(after)}` : ''}`;
+		const { body } = await send<Page>('GET', path + query);
+		for (const item of body.items ?? []) {
+			if (!into.touched?.has(item.uid)) into.byUid.set(item.uid, item);
+		}
+		into.sorted = null;
+		after = body.next ?? '';
+		redraw();
+	} while (after && into.byUid.size < MOST);
+	if (after) into.partial = true;
+}
+
+async function load(into: Collection): Promise<void> {
+	into.touched = new Set();
+	const before = new Set(into.byUid.keys());
+	try {
+		const seen = new Map<string, Thing>();
+		const kept = into.byUid;
+		into.byUid = seen;
+		for (const [uid, one] of kept) seen.set(uid, one); // still shown while it is read anew
+		const fresh: Collection = { ...into, byUid: new Map(), partial: false };
+		await readAll(fresh, `/v1/${into.kind.plural}`);
+		for (const uid of before) if (!fresh.byUid.has(uid) && !into.touched.has(uid)) into.byUid.delete(uid);
+		for (const [uid, one] of fresh.byUid) if (!into.touched.has(uid)) into.byUid.set(uid, one);
+		into.partial = fresh.partial;
+		into.state = 'ready';
+		into.problem = null;
+	} catch (error) {
+		into.problem = problemOf(error);
+		if (into.state !== 'ready') into.state = 'failed';
+	}
+	into.touched = null;
+	into.sorted = null;
+	redraw();
+}
+
+/** Reads a list again, after a failure. */
+export function reload(name: string): void {
+	const found = collections.get(name);
+	if (!found) return;
+	if (found.state === 'failed') found.state = 'loading';
+	void load(found);
+}
+
+/** Takes an object from an answer, so that it is shown before its event comes. */
+export function learn(one: Thing): void {
+	const found = collections.get(one.kind);
+	if (!found || !one.uid) return;
+	found.byUid.set(one.uid, one);
+	found.touched?.add(one.uid);
+	found.sorted = null;
+	redraw();
+}
+
+function forget(kind: string, uid: string): Thing | undefined {
+	const found = collections.get(kind);
+	const one = found?.byUid.get(uid);
+	found?.byUid.delete(uid);
+	found?.touched?.add(uid);
+	if (found) found.sorted = null;
+	redraw();
+	return one;
+}
+
+function take(event: MessageEvent<string>): void {
+	if (event.lastEventId) token = event.lastEventId;
+	const message = JSON.parse(event.data) as Values;
+	const one = (message.object ?? message) as Thing;
+	const kind = (message.kind ?? one.kind) as string;
+	if (!kind) return;
+	if (message.type === 'deleted') {
+		const gone = forget(kind, message.uid ?? one.uid) ?? one;
+		for (const call of listeners) call('deleted', gone);
+		return;
+	}
+	if (!message.object) return;
+	learn(one);
+	for (const call of listeners) call(message.type, one);
+}
+
+function resync(event: Event): void {
+	const id = (event as MessageEvent).lastEventId;
+	token = id ?? '';
+	for (const found of collections.values()) void load(found);
+}
+
+function setConnection(now: Connection): void {
+	if (connection === now) return;
+	connection = now;
+	redraw();
+}
+
+function connect(): void {
+	stream = new EventSource(`/v1/events${token ? `?after=${encodeURIComponent(token)}` : ''}`);
+	stream.onopen = () => {
+		// What was missed without a token to resume from is read.
+		if (everLive && !token) for (const found of collections.values()) void load(found);
+		everLive = true;
+		pause = 500;
+		setConnection('live');
+		for (const found of collections.values()) if (found.state === 'failed') reload(found.kind.name);
+	};
+	stream.onmessage = take;
+	for (const type of ['object', 'created', 'changed', 'deleted', 'operation']) stream.addEventListener(type, take as (event: Event) => void);
+	stream.addEventListener('resync', resync);
+	stream.onerror = () => {
+		stream?.close();
+		stream = null;
+		setConnection('lost');
+		clearTimeout(timer);
+		timer = window.setTimeout(connect, pause);
+		pause = Math.min(pause * 1.7, 8000);
+	};
+}
+
+export function startLive(): void {
+	if (stream) return;
+	connect();
+	addEventListener('online', () => {
+		if (connection !== 'lost') return;
+		clearTimeout(timer);
+		connect();
+	});
+}
+
+/** Forgets everything: another one may sign in. */
+export function stopLive(): void {
+	clearTimeout(timer);
+	stream?.close();
+	stream = null;
+	collections.clear();
+	token = '';
+	everLive = false;
+	connection = 'connecting';
+}

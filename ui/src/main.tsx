@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The console of Cella: starts what the pages need, and shows the one that the address names. */
+import '../style/main.css';
+import { h, mount, redraw } from './base/view';
+import { route, startRouter } from './base/router';
+import { startTheme } from './base/settings';
+import { type Problem, problemOf } from './api/problem';
+import { currentSession, sessionKnown, startSession } from './api/session';
+import { ProblemNotice } from './parts/basic';
+import { closeDialogs, Dialogs } from './parts/dialog';
+import { startKeys } from './parts/keys';
+import { Toasts } from './parts/toast';
+import { Shell, startShell } from './pages/shell';
+import { SignIn } from './pages/sign-in';
+
+let failure: Problem | null = null;
+
+async function begin(): Promise<void> {
+	failure = null;
+	redraw();
+	try {
+		await startSession();
+	} catch (error) {
+		failure = problemOf(error);
+		setTimeout(begin, 3000);
+	}
+	redraw();
+}
+
+function App() {
+	if (!sessionKnown())
+		return <div class="sign-in">{failure ? <ProblemNotice problem={failure} retry={begin} /> : <span class="unseen">Loading</span>}</div>;
+	return currentSession() && route().path[0] !== 'sign-in' ? <Shell /> : <SignIn />;
+}
+
+startTheme();
+startKeys();
+startShell();
+startRouter(() => {
+	closeDialogs();
+	document.querySelector('.main')?.scrollTo(0, 0);
+	scrollTo(0, 0);
+	// A reader of the screen hears that the page is another one.
+	requestAnimationFrame(() => document.querySelector<HTMLElement>('.main')?.focus({ preventScroll: true }));
+});
+mount(document.getElementById('app')!, () => (
+	<div>
+		<App />
+		<Dialogs />
+		<Toasts />
+	</div>
+));
+void begin();
+// Times such as "5 min ago" go on by themselves.
+setInterval(redraw, 15000);

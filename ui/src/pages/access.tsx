@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* One's own password, and the one moment in which a token can be seen. */
+import { h, redraw } from '../base/view';
+import { send } from '../api/client';
+import { type Problem, problemOf } from '../api/problem';
+import type { Values } from '../api/types';
+import { Button, Notice, ProblemNotice, toClipboard } from '../parts/basic';
+import { openDialog } from '../parts/dialog';
+import { FieldBox } from '../parts/form';
+import { say } from '../parts/toast';
+
+function PasswordForm(initial: { close: () => void }) {
+	const { close } = initial;
+	const values = { current: '', password: '', again: '' };
+	let problem: Problem | null = null;
+	let busy = false;
+	const submit = async (event: Event) => {
+		event.preventDefault();
+		busy = true;
+		problem = null;
+		redraw();
+		try {
+			await send('POST', '/v1/session/password', { body: { current: values.current, password: values.password } });
+			say('good', 'Your password was changed', 'Your other sessions have ended');
+			close();
+		} catch (error) {
+			problem = problemOf(error);
+		}
+		busy = false;
+		redraw();
+	};
+	const field = (name: keyof typeof values, label: string, autocomplete: string, error: string | null) => (
+		<FieldBox label={label} error={error}>
+			{(ids) => (
+				<input
+					{...ids}
+					type="password"
+					autocomplete={autocomplete}
+					value={values[name]}
+					onInput={(event: Event) => {
+						values[name] = (event.target as HTMLInputElement).value;
+					}}
+				/>
+			)}
+		</FieldBox>
+	);
+	return () => {
+		const of = (name: string) => (problem?.field === name ? problem.message : null);
+		return (
+			<form onSubmit={submit} novalidate>
+				<h2>Change your password</h2>
+				{problem && !['current', 'password'].includes(problem.field) ? <ProblemNotice problem={problem} /> : null}
+				{field('current', 'Present password', 'current-password', of('current'))}
+				{field('password', 'New password', 'new-password', of('password'))}
+				{field('again', 'New password again', 'new-password', values.again && values.again !== values.password ? 'it differs from the one above' : null)}
+				<div class="dialog-actions">
+					<Button label="Cancel" onClick={close} />
+					<Button label="Change password" type="submit" look="primary" busy={busy} disabled={!values.password || values.password !== values.again} />
+				</div>
+			</form>
+		);
+	};
+}
+
+export function openPassword(): void {
+	openDialog('Change your password', (close) => <PasswordForm close={close} />, 'small');
+}
+
+/** The secret of a new token, wherever the answer has it. */
+function secretOf(body: Values): string {
+	for (const value of [body.token, body.secret, body.result?.token, body.status?.token]) if (typeof value === 'string') return value;
+	return '';
+}
+
+export function showToken(name: string, body: Values): void {
+	const secret = secretOf(body);
+	if (!secret) return;
+	openDialog(`Token ${name}`, (close) => (
+		<div class="stack">
+			<h2>Token {name}</h2>
+			<Notice mood="warn">It is shown this once. Keep it where passwords are kept.</Notice>
+			<div class="secret-box">
+				<span class="grow">{secret}</span>
+				<Button
+					label="Copy"
+					icon="copy"
+					small
+					attributes={{ autofocus: true }}
+					onClick={async () => {
+						if (await toClipboard(secret)) say('good', 'Copied');
+						else say('bad', 'The browser did not let the page copy');
+					}}
+				/>
+			</div>
+			<div class="dialog-actions">
+				<Button label="Done" look="primary" onClick={close} />
+			</div>
+		</div>
+	), 'small');
+}

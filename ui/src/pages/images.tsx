@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Images: the list with uploads under way, and the ways to a new one. */
+import { type Child, h, redraw } from '../base/view';
+import { bytes, percent, rate } from '../base/format';
+import { go, link } from '../base/router';
+import { chosenProject } from '../base/settings';
+import { create } from '../api/change';
+import { pathOf } from '../api/client';
+import { type Problem, problemOf } from '../api/problem';
+import { kindOf, presets } from '../api/schema';
+import type { Thing, Values } from '../api/types';
+import { allUploads, startUpload, type Upload } from '../api/upload';
+import { Bar, Button, Panel, ProblemNotice } from '../parts/basic';
+import { Fields } from '../parts/form';
+import { CommonFields, NameField, nameProblem, ProjectField } from '../parts/identity';
+import { Icon } from '../parts/icon';
+import { hrefOf } from '../parts/link';
+import { say } from '../parts/toast';
+import { KindList } from './kind-list';
+import { hasPlace, showError } from './new';
+
+function UploadLine({ upload }: { upload: Upload }): Child {
+	return (
+		<li key={upload.path}>
+			<div class="grow stack tight">
+				<div class="row">
+					<b class="grow cut">{upload.name}</b>
+					<span class="muted small">
+						{upload.state === 'failed'
+							? (upload.problem?.message ?? 'failed')
+							: `${bytes(upload.sent)} of ${bytes(upload.file.size)} · ${percent(upload.sent / upload.file.size)}${upload.rate ? ` · ${rate(upload.rate)}` : ''}`}
+					</span>
+				</div>
+				<Bar done={upload.sent} total={upload.file.size} label={`Upload of ${upload.name}`} />
+			</div>
+			{upload.state === 'failed' ? (
+				<Button label="Go on" small onClick={() => startUpload(upload.path, upload.name, upload.file)} />
+			) : (
+				<Button label={`Cancel the upload of ${upload.name}`} icon="close" iconOnly small look="quiet" onClick={() => upload.abort.abort()} />
+			)}
+		</li>
+	);
+}
+
+export function ImageList() {
+	const kind = kindOf('image');
+	const uploads = allUploads().filter((one) => one.state === 'running' || one.state === 'failed');
+	return (
+		<KindList
+			kind={kind}
+			above={
+				uploads.length ? (
+					<Panel title="Uploads" flush id="uploads">
+						<ul class="list">
+							{uploads.map((one) => (
+								<UploadLine key={one.path} upload={one} />
+							))}
+						</ul>
+					</Panel>
+				) : null
+			}
+			rowMenu={(one: Thing) => [
+				{
+					label: 'Create VM from it',
+					icon: 'plus',
+					disabled: one.status?.state !== 'ready',
+					run: () => go(`${link('vms', 'new')}?image=${encodeURIComponent(one.name)}&project=${encodeURIComponent(one.project ?? '')}`),
+				},
+			]}
+		/>
+	);
+}
+
+type Source = 'upload' | 'build' | 'url' | 'file';
+
+const sources: [Source, string, string, string][] = [
+	['upload', 'Upload', 'a file of this computer', 'upload'],
+	['build', 'Build', 'from the packages of a distribution', 'image'],
+	['url', 'Fetch', 'from a web address', 'download'],
+	['file', 'Import', 'a file of the host', 'node'],
+];
+
+/** "Debian 12 (amd64).qcow2" as a name that the server takes. */
+function nameOf(file: string): string {
+	return file
+		.toLowerCase()
+		.replace(/\.(qcow2|img|raw|vmdk|vhdx?|vdi|ova|gz|xz|zst)$/g, '')
+		.replace(/[^a-z0-9.-]+/g, '-')
+		.replace(/^[-.]+|[-.]+$/g, '')
+		.slice(0, 63);
+}
+
+export function NewImage() {
+	const kind = kindOf('image');
+	const values: Values = { name: '', labels: {}, spec: presets(kind.spec) };
+	let project = chosenProject() || 'default';
+	let source: Source = 'upload';
+	let file: File | null = null;
+	let over = false;
+	let problem: Problem | null = null;
+	let busy = false;
+
+	const choose = (chosen: File | undefined) => {
+		if (!chosen) return;
+		file = chosen;
+		if (!values.name) values.name = nameOf(chosen.name);
+		if (/\.(raw|img)$/i.test(chosen.name)) values.spec.format = 'raw';
+		redraw();
+	};
+
+	const submit = async (event: Event) => {
+		event.preventDefault();
+		busy = true;
+		problem = null;
+		redraw();
+		const spec = { ...values.spec };
+		for (const [name] of sources) if (name !== source) delete spec[name];
+		if (source === 'upload') spec.size = file?.size;
+		try {
+			await create(kind, project, { ...values, spec });
+			if (source === 'upload' && file) startUpload(pathOf(kind, project, values.name), values.name, file);
+			say('good', source === 'upload' ? `Uploading ${values.name}` : `${values.name} is being made`, '', source === 'upload' ? undefined : hrefOf('image', project, values.name));
+			go(link('images'));
+		} catch (error) {
+			problem = problemOf(error);
+			showError();
+		}
+		busy = false;
+		redraw();
+	};
+
+	return () => {
+		const context = { project, problem, changing: false };
+		const others = kind.spec.filter((field) => !sources.some(([name]) => name === field.name) && !(field.name === 'size' && source !== 'build'));
+		const front = { upload: ['format'], build: ['size'], url: ['sha256'], file: ['format'] }[source];
+		const own = kind.spec.filter((field) => field.name === source);
+		return (
+			<div class="page narrow">
+				<nav class="crumbs" aria-label="Where this is">
+					<a href={link('images')}>Images</a>
+					<span aria-hidden="true">/</span>
+				</nav>
+				<div class="title">
+					<h1>New image</h1>
+				</div>
+				<form class="stack" onSubmit={submit} novalidate>
+					{problem && !hasPlace(problem) ? <ProblemNotice problem={problem} /> : null}
+					<Panel>
+						<div class="fields">
+							<fieldset class="field">
+								<legend class="field-name">Where it comes from</legend>
+								<div class="choices">
+									{sources.map(([name, title, words, icon]) => (
+										<label class="choice" key={name}>
+											<input
+												type="radio"
+												name="source"
+												value={name}
+												checked={source === name}
+												onChange={() => {
+													source = name;
+													problem = null;
+												}}
+											/>
+											<strong>
+												<Icon name={icon} />
+												{title}
+											</strong>
+											<span class="muted small">{words}</span>
+										</label>
+									))}
+								</div>
+							</fieldset>
+							{source === 'upload' ? (
+								<div
+									key="drop"
+									class={`drop${over ? ' over' : ''}`}
+									onDragover={(event: DragEvent) => {
+										event.preventDefault();
+										over = true;
+									}}
+									onDragleave={() => {
+										over = false;
+									}}
+									onDrop={(event: DragEvent) => {
+										event.preventDefault();
+										over = false;
+										choose(event.dataTransfer?.files[0]);
+									}}
+								>
+									<Icon name="upload" />
+									{file ? (
+										<span>
+											<b>{file.name}</b>, {bytes(file.size)}
+										</span>
+									) : (
+										<span>Drop a disk image here: qcow2, raw, VMDK, VHD, VHDX, VDI, OVA</span>
+									)}
+									<label class="button small">
+										Choose a file
+										<input
+											class="unseen"
+											type="file"
+											aria-label="Disk image"
+											onChange={(event: Event) => choose((event.target as HTMLInputElement).files?.[0])}
+										/>
+									</label>
+								</div>
+							) : (
+								<div key={source}>
+									<Fields fields={own.map((field) => ({ ...field, required: true }))} path="spec" values={values.spec} context={context} />
+								</div>
+							)}
+							<NameField values={values} context={context} />
+							<ProjectField
+								kind={kind}
+								project={project}
+								onChange={(name) => {
+									project = name;
+								}}
+							/>
+							<Fields key={`rest-${source}`} fields={others} path="spec" values={values.spec} context={context} first={front} fold />
+							<CommonFields values={values} context={context} folded />
+						</div>
+					</Panel>
+					<div class="row">
+						<Button
+							label={source === 'upload' ? 'Upload' : 'Create image'}
+							type="submit"
+							look="primary"
+							busy={busy}
+							disabled={!values.name || nameProblem(values.name) !== null || (source === 'upload' ? !file : !values.spec[source])}
+						/>
+						<Button label="Cancel" href={link('images')} />
+					</div>
+				</form>
+			</div>
+		);
+	};
+}
+

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The list of a kind: search, labels, order, and what can be done to several at once. Search and order stand in the address. */
+import { type Child, h } from '../base/view';
+import { count, words } from '../base/format';
+import { link, route, setQuery } from '../base/router';
+import { chosenProject } from '../base/settings';
+import { remove } from '../api/change';
+import { collection, reload, things } from '../api/live';
+import { fieldAt, type Kind } from '../api/schema';
+import { type Thing, valueAt } from '../api/types';
+import { Button, Empty, Labels, Loading, Notice, ProblemNotice } from '../parts/basic';
+import { ask } from '../parts/dialog';
+import { Icon } from '../parts/icon';
+import { hrefOfThing } from '../parts/link';
+import { Menu, type MenuItem } from '../parts/menu';
+import { sorted, Table, type TableColumn } from '../parts/table';
+import { say } from '../parts/toast';
+import { ColumnValue } from '../parts/values';
+import { openRemove } from './remove';
+import { wordsOf } from './kinds';
+
+interface ListProps {
+	kind: Kind;
+	columns?: TableColumn<Thing>[];
+	rowMenu?: (thing: Thing) => (MenuItem | null)[];
+	rowButtons?: (thing: Thing) => Child;
+	bulk?: (chosen: Thing[], done: () => void) => Child;
+	states?: string[]; // offered as a filter
+	above?: Child;
+}
+
+/** Columns from what the server says of the kind. */
+export function columnsOf(kind: Kind): TableColumn<Thing>[] {
+	return kind.columns.map((column) => {
+		const [part, ...rest] = column.path.split('.');
+		const field = fieldAt(part === 'status' ? kind.status : kind.spec, rest.join('.'));
+		return {
+			id: column.path,
+			title: words(column.title.toLowerCase()),
+			wide: column.wide,
+			number: column.format === 'bytes' || column.format === 'percent' || field?.type === 'integer',
+			sort: (thing) => {
+				const value = valueAt(thing, column.path);
+				return typeof value === 'number' ? value : String(value ?? '');
+			},
+			cell: (thing) => <ColumnValue column={column} thing={thing} field={field} />,
+		};
+	});
+}
+
+export function nameColumn(onPick: (text: string) => void, withProject: boolean): TableColumn<Thing>[] {
+	const name: TableColumn<Thing> = {
+		id: 'name',
+		title: 'Name',
+		main: true,
+		sort: (thing) => thing.name,
+		cell: (thing) => thing.name,
+	};
+	const project: TableColumn<Thing> = { id: 'project', title: 'Project', sort: (thing) => thing.project ?? '', cell: (thing) => thing.project ?? '' };
+	const labels: TableColumn<Thing> = {
+		id: 'labels',
+		title: 'Labels',
+		cell: (thing) => (Object.keys(thing.labels ?? {}).length ? <Labels labels={thing.labels} onPick={onPick} /> : null),
+		wide: true,
+	};
+	return withProject ? [name, project, labels] : [name, labels];
+}
+
+/** "web tier=front": every word must be in the name, notes, or labels; NAME=VALUE is a label. */
+export function fits(thing: Thing, search: string): boolean {
+	return search
+		.toLowerCase()
+		.split(/\s+/)
+		.filter(Boolean)
+		.every((word) => {
+			const labels = Object.entries(thing.labels ?? {}).map(([name, value]) => `${name}=${value}`.toLowerCase());
+			if (word.includes('=')) return labels.some((label) => label.startsWith(word));
+			return [thing.name, thing.notes ?? '', thing.project ?? '', ...labels, ...(thing.status?.addresses ?? [])].some((text) =>
+				String(text).toLowerCase().includes(word),
+			);
+		});
+}
+
+export function KindList(initial: ListProps) {
+	let chosen = new Set<string>();
+	void initial;
+
+	return (props: ListProps) => {
+		const { kind, bulk } = props;
+		const about = wordsOf(kind.name);
+		const { query } = route();
+		const search = query.get('q') ?? '';
+		const state = query.get('state') ?? '';
+		const by = query.get('sort') ?? 'name';
+		const down = query.get('down') === '1';
+		const found = collection(kind.name);
+		const all = things(kind.name, chosenProject());
+		const withProject = kind.scope === 'project' && !chosenProject() && new Set(all.map((one) => one.project)).size > 1;
+		const pick = (text: string) => setQuery({ q: search.includes(text) ? search : `${search} ${text}`.trim() });
+		const own = props.columns ?? columnsOf(kind);
+		const names = nameColumn(pick, withProject);
+		const columns = [...names.slice(0, withProject ? 2 : 1), ...own, ...(all.some((one) => Object.keys(one.labels ?? {}).length) ? names.slice(-1) : [])];
+		const matching = all.filter((one) => fits(one, search) && (!state || (one.deleting ? 'deleting' : one.status?.state) === state));
+		const rows = sorted(matching, columns, by, down);
+		const keys = new Set(rows.map((one) => one.uid));
+		for (const uid of chosen) if (!keys.has(uid)) chosen.delete(uid);
+		const picked = rows.filter((one) => chosen.has(one.uid));
+		const states = [...new Set(all.map((one) => (one.deleting ? 'deleting' : (one.status?.state as string))).filter(Boolean))].sort();
+		const done = () => {
+			chosen = new Set();
+		};
+		const menu = (thing: Thing): (MenuItem | null)[] => [
+			...(props.rowMenu?.(thing) ?? []),
+			{ label: 'Edit', icon: 'edit', href: `${hrefOfThing(thing)}/edit`, disabled: kind.internal },
+			{
+				label: 'Delete',
+				icon: 'trash',
+				danger: true,
+				disabled: thing.protected || thing.deleting === true,
+				hint: thing.protected ? 'Protected from deletion' : '',
+				run: () => openRemove(thing),
+			},
+		];
+		return (
+			<div class="page">
+				<div class="title">
+					<h1>{about.many}</h1>
+					<div class="actions">{kind.internal ? null : <Button label={`Create ${about.one}`} icon="plus" look="primary" href={link(kind.plural, 'new')} />}</div>
+				</div>
+				{props.above}
+				{found.state === 'failed' ? <ProblemNotice problem={found.problem!} retry={() => reload(kind.name)} /> : null}
+				{found.state === 'ready' && !all.length ? (
+					<section class="panel">
+						<Empty
+							icon={about.icon}
+							title={`No ${about.many.replace(/^[A-Z](?![A-Z])/, (letter) => letter.toLowerCase())} yet`}
+							action={kind.internal ? null : <Button label={`Create ${about.one}`} icon="plus" look="primary" href={link(kind.plural, 'new')} />}
+						>
+							{about.empty}
+						</Empty>
+					</section>
+				) : found.state !== 'failed' || all.length ? (
+					<div class="stack">
+						<div class="toolbar">
+							<div class="search">
+								<Icon name="search" />
+								<input
+									type="search"
+									aria-label={`Search ${about.many}`}
+									placeholder="Search name, label=value, notes"
+									value={search}
+									onInput={(event: Event) => setQuery({ q: (event.target as HTMLInputElement).value })}
+								/>
+							</div>
+							{states.length > 1 ? (
+								<Menu
+									label="State"
+									button={{ label: state ? words(state) : 'Any state', icon: 'chevron', look: state ? 'plain' : 'quiet' }}
+									items={[
+										{ label: 'Any state', checked: !state, run: () => setQuery({ state: null }) },
+										...states.map((name) => ({ label: words(name), checked: name === state, run: () => setQuery({ state: name }) })),
+									]}
+								/>
+							) : null}
+							<span class="faint small" role="status">
+								{found.state === 'loading' ? '' : rows.length === all.length ? count(all.length, about.one, about.many) : `${rows.length} of ${all.length}`}
+							</span>
+						</div>
+						{found.partial ? <Notice mood="warn">There are more than are shown here. The command line, with filters, reaches all of them.</Notice> : null}
+						<section class="panel flush">
+							{found.state === 'loading' && !all.length ? (
+								<Loading rows={6} />
+							) : rows.length ? (
+								<Table
+									label={about.many}
+									columns={columns}
+									rows={rows}
+									rowKey={(one) => one.uid}
+									rowLabel={(one) => one.name}
+									href={hrefOfThing}
+									sort={{ by, down }}
+									onSort={(id, isDown) => setQuery({ sort: id === 'name' && !isDown ? null : id, down: isDown ? '1' : null })}
+									faded={(one) => one.deleting === true}
+									{...(kind.internal
+										? {}
+										: {
+												chosen,
+												onChoose: (now: Set<string>) => {
+													chosen = now;
+												},
+											})}
+									actions={(one) => (
+										<div>
+											{props.rowButtons?.(one)}
+											<Menu button={{ label: `Actions of ${one.name}`, icon: 'more', iconOnly: true, small: true, look: 'quiet' }} items={menu(one)} />
+										</div>
+									)}
+								/>
+							) : (
+								<Empty icon="search" title="Nothing fits" action={<Button label="Clear the search" onClick={() => setQuery({ q: null, state: null })} />}>
+									No {about.one} fits {search ? `“${search}”` : 'this state'}.
+								</Empty>
+							)}
+						</section>
+						{picked.length ? (
+							<div class="bulk" role="region" aria-label="Chosen ones">
+								<b>{picked.length} chosen</b>
+								{bulk?.(picked, done)}
+								<Button label="Delete" icon="trash" small onClick={() => removeAll(picked, about.one, about.many, done)} />
+								<Button label="Clear the choice" icon="close" iconOnly small look="quiet" onClick={done} />
+							</div>
+						) : null}
+					</div>
+				) : null}
+			</div>
+		);
+	};
+}
+
+/** Does something to each, a few at a time, and says how many it did not work for. */
+export async function doAll(list: Thing[], run: (thing: Thing) => Promise<unknown>): Promise<void> {
+	const failed: string[] = [];
+	let last: unknown;
+	const queue = [...list];
+	const worker = async () => {
+		for (let one = queue.shift(); one; one = queue.shift()) {
+			try {
+				await run(one);
+			} catch (error) {
+				failed.push(one.name);
+				last = error;
+			}
+		}
+	};
+	await Promise.all([worker(), worker(), worker(), worker()]);
+	if (failed.length === 1) throw last;
+	if (failed.length) throw new Error(`it did not work for ${failed.length} of ${list.length}: ${failed.slice(0, 5).join(', ')}`);
+}
+
+function removeAll(list: Thing[], one: string, many: string, done: () => void): void {
+	const guarded = list.filter((thing) => thing.protected);
+	const rest = list.filter((thing) => !thing.protected);
+	ask({
+		title: `Delete ${count(rest.length, one, many)}?`,
+		text: (
+			<div class="stack tight">
+				<span>{rest.slice(0, 12).map((thing) => thing.name).join(', ')}{rest.length > 12 ? ' …' : ''}</span>
+				{guarded.length ? <span>{count(guarded.length, 'protected one is', 'protected ones are')} left alone.</span> : null}
+			</div>
+		),
+		action: 'Delete',
+		danger: true,
+		...(rest.length > 3 ? { typed: 'delete' } : {}),
+		run: async () => {
+			await doAll(rest, remove);
+			say('good', `Deleting ${count(rest.length, one, many)}`);
+			done();
+		},
+	});
+}
+

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A new object of any kind: a form from its schema. */
+import { h, redraw, type Self } from '../base/view';
+import { go, guard, link, route } from '../base/router';
+import { chosenProject } from '../base/settings';
+import { create } from '../api/change';
+import { type Problem, problemOf } from '../api/problem';
+import { type Kind, presets } from '../api/schema';
+import { equal, copy, type Values } from '../api/types';
+import { Button, Panel, ProblemNotice } from '../parts/basic';
+import { Fields } from '../parts/form';
+import { CommonFields, NameField, nameProblem, ProjectField } from '../parts/identity';
+import { hrefOf } from '../parts/link';
+import { say } from '../parts/toast';
+import { wordsOf } from './kinds';
+import { showToken } from './access';
+
+/** Whether the form has a place for what an error is about; else it stands above. */
+export function hasPlace(problem: Problem | null): boolean {
+	return /^(name|labels|notes|spec)\b/.test(problem?.field ?? '');
+}
+
+/** Shows the first field with an error, after it has been drawn. */
+export function showError(): void {
+	requestAnimationFrame(() =>
+		requestAnimationFrame(() => {
+			const wrong = document.querySelector<HTMLElement>('[aria-invalid=true], .field-error');
+			wrong?.scrollIntoView({ block: 'center' });
+			wrong?.focus();
+		}),
+	);
+}
+
+export function NewThing(initial: { kind: Kind }, self: Self) {
+	const { kind } = initial;
+	const about = wordsOf(kind.name);
+	const values: Values = { name: '', labels: {}, spec: presets(kind.spec) };
+	const given = route().query;
+	for (const field of kind.spec) if (given.has(field.name)) values.spec[field.name] = given.get(field.name);
+	const untouched = copy(values);
+	let project = chosenProject() || 'default';
+	let problem: Problem | null = null;
+	let busy = false;
+
+	guard(() => (busy || equal(values, untouched) ? null : 'Leave without saving?'));
+	self.onRemove(() => guard(null));
+
+	const submit = async (event: Event) => {
+		event.preventDefault();
+		busy = true;
+		problem = null;
+		redraw();
+		try {
+			const body = await create(kind, project, values);
+			guard(null);
+			if (kind.name === 'token') showToken(values.name, body);
+			say('good', `${about.one.charAt(0).toUpperCase()}${about.one.slice(1)} ${values.name} ${body.kind === 'operation' ? 'is being made' : 'was made'}`);
+			go(kind.name === 'token' ? link(kind.plural) : hrefOf(kind.name, project, values.name));
+		} catch (error) {
+			problem = problemOf(error);
+			showError();
+		}
+		busy = false;
+		redraw();
+	};
+
+	return () => (
+		<div class="page narrow">
+			<nav class="crumbs" aria-label="Where this is">
+				<a href={link(kind.plural)}>{about.many}</a>
+				<span aria-hidden="true">/</span>
+			</nav>
+			<div class="title">
+				<h1>New {about.one}</h1>
+			</div>
+			<form class="stack" onSubmit={submit} novalidate>
+				{problem && !hasPlace(problem) ? <ProblemNotice problem={problem} /> : null}
+				<Panel>
+					<div class="fields">
+						<NameField values={values} context={{ project, problem, changing: false }} autofocus />
+						<ProjectField
+							kind={kind}
+							project={project}
+							onChange={(name) => {
+								project = name;
+							}}
+						/>
+						<Fields fields={kind.spec} path="spec" values={values.spec} context={{ project, problem, changing: false }} first={about.first ?? []} fold />
+						<CommonFields values={values} context={{ project, problem, changing: false }} folded />
+					</div>
+				</Panel>
+				<div class="row">
+					<Button label={`Create ${about.one}`} type="submit" look="primary" busy={busy} disabled={!values.name || nameProblem(values.name) !== null} />
+					<Button label="Cancel" href={link(kind.plural)} />
+				</div>
+			</form>
+		</div>
+	);
+}

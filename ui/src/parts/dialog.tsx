@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Dialogs. The browser's own element keeps the focus inside, closes on Escape, and gives the focus back. */
+import { type Child, h, redraw } from '../base/view';
+import { Button, ProblemNotice } from './basic';
+import { type Problem, problemOf } from '../api/problem';
+
+interface Open {
+	id: number;
+	draw: (close: () => void) => Child;
+	kind: string;
+	label: string;
+}
+
+let open: Open[] = [];
+let next = 1;
+
+/** Opens a dialog; the result closes it. */
+export function openDialog(label: string, draw: Open['draw'], kind = ''): () => void {
+	const id = next++;
+	const close = () => {
+		open = open.filter((one) => one.id !== id);
+		redraw();
+	};
+	open = [...open, { id, draw, kind, label }];
+	redraw();
+	return close;
+}
+
+export function anyDialog(): boolean {
+	return open.length > 0;
+}
+
+export function closeDialogs(): void {
+	open = [];
+	redraw();
+}
+
+function Dialog({ one }: { one: Open }) {
+	const close = () => {
+		open = open.filter((other) => other.id !== one.id);
+		redraw();
+	};
+	return (
+		<dialog
+			class={`dialog ${one.kind}`}
+			aria-label={one.label}
+			ref={(dom: HTMLDialogElement) => {
+				if (!dom.open) dom.showModal();
+			}}
+			onClose={close}
+			onMousedown={(event: MouseEvent) => {
+				if (event.target === event.currentTarget) close();
+			}}
+		>
+			<div class="dialog-box">{one.draw(close)}</div>
+		</dialog>
+	);
+}
+
+export function Dialogs(): Child {
+	return (
+		<div>
+			{open.map((one) => (
+				<Dialog key={one.id} one={one} />
+			))}
+		</div>
+	);
+}
+
+export interface Question {
+	title: string;
+	text?: Child;
+	action: string;
+	danger?: boolean;
+	/** The word that has to be typed before. */
+	typed?: string;
+	extra?: () => Child;
+	run: () => Promise<unknown>;
+}
+
+function Confirm(initial: { question: Question; close: () => void }) {
+	let typed = '';
+	let busy = false;
+	let problem: Problem | null = null;
+	const { question, close } = initial;
+	const submit = async (event: Event) => {
+		event.preventDefault();
+		if (question.typed && typed !== question.typed) return;
+		busy = true;
+		problem = null;
+		try {
+			await question.run();
+			close();
+		} catch (error) {
+			problem = problemOf(error);
+		}
+		busy = false;
+		redraw();
+	};
+	return () => (
+		<form onSubmit={submit}>
+			<h2>{question.title}</h2>
+			{question.text ? <div class="muted">{question.text}</div> : null}
+			{question.extra?.()}
+			{question.typed ? (
+				<label class="field">
+					<span class="field-name">
+						Type <b class="mono">{question.typed}</b> to confirm
+					</span>
+					<input
+						value={typed}
+						autocomplete="off"
+						spellcheck="false"
+						onInput={(event: InputEvent) => {
+							typed = (event.target as HTMLInputElement).value;
+						}}
+					/>
+				</label>
+			) : null}
+			{problem ? <ProblemNotice problem={problem} /> : null}
+			<div class="dialog-actions">
+				<Button label="Cancel" onClick={close} />
+				<Button
+					label={question.action}
+					type="submit"
+					look={question.danger ? 'danger' : 'primary'}
+					busy={busy}
+					disabled={Boolean(question.typed) && typed !== question.typed}
+					attributes={question.typed ? {} : { autofocus: true }}
+				/>
+			</div>
+		</form>
+	);
+}
+
+export function ask(question: Question): void {
+	openDialog(question.title, (close) => <Confirm question={question} close={close} />, 'small');
+}

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Operations at the edge of every page: what runs, how far it is, and how it ended. */
+import { type Child, h } from '../base/view';
+import { bytes, rate, words } from '../base/format';
+import { collection } from '../api/live';
+import { cancelOperation, isOver, operations } from '../api/operations';
+import { sentence } from '../api/problem';
+import { hasKind } from '../api/schema';
+import type { Thing } from '../api/types';
+import { Bar, Button, Empty, Loading, State, When } from './basic';
+import { openDialog } from './dialog';
+import { hrefOf } from './link';
+import { complain } from './toast';
+
+export function operationTitle(operation: Thing): string {
+	return `${words(operation.spec.action ?? '')} ${words(operation.spec.resource?.kind ?? '').replace(/^[A-Z](?![A-Z])/, (letter) => letter.toLowerCase())}`;
+}
+
+/** Running is good for a VM; an operation that runs is not there yet. */
+export function OperationState({ operation }: { operation: Thing }): Child {
+	const state = operation.status.state as string;
+	return <State state={state} {...(isOver(operation) ? {} : { mood: 'busy' })} />;
+}
+
+function amount(done: number, total: number): string {
+	// Steps are few; bytes are not.
+	if (total > 0 && total < 10000) return `${done} of ${total}`;
+	return total ? `${bytes(done)} of ${bytes(total)}` : done ? bytes(done) : '';
+}
+
+export function OperationLine({ operation, all, close }: { operation: Thing; all: Thing[]; close?: () => void }): Child {
+	const { spec, status } = operation;
+	const { resource } = spec;
+	const progress = status.progress ?? {};
+	const over = isOver(operation);
+	const children = all.filter((one) => one.spec.parent === operation.name);
+	return (
+		<div class="operation" key={operation.uid}>
+			<div class="row">
+				<span class="grow cut">
+					<b>{operationTitle(operation)}</b>{' '}
+					{resource?.name && hasKind(resource.kind) ? (
+						<a href={hrefOf(resource.kind, resource.project, resource.name)} onClick={close}>
+							{resource.name}
+						</a>
+					) : (
+						resource?.name
+					)}
+				</span>
+				<OperationState operation={operation} />
+				{!over && status.cancellable !== false ? (
+					<Button
+						label={`Cancel ${operationTitle(operation)} ${resource?.name ?? ''}`}
+						icon="close"
+						iconOnly
+						small
+						look="quiet"
+						onClick={() => cancelOperation(operation).catch((error) => complain(error, 'The operation was not cancelled'))}
+					/>
+				) : null}
+			</div>
+			{over ? null : <Bar done={progress.total ? progress.done : 0} total={progress.total ?? 0} label={`Progress of ${operationTitle(operation)}`} />}
+			<div class="row small muted">
+				{over ? null : (
+					<span class="grow cut">
+						{[words(progress.phase ?? ''), amount(progress.done ?? 0, progress.total ?? 0), progress.rate && (progress.total ?? 0) > 10000 ? rate(progress.rate) : '']
+							.filter(Boolean)
+							.join(' · ')}
+					</span>
+				)}
+				{over ? (
+					<span class="grow">
+						<When at={status.ended ?? operation.created} />
+						{spec.actor ? ` · ${spec.actor}` : ''}
+					</span>
+				) : null}
+			</div>
+			{status.error?.message ? (
+				<p class="field-error">
+					<span>
+						{sentence(status.error.message)}
+						{status.error.hint ? <span class="field-hint"> {sentence(status.error.hint)}</span> : null}
+					</span>
+				</p>
+			) : null}
+			{children.length ? (
+				<div class="children">
+					{children.map((child) => (
+						<OperationLine key={child.uid} operation={child} all={all} {...(close ? { close } : {})} />
+					))}
+				</div>
+			) : null}
+		</div>
+	);
+}
+
+function Drawer({ close }: { close: () => void }): Child {
+	const all = operations();
+	const tops = all.filter((one) => !one.spec.parent || !all.some((other) => other.name === one.spec.parent));
+	const state = collection('operation').state;
+	return (
+		<div class="stack">
+			<div class="row">
+				<h2 class="grow">Operations</h2>
+				<Button label="All operations" small look="quiet" href="#/operations" onClick={close} />
+				<Button label="Close" icon="close" iconOnly small look="quiet" onClick={close} />
+			</div>
+			{state === 'loading' ? <Loading /> : null}
+			{state === 'ready' && !tops.length ? (
+				<Empty icon="operation" title="Nothing is under way">
+					What takes longer, such as an import or a start, shows here with its progress.
+				</Empty>
+			) : null}
+			<div>
+				{tops.slice(0, 30).map((one) => (
+					<OperationLine key={one.uid} operation={one} all={all} close={close} />
+				))}
+			</div>
+		</div>
+	);
+}
+
+export function openOperations(): void {
+	openDialog('Operations', (close) => <Drawer close={close} />, 'drawer');
+}
