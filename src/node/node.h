@@ -20,6 +20,7 @@ struct access;
 struct audit;
 struct events;
 struct images;
+struct metrics;
 struct networks;
 struct operations;
 struct reconciler;
@@ -49,6 +50,7 @@ struct node {
 	struct operations *operations;
 	struct reconciler *reconciler;
 	struct vms *vms;
+	struct metrics *metrics;
 	struct images *images;
 	struct networks *networks;
 };

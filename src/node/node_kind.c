@@ -21,6 +21,7 @@
 #include "base/str.h"
 #include "host/fd.h"
 #include "node/kind_ops.h"
+#include "node/metrics.h"
 #include "node/vm.h"
 
 #define LOOK_MS  30000
@@ -302,11 +303,20 @@ static int start(struct node *node, struct err *err)
 	if (!rc)
 		rc = forget_engine(node, &object);
 	object_fini(&object);
-	return rc ? err_set(err, rc, "cannot store the node: %s", problem.err.text) : 0;
+	if (rc)
+		return err_set(err, rc, "cannot store the node: %s", problem.err.text);
+	return metrics_open(node, err);
 }
+
+static const struct resource_ops resources[] = {
+	{ "metrics", WEB_GET, API_READ, metrics_queries, .answer = metrics_show_node },
+	{ 0 },
+};
 
 const struct kind_ops node_ops = {
 	.kind = &api_node,
 	.start = start,
+	.stop = metrics_close,
 	.reconcile = reconcile,
+	.resources = resources,
 };

@@ -19,6 +19,7 @@
 #include "node/cloud_init.h"
 #include "node/disk.h"
 #include "node/image.h"
+#include "node/metrics.h"
 #include "node/network.h"
 #include "node/vm_priv.h"
 #include "node/vmm_link.h"
@@ -497,6 +498,7 @@ static const char *const log_queries[] = { "bytes", "follow", "source", NULL };
 static const struct resource_ops resources[] = {
 	{ "console", WEB_GET, API_CONSOLE, console_queries, .answer = vm_show_console },
 	{ "log", WEB_GET, API_READ, log_queries, .answer = vm_show_log },
+	{ "metrics", WEB_GET, API_READ, metrics_queries, .answer = metrics_show_vm },
 	{ 0 },
 };
 

@@ -106,8 +106,8 @@ static int add_net(struct vm *vm, const struct object *object, unsigned index,
 	unsigned cpus = (unsigned)schema_integer(object_spec(object), "cpus");
 	struct network_port port;
 	json_t *fds;
-	int rc = network_attach(vm->vms->node, object, index, MIN(cpus, (unsigned)NETWORK_QUEUES_MAX), &port,
-				problem);
+	int rc = network_attach(vm->vms->node, object, index,
+				MIN(cpus, (unsigned)NETWORK_QUEUES_MAX), &port, problem);
 
 	if (rc)
 		return rc;

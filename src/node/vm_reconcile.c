@@ -251,9 +251,11 @@ static int live_step(struct vm *vm, const struct object *object, const struct vm
 
 static void remove_files(struct vm *vm)
 {
-	static const char *const names[] = { "pid",         VM_END_FILE,           VM_LOG_FILE,
-					     "console.log", VM_SEED_FILE,          VM_APPLIED_FILE,
-					     "control",     VM_APPLIED_FILE ".new" };
+	static const char *const names[] = { "pid",        VM_END_FILE,
+					     VM_LOG_FILE,  "console.log",
+					     VM_SEED_FILE, VM_APPLIED_FILE,
+					     "control",    VM_APPLIED_FILE ".new",
+					     "history" };
 	json_t *applied = vm_applied(vm), *one;
 	size_t index;
 
