@@ -2,6 +2,7 @@
 #include "api/kind.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/str.h"
@@ -72,6 +73,18 @@ int api_check_ref(const char *text, struct err *err)
 	if (is_name(text, (size_t)(slash - text)) && is_name(slash + 1, strlen(slash + 1)))
 		return 0;
 	return err_set(err, EINVAL, "must be NAME or PROJECT/NAME");
+}
+
+int api_check_image_ref(const char *text, struct err *err)
+{
+	char plain[2 * API_NAME_MAX + 2];
+	char *colon;
+
+	snprintf(plain, sizeof(plain), "%s", text);
+	colon = strchr(plain, ':');
+	if (colon)
+		*colon = '-';
+	return api_check_ref(plain, err);
 }
 
 const struct schema_field api_common_fields[] = {

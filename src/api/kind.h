@@ -84,6 +84,8 @@ const struct api_action *api_action_find(const struct api_kind *kind, const char
 int api_check_name(const char *text, struct err *err);
 /* A name or "PROJECT/NAME", where another project's object may be meant. */
 int api_check_ref(const char *text, struct err *err);
+/* The same of an image, also "NAME:TAG". */
+int api_check_image_ref(const char *text, struct err *err);
 
 /* Rows of what an object has beside spec and status: labels, notes, protected. */
 extern const struct schema_field api_common_fields[];

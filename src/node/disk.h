@@ -18,10 +18,10 @@ int disk_config(struct node *node, const struct object *disk, json_t **ret_row,
 /*
  * Adds a new disk to a change, with the operation that makes its file: as if a client had made it.
  * Takes the reference to `spec` (the kind's rows, presets may be missing). The disk is not in the
- * store before the change is committed; ret_disk (or NULL) has its uid.
+ * store before the change is committed. `ret_operation` (or NULL) can be waited for then.
  */
 int disk_add(struct change *change, const char *project, const char *name, json_t *spec,
-	     struct object *ret_disk, struct problem *problem);
+	     char ret_operation[UID_SIZE], struct problem *problem);
 
 /* The machine that names the disk; an empty name if there is none. */
 int disk_user(struct node *node, const struct object *disk, char ret_name[API_NAME_MAX + 1],

@@ -13,11 +13,13 @@ int image_resolve(struct node *node, const char *project, const char *ref, struc
 		  struct problem *problem);
 
 /*
- * For a machine that is made (vm_ops.prepare, before it is stored): with a spec.image, the change gets
- * a disk that is a linked clone of the image, called as the machine, of spec.disk-size; spec.disks
- * begins with it, and spec.image becomes the image's name. Does nothing without spec.image.
+ * For a machine with a spec.image (vm_ops.prepare). A new one (`before` NULL): the change gets a disk that
+ * is a linked clone of the image, called as the machine, of spec.disk-size, and spec.disks begins with it.
+ * One that is changed: that disk stays in spec.disks, also if the document does not name it. Does
+ * nothing without spec.image.
  */
-int image_prepare_vm(struct change *change, struct object *vm, struct problem *problem);
+int image_prepare_vm(struct change *change, const struct object *before, struct object *vm,
+		     struct problem *problem);
 
 /*
  * Sets "kernel", "initrd" and "append" of a machine's configuration: its spec.boot, else its image's.

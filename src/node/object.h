@@ -98,3 +98,5 @@ int change_commit(struct change *change, struct problem *problem);
  */
 int object_create(struct node *node, struct object *object, json_t *spec, struct change *change,
 		  struct problem *problem);
+/* The same in a change that was begun, of whom it was begun for. */
+int object_add(struct change *change, struct object *object, json_t *spec, struct problem *problem);

@@ -64,14 +64,11 @@ int object_prepare(struct change *change, const struct object *before, struct ob
 	return ops && ops->prepare ? ops->prepare(change, before, after, problem) : 0;
 }
 
-int object_create(struct node *node, struct object *object, json_t *spec, struct change *change,
-		  struct problem *problem)
+int object_add(struct change *change, struct object *object, json_t *spec, struct problem *problem)
 {
 	json_t *wanted = json_pack("{s:s, s:o}", "name", object->name, "spec", spec);
-	int rc;
+	int rc = wanted ? object_check(object->kind, wanted, problem) : -ENOMEM;
 
-	change_begin(change, node, NULL);
-	rc = wanted ? object_check(object->kind, wanted, problem) : -ENOMEM;
 	if (!rc)
 		rc = object_replace(object, wanted, problem);
 	if (!rc)
@@ -80,4 +77,11 @@ int object_create(struct node *node, struct object *object, json_t *spec, struct
 		rc = change_put(change, object, problem);
 	json_decref(wanted);
 	return rc;
+}
+
+int object_create(struct node *node, struct object *object, json_t *spec, struct change *change,
+		  struct problem *problem)
+{
+	change_begin(change, node, NULL);
+	return object_add(change, object, spec, problem);
 }

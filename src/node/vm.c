@@ -473,8 +473,8 @@ static int prepare(struct change *change, const struct object *before, struct ob
 	const json_t *spec_before = before ? object_spec(before) : NULL;
 	int rc = check_boot(change, spec_before, object_spec(after), problem);
 
-	if (!rc && !before)
-		rc = image_prepare_vm(change, after, problem);
+	if (!rc)
+		rc = image_prepare_vm(change, before, after, problem);
 	return rc ? rc : vm_check(change, after, problem);
 }
 

@@ -19,7 +19,7 @@ static const struct schema_field spec[] = {
 	  .preset = "\"qcow2\"",
 	  .flags = SCHEMA_FIXED,
 	  .help = "format of the file" },
-	REF_ROW("image", "image", "image that it is made from", .flags = SCHEMA_FIXED),
+	IMAGE_ROW("image", "image that it is made from", .flags = SCHEMA_FIXED),
 	REF_ROW("disk", "disk", "disk that it is made from", .flags = SCHEMA_FIXED),
 	{ .name = "linked",
 	  .type = SCHEMA_BOOLEAN,
@@ -39,6 +39,11 @@ static const struct schema_field status[] = {
 	{ .name = "used", .type = SCHEMA_SIZE, .help = "space that it takes" },
 	{ .name = "vm", .type = SCHEMA_STRING, .ref = "vm", .help = "machine that uses it" },
 	{ .name = "path", .type = SCHEMA_STRING, .help = "file" },
+	{ .name = "base",
+	  .type = SCHEMA_STRING,
+	  .list = true,
+	  .help = "files of the pool that it stands on" },
+	{ .name = "failure", .type = SCHEMA_STRING, .help = "why it could not be made" },
 	{ 0 },
 };
 

@@ -84,6 +84,11 @@ static const struct schema_field status[] = {
 	{ .name = "os", .type = SCHEMA_STRING, .help = "system in it, where that is known" },
 	{ .name = "bootable", .type = SCHEMA_BOOLEAN, .help = "has a kernel to boot" },
 	{ .name = "path", .type = SCHEMA_STRING, .help = "file" },
+	{ .name = "total", .type = SCHEMA_SIZE, .help = "bytes of the whole upload" },
+	{ .name = "append",
+	  .type = SCHEMA_STRING,
+	  .help = "kernel command line that it came with" },
+	{ .name = "failure", .type = SCHEMA_STRING, .help = "why it could not be made" },
 	{ 0 },
 };
 

@@ -28,3 +28,10 @@
 		.name = (row), .type = SCHEMA_STRING, .min = 1, .max = 2 * API_NAME_MAX + 1,       \
 		.check = api_check_ref, .ref = (kind), .help = (text), __VA_ARGS__                 \
 	}
+
+/* The same of an image, which may also be called with a tag: "debian:12" is debian-12. */
+#define IMAGE_ROW(row, text, ...)                                                                  \
+	{                                                                                          \
+		.name = (row), .type = SCHEMA_STRING, .min = 1, .max = 2 * API_NAME_MAX + 1,       \
+		.check = api_check_image_ref, .ref = "image", .help = (text), __VA_ARGS__          \
+	}
