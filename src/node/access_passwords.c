@@ -20,7 +20,7 @@
 #define KEY_BYTES   32
 
 /* About a tenth of a second. Kept with each hash: the numbers may grow. */
-static const struct kdf_argon2 cost = {
+static const struct kdf_argon2 preset_cost = {
 	.id = true, .passes = 2, .memory_kib = 64 * 1024, .lanes = 1
 };
 
@@ -33,6 +33,7 @@ void passwords_init(struct passwords *passwords)
 	pthread_mutex_init(&passwords->lock, NULL);
 	pthread_cond_init(&passwords->freed, NULL);
 	passwords->running = passwords->waiting = 0;
+	passwords->cost = preset_cost;
 }
 
 void passwords_fini(struct passwords *passwords)
@@ -88,19 +89,20 @@ int password_hash(struct passwords *passwords, const char *password, json_t **re
 		  struct problem *problem)
 {
 	char salt[2 * SALT_BYTES + 1], key_hex[2 * KEY_BYTES + 1], epoch[SECRET_HEX + 1];
+	const struct kdf_argon2 *how = &passwords->cost;
 	struct password_key key;
 	int rc;
 
 	if (getrandom(key.salt, SALT_BYTES, 0) != SALT_BYTES || secret_random(epoch))
 		return problem_set(problem, API_CODE_INTERNAL, "cannot get random numbers");
-	rc = derive(passwords, &cost, password, &key, problem);
+	rc = derive(passwords, how, password, &key, problem);
 	if (rc)
 		return rc;
 	hex_write(key.salt, SALT_BYTES, salt);
 	hex_write(key.key, KEY_BYTES, key_hex);
 	*ret_hash = json_pack("{s:{s:i, s:i, s:i, s:s, s:s}, s:s}", "argon2id", "passes",
-			      (int)cost.passes, "memory-kib", (int)cost.memory_kib, "lanes",
-			      (int)cost.lanes, "salt", salt, "key", key_hex, "epoch", epoch);
+			      (int)how->passes, "memory-kib", (int)how->memory_kib, "lanes",
+			      (int)how->lanes, "salt", salt, "key", key_hex, "epoch", epoch);
 	explicit_bzero(&key, sizeof(key));
 	explicit_bzero(key_hex, sizeof(key_hex));
 	return *ret_hash ? 0 : problem_set(problem, API_CODE_UNAVAILABLE, "out of memory");
@@ -129,13 +131,13 @@ int password_verify(struct passwords *passwords, const json_t *hash, const char 
 		    struct problem *problem)
 {
 	struct password_key kept = { 0 }, key = { 0 };
-	struct kdf_argon2 how = cost;
+	struct kdf_argon2 how = passwords->cost;
 	bool known = hash && !hash_read(hash, &how, &kept);
 	unsigned different = 0;
 	int rc;
 
 	if (!known)
-		how = cost;
+		how = passwords->cost;
 	memcpy(key.salt, kept.salt, SALT_BYTES);
 	rc = derive(passwords, &how, password, &key, problem);
 	for (size_t i = 0; i < KEY_BYTES; i++)

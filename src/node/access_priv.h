@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 
+#include "codec/kdf.h"
 #include "node/access.h"
 
 #define ROOT_NAME "root"
@@ -93,6 +94,7 @@ struct passwords {
 	pthread_mutex_t lock; /* guards the counts */
 	pthread_cond_t freed;
 	unsigned running, waiting;
+	struct kdf_argon2 cost; /* of new hashes */
 };
 
 void passwords_init(struct passwords *passwords);

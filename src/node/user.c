@@ -115,7 +115,7 @@ static int count_admins(struct change *change, const struct object *before,
 	if (was == is)
 		return 0;
 	rc = store_get_json(change->node, ADMINS_KEY, &value, &modified, NULL);
-	count = json_integer_value(value) + (is ? 1 : -1);
+	count = (json_int_t)schema_integer(value, "count") + (is ? 1 : -1);
 	json_decref(value);
 	if (rc && rc != -ENOENT)
 		return problem_set(problem, API_CODE_INTERNAL, "cannot count admins");
@@ -124,7 +124,7 @@ static int count_admins(struct change *change, const struct object *before,
 		problem_hint(problem, "give the role 'admin' to another user first");
 		return -EBUSY;
 	}
-	value = json_integer(count);
+	value = json_pack("{sI}", "count", count);
 	rc = change_expect_key(change, ADMINS_KEY, modified, problem);
 	rc = rc ? rc : change_put_json(change, ADMINS_KEY, value, problem);
 	json_decref(value);
