@@ -32,13 +32,29 @@ struct sign_in {
 
 /* ---- what is said ---- */
 
-static json_t *identity_json(const struct identity *identity)
+/* What people call the user; nothing for root. */
+static void add_full_name(struct node *node, const char *name, json_t *value)
+{
+	struct object user;
+	const char *text;
+
+	if (object_get(node, &api_user, "", name, &user, NULL))
+		return;
+	text = schema_string(object_spec(&user), "full-name");
+	if (text)
+		json_object_set_new(value, "full-name", json_string(text));
+	object_fini(&user);
+}
+
+static json_t *identity_json(struct node *node, const struct identity *identity)
 {
 	json_t *value =
 		json_pack("{ss, sb, ss, so}", "user", identity->user, "root", identity->root,
 			  "origin", identity->origin, "rights", grants_json(identity));
 	char ends[TIME_SIZE];
 
+	if (value)
+		add_full_name(node, identity->user, value);
 	if (value && *identity->token)
 		json_object_set_new(value, "token", json_string(identity->token));
 	if (value && *identity->session)
@@ -224,7 +240,7 @@ static int sign_in(struct sign_in *call, struct problem *problem)
 	user_signed_in(call->node, session.user, session.uid);
 	set_cookie(&response, secret, SESSION_ENDS_MS / 1000);
 	explicit_bzero(secret, sizeof(secret));
-	reply_json_with(call->request->exchange, &response, identity_json(&call->identity));
+	reply_json_with(call->request->exchange, &response, identity_json(call->node, &call->identity));
 	return 0;
 }
 
@@ -232,7 +248,7 @@ static int sign_in(struct sign_in *call, struct problem *problem)
 
 static int show(struct sign_in *call, struct problem *problem)
 {
-	reply_json(call->request->exchange, 200, identity_json(&call->identity));
+	reply_json(call->request->exchange, 200, identity_json(call->node, &call->identity));
 	return 0;
 }
 
