@@ -6,7 +6,7 @@ import { route, startRouter } from './base/router';
 import { startTheme } from './base/settings';
 import { type Problem, problemOf } from './api/problem';
 import { currentSession, sessionKnown, startSession } from './api/session';
-import { ProblemNotice } from './parts/basic';
+import { Button, Notice, ProblemNotice } from './parts/basic';
 import { closeDialogs, Dialogs } from './parts/dialog';
 import { startKeys } from './parts/keys';
 import { Toasts } from './parts/toast';
@@ -43,13 +43,35 @@ startRouter(() => {
 	// A reader of the screen hears that the page is another one.
 	requestAnimationFrame(() => document.querySelector<HTMLElement>('.main')?.focus({ preventScroll: true }));
 });
-mount(document.getElementById('app')!, () => (
-	<div>
-		<App />
-		<Dialogs />
-		<Toasts />
-	</div>
-));
+mount(
+	document.getElementById('app')!,
+	() => (
+		<div>
+			<App />
+			<Dialogs />
+			<Toasts />
+		</div>
+	),
+	(error) => {
+		console.error(error);
+		return (
+			<main class="sign-in">
+				<div class="box">
+					<Notice mood="bad" title="The console has made a mistake">
+						{error instanceof Error ? error.message : String(error)}
+					</Notice>
+					<Button
+						label="To the overview"
+						onClick={() => {
+							location.hash = '#/';
+							location.reload();
+						}}
+					/>
+				</div>
+			</main>
+		);
+	},
+);
 void begin();
 // Times such as "5 min ago" go on by themselves.
 setInterval(redraw, 15000);

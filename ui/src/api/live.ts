@@ -30,7 +30,7 @@ export type Connection = 'connecting' | 'live' | 'lost';
 const collections = new Map<string, Collection>();
 const listeners = new Set<(type: string, thing: Thing) => void>();
 let stream: EventSource | null = null;
-let token = '';
+let token = 0; // the last revision that was heard of
 let connection: Connection = 'connecting';
 let everLive = false;
 let pause = 500;
@@ -127,42 +127,41 @@ export function reload(name: string): void {
 /** Takes an object from an answer, so that it is shown before its event comes. */
 export function learn(one: Thing): void {
 	const found = collections.get(one.kind);
-	if (!found || !one.uid) return;
+	if (!found || !one.uid || (found.byUid.get(one.uid)?.revision ?? 0) > one.revision) return;
 	found.byUid.set(one.uid, one);
 	found.touched?.add(one.uid);
 	found.sorted = null;
 	redraw();
 }
 
-function forget(kind: string, uid: string): Thing | undefined {
+function forget(kind: string, project: string | undefined, name: string): Thing | undefined {
 	const found = collections.get(kind);
-	const one = found?.byUid.get(uid);
-	found?.byUid.delete(uid);
-	found?.touched?.add(uid);
-	if (found) found.sorted = null;
+	const one = found && [...found.byUid.values()].find((other) => other.name === name && (!other.project || other.project === project));
+	if (!found || !one) return undefined;
+	found.byUid.delete(one.uid);
+	found.touched?.add(one.uid);
+	found.sorted = null;
 	redraw();
 	return one;
 }
 
+/** {"revision", "type": "create" | "change" | "status" | "delete", "kind", "project", "name", "object"} */
 function take(event: MessageEvent<string>): void {
-	if (event.lastEventId) token = event.lastEventId;
 	const message = JSON.parse(event.data) as Values;
-	const one = (message.object ?? message) as Thing;
-	const kind = (message.kind ?? one.kind) as string;
-	if (!kind) return;
-	if (message.type === 'deleted') {
-		const gone = forget(kind, message.uid ?? one.uid) ?? one;
-		for (const call of listeners) call('deleted', gone);
+	token = Number(message.revision) || token;
+	if (message.type === 'delete') {
+		const gone = forget(message.kind, message.project, message.name);
+		if (gone) for (const call of listeners) call('delete', gone);
 		return;
 	}
-	if (!message.object) return;
+	const one = message.object as Thing | undefined;
+	if (!one) return;
 	learn(one);
 	for (const call of listeners) call(message.type, one);
 }
 
 function resync(event: Event): void {
-	const id = (event as MessageEvent).lastEventId;
-	token = id ?? '';
+	token = Number((JSON.parse((event as MessageEvent<string>).data) as Values).revision) || 0;
 	for (const found of collections.values()) void load(found);
 }
 
@@ -173,7 +172,8 @@ function setConnection(now: Connection): void {
 }
 
 function connect(): void {
-	stream = new EventSource(`/v1/events${token ? `?after=${encodeURIComponent(token)}` : ''}`);
+	// One revision may be several events: the last one is told again as a whole.
+	stream = new EventSource(`/v1/events${token ? `?after=${token - 1}` : ''}`);
 	stream.onopen = () => {
 		// What was missed without a token to resume from is read.
 		if (everLive && !token) for (const found of collections.values()) void load(found);
@@ -182,8 +182,10 @@ function connect(): void {
 		setConnection('live');
 		for (const found of collections.values()) if (found.state === 'failed') reload(found.kind.name);
 	};
-	stream.onmessage = take;
-	for (const type of ['object', 'created', 'changed', 'deleted', 'operation']) stream.addEventListener(type, take as (event: Event) => void);
+	for (const type of ['create', 'change', 'status', 'delete']) stream.addEventListener(type, take as (event: Event) => void);
+	stream.addEventListener('ready', (event) => {
+		token = Number((JSON.parse((event as MessageEvent<string>).data) as Values).revision) || token;
+	});
 	stream.addEventListener('resync', resync);
 	stream.onerror = () => {
 		stream?.close();
@@ -211,7 +213,7 @@ export function stopLive(): void {
 	stream?.close();
 	stream = null;
 	collections.clear();
-	token = '';
+	token = 0;
 	everLive = false;
 	connection = 'connecting';
 }

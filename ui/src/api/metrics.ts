@@ -29,11 +29,13 @@ export function follow(self: Self, path: string): { history: History; setSpan: (
 	const read = async () => {
 		clearTimeout(timer);
 		try {
-			const { body } = await send<Values>('GET', `${path}?since=${Math.floor((Date.now() - span) / 1000)}`);
+			const { body } = await send<Values>('GET', `${path}?range=${Math.floor(span / 1000)}s`);
+			const step = Number(body.step) * 1000;
+			const start = Number(body.start) * 1000;
 			history.series = new Map(
-				Object.entries((body.series ?? {}) as Record<string, [number, number | null][]>).map(([name, points]) => [
+				Object.entries((body.series ?? {}) as Record<string, (number | null)[]>).map(([name, values]) => [
 					name,
-					points.filter((point): point is [number, number] => point[1] !== null).map(([at, value]) => [at * 1000, value]),
+					values.flatMap((value, i): Points => (value === null ? [] : [[start + i * step, value]])),
 				]),
 			);
 			history.problem = null;
@@ -61,17 +63,6 @@ export function follow(self: Self, path: string): { history: History; setSpan: (
 			void read();
 		},
 	};
-}
-
-/** Counters as rates a second. A counter that begins anew (the machine was started) makes a gap. */
-export function rates(points: Points): Points {
-	const result: Points = [];
-	for (let i = 1; i < points.length; i++) {
-		const [before, was] = points[i - 1]!;
-		const [at, is] = points[i]!;
-		if (is >= was && at > before) result.push([at, (is - was) / ((at - before) / 1000)]);
-	}
-	return result;
 }
 
 export function scaled(points: Points, by: number): Points {

@@ -234,19 +234,24 @@ function updateChildren(parent: Element, now: Node[], before: Node[], svg: boole
 
 // ---- drawing ----
 
-let root: { element: Element; draw: () => Child; shown: Node | null } | null = null;
+let root: { element: Element; draw: () => Child; failed: (error: unknown) => Node; shown: Node | null } | null = null;
 let planned = false;
 
 function drawNow(): void {
 	planned = false;
 	if (!root) return;
-	const node = h('div', { class: 'root' }, root.draw());
-	if (root.shown) {
-		update(node, root.shown, false);
-	} else {
-		root.element.replaceChildren(create(node, false));
+	try {
+		const node = h('div', { class: 'root' }, root.draw());
+		if (root.shown) update(node, root.shown, false);
+		else root.element.replaceChildren(create(node, false));
+		root.shown = node;
+	} catch (error) {
+		// A mistake of ours on one page must not take the others along: all is drawn from nothing.
+		root.shown = null;
+		afterwards = [];
+		root.element.replaceChildren(create(root.failed(error), false));
+		return;
 	}
-	root.shown = node;
 	const calls = afterwards;
 	afterwards = [];
 	for (const call of calls) call();
@@ -260,8 +265,8 @@ export function redraw(): void {
 	else requestAnimationFrame(drawNow);
 }
 
-/** Shows what `draw` returns in `element`, from now on. */
-export function mount(element: Element, draw: () => Child): void {
-	root = { element, draw, shown: null };
+/** Shows what `draw` returns in `element`, from now on; what `failed` returns when that has thrown. */
+export function mount(element: Element, draw: () => Child, failed: (error: unknown) => Node): void {
+	root = { element, draw, failed, shown: null };
 	drawNow();
 }

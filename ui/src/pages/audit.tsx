@@ -19,13 +19,22 @@ function lines(patch: unknown, path = ''): [string, string][] {
 	return Object.entries(patch as Values).flatMap(([name, value]) => lines(value, path ? `${path}.${name}` : name));
 }
 
+const DONE: Record<string, string> = { 'sign-in': 'signed in', 'sign-out': 'signed out', stop: 'stopped', reset: 'reset', change: 'changed', nmi: 'sent an interrupt to' };
+
+/** "create" as "created". */
+function did(action: string): string {
+	if (DONE[action]) return DONE[action];
+	if (/^[a-z]+$/.test(action)) return action.endsWith('e') ? `${action}d` : `${action}ed`;
+	return words(action).toLowerCase();
+}
+
 function Line({ line }: { line: Values }): Child {
 	const differences = line.difference ? lines(line.difference) : [];
 	return (
 		<li>
 			<div class="grow stack tight">
 				<span>
-					<b>{line.user ?? 'Cella'}</b>{line.token ? <span class="faint"> by token {line.token}</span> : null} {words(line.action ?? '').toLowerCase()}{' '}
+					<b>{line.user ?? 'Cella'}</b>{line.token ? <span class="faint"> by token {line.token}</span> : null} {did(line.action ?? '')}{' '}
 					{line.kind ? <span class="muted">{words(line.kind).replace(/^[A-Z](?![A-Z])/, (letter) => letter.toLowerCase())} </span> : null}
 					{line.name && line.kind && hasKind(line.kind) ? <a href={hrefOf(line.kind, line.project, line.name)}>{line.name}</a> : (line.name ?? '')}
 				</span>
@@ -45,9 +54,9 @@ function Line({ line }: { line: Values }): Child {
 					</details>
 				) : null}
 			</div>
-			<span class="small faint" style={{ 'text-align': 'right' }}>
+			<span class="small faint audit-when">
+				<span>{line.origin}</span>
 				<When at={line.time} />
-				<span style={{ display: 'block' }}>{line.origin}</span>
 			</span>
 		</li>
 	);

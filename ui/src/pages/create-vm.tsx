@@ -11,7 +11,7 @@ import { create } from '../api/change';
 import { collection, things } from '../api/live';
 import { type Problem, problemOf } from '../api/problem';
 import { fieldAt, kindOf, presets } from '../api/schema';
-import { copy, equal, type Thing, type Values } from '../api/types';
+import { equal, type Thing, type Values } from '../api/types';
 import { Button, Facts, Panel, Pill, ProblemNotice, toClipboard } from '../parts/basic';
 import { concerns, FieldBox, FormField, More } from '../parts/form';
 import { CommonFields, NameField, nameProblem, ProjectField } from '../parts/identity';
@@ -54,14 +54,14 @@ export function CreateVm(_: Values, self: Self) {
 	let project = query.get('project') || chosenProject() || 'default';
 	const values: Values = { name: '', labels: {}, spec: { ...presets(kind.spec), running: true, memory: 2 * GIB, cpus: 2, nets: [{ network: 'default' }], 'cloud-init': {} } };
 	if (query.get('image')) values.spec.image = query.get('image');
-	const untouched = copy(values);
+	let touched = false;
 	let named = false; // by a person
 	let problem: Problem | null = null;
 	let busy = false;
 	let memory: string | null = null;
 	let disk: string | null = null;
 
-	guard(() => (busy || equal({ ...values, name: '' }, untouched) ? null : 'Leave without making the VM?'));
+	guard(() => (touched && !busy ? 'Leave without making the VM?' : null));
 	self.onRemove(() => guard(null));
 
 	const body = () => ({
@@ -128,7 +128,14 @@ export function CreateVm(_: Values, self: Self) {
 				<div class="title">
 					<h1>New VM</h1>
 				</div>
-				<form class="wizard" onSubmit={submit} novalidate>
+				<form
+					class="wizard"
+					onSubmit={submit}
+					onInput={() => {
+						touched = true;
+					}}
+					novalidate
+				>
 					<div class="stack">
 						{problem && !hasPlace(problem) ? <ProblemNotice problem={problem} /> : null}
 						<Panel title="Image">

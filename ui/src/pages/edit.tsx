@@ -108,7 +108,7 @@ export function EditForm(initial: { thing: Thing }, self: Self) {
 					</Notice>
 				) : null}
 				<Panel>
-					<Fields fields={kind.spec} path="spec" values={values.spec} context={context} first={about.first ?? []} fold={Boolean(about.first)} />
+					<Fields fields={kind.spec.filter((field) => !about.elsewhere?.includes(field.name))} path="spec" values={values.spec} context={context} first={about.first ?? []} fold={Boolean(about.first)} />
 				</Panel>
 				<Panel title="Labels, notes, protection">
 					<CommonFields values={values} context={context} />

@@ -26,7 +26,7 @@ export function HostPage(): Child {
 					{text.charAt(0).toUpperCase() + text.slice(1)}
 				</Notice>
 			))}
-			<div class="halves">
+			<div class="columns">
 				<Panel title="Capacity">
 					<Facts
 						rows={[

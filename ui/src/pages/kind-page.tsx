@@ -95,9 +95,11 @@ export function SpecFacts({ fields, values, project, skip = [] }: { fields: Fiel
 
 /** Lists of objects in a spec or status, such as leases and rules, as tables. */
 function Lists({ fields, values, project }: { fields: Field[]; values: Values; project: string | undefined }): Child {
-	return fields
-		.filter((field) => field.list && field.type === 'object' && (values[field.name] as unknown[] | undefined)?.length)
-		.map((field) => (
+	const lists = fields.filter((field) => field.list && field.type === 'object' && (values[field.name] as unknown[] | undefined)?.length);
+	if (!lists.length) return null;
+	return (
+		<div class="stack">
+			{lists.map((field) => (
 			<Panel key={field.name} title={words(field.name)} flush id={`list-${field.name}`}>
 				<Table
 					label={words(field.name)}
@@ -111,7 +113,9 @@ function Lists({ fields, values, project }: { fields: Field[]; values: Values; p
 					}))}
 				/>
 			</Panel>
-		));
+		))}
+		</div>
+	);
 }
 
 function Usage({ thing }: { thing: Thing }): Child {
@@ -161,6 +165,7 @@ export function Header({ thing, kind, children }: { thing: Thing; kind: Kind; ch
 /** What stands in the way of an object, and what is being done to it. */
 export function Standing({ thing }: { thing: Thing }): Child {
 	const operation = operationOn(thing.uid);
+	if (!operation && !thing.status?.problem && !thing.status?.warning) return null;
 	return (
 		<div class="stack tight">
 			{thing.status?.problem ? <Notice mood="bad" title="It is not as it should be">{sentenceOf(thing.status.problem)}</Notice> : null}
@@ -249,7 +254,7 @@ export function KindPage({ kind, project, name, tab }: { kind: Kind; project: st
 				<Trail thing={thing} />
 			) : (
 				<div class="stack">
-					<div class="halves">
+					<div class="columns">
 						<Usage thing={thing} />
 						<Panel title="Now">
 							<SpecFacts fields={kind.status} values={thing.status ?? {}} project={thing.project} skip={['problem', 'warning']} />

@@ -7,11 +7,18 @@ export interface KindWords {
 	many: string;
 	empty: string;
 	first?: string[]; // fields of the spec that a new one shows at once
-	lead?: string; // below the title of the list
+	elsewhere?: string[]; // fields that have a place of their own, so that the form of changes leaves them out
 }
 
 const table: Record<string, KindWords> = {
-	vm: { icon: 'vm', one: 'VM', many: 'VMs', empty: 'Make one from an image; it runs in a minute.' },
+	vm: {
+		icon: 'vm',
+		one: 'VM',
+		many: 'VMs',
+		empty: 'Make one from an image; it runs in a minute.',
+		first: ['cpus', 'memory', 'autostart', 'restart'],
+		elsewhere: ['running', 'image', 'disk-size', 'disks', 'nets'],
+	},
 	template: {
 		icon: 'template',
 		one: 'template',

@@ -5,7 +5,7 @@ import { bytes, count, percent, rate, words } from '../base/format';
 import { link } from '../base/router';
 import { chosenProject } from '../base/settings';
 import { collection, things } from '../api/live';
-import { follow, rates, scaled } from '../api/metrics';
+import { follow, scaled } from '../api/metrics';
 import { operations } from '../api/operations';
 import { hasKind, kindOf } from '../api/schema';
 import type { Thing } from '../api/types';
@@ -46,17 +46,17 @@ function HostGraphs(initial: { node: Thing }, self: Self) {
 						to={to}
 						max={1}
 						format={percent}
-						series={[{ name: 'used', points: scaled(rates(get('cpu-seconds')), 1 / Math.max(1, node.status?.cpus ?? 1)) }]}
+						series={[{ name: 'used', points: scaled(get('cpu'), 0.01 / Math.max(1, node.status?.cpus ?? 1)) }]}
 					/>
-					<Chart label="Memory" from={from} to={to} max={node.status?.memory} format={bytes} series={[{ name: 'used', points: get('memory-bytes') }]} />
+					<Chart label="Memory" from={from} to={to} max={node.status?.memory} format={bytes} series={[{ name: 'used', points: get('memory') }]} />
 					<Chart
 						label="Disks"
 						from={from}
 						to={to}
 						format={rate}
 						series={[
-							{ name: 'read', points: rates(get('disk-read-bytes')) },
-							{ name: 'written', points: rates(get('disk-write-bytes')) },
+							{ name: 'read', points: get('disk-read') },
+							{ name: 'written', points: get('disk-written') },
 						]}
 					/>
 					<Chart
@@ -65,8 +65,8 @@ function HostGraphs(initial: { node: Thing }, self: Self) {
 						to={to}
 						format={rate}
 						series={[
-							{ name: 'in', points: rates(get('net-receive-bytes')) },
-							{ name: 'out', points: rates(get('net-transmit-bytes')) },
+							{ name: 'in', points: get('net-received') },
+							{ name: 'out', points: get('net-sent') },
 						]}
 					/>
 				</div>

@@ -5,7 +5,7 @@ import { bytes, percent, rate, words } from '../base/format';
 import { go, link } from '../base/router';
 import { act, placeOf } from '../api/change';
 import { thing as find } from '../api/live';
-import { follow, rates, scaled } from '../api/metrics';
+import { follow, scaled } from '../api/metrics';
 import { problemOf } from '../api/problem';
 import { fieldAt, kindOf } from '../api/schema';
 import type { Thing, Values } from '../api/types';
@@ -59,17 +59,17 @@ function Graphs(initial: { vm: Thing }, self: Self) {
 						to={to}
 						max={1}
 						format={percent}
-						series={[{ name: 'used', points: scaled(rates(get('cpu-seconds')), 1 / Math.max(1, vm.spec.cpus ?? 1)) }]}
+						series={[{ name: 'used', points: scaled(get('cpu'), 0.01 / Math.max(1, vm.spec.cpus ?? 1)) }]}
 					/>
-					<Chart label="Memory" from={from} to={to} max={vm.spec.memory} format={bytes} series={[{ name: 'used', points: get('memory-bytes') }]} />
+					<Chart label="Memory" from={from} to={to} max={vm.spec.memory} format={bytes} series={[{ name: 'used', points: get('memory') }]} />
 					<Chart
 						label="Disks"
 						from={from}
 						to={to}
 						format={rate}
 						series={[
-							{ name: 'read', points: rates(get('disk-read-bytes')) },
-							{ name: 'written', points: rates(get('disk-write-bytes')) },
+							{ name: 'read', points: get('disk-read') },
+							{ name: 'written', points: get('disk-written') },
 						]}
 					/>
 					<Chart
@@ -78,8 +78,8 @@ function Graphs(initial: { vm: Thing }, self: Self) {
 						to={to}
 						format={rate}
 						series={[
-							{ name: 'in', points: rates(get('net-receive-bytes')) },
-							{ name: 'out', points: rates(get('net-transmit-bytes')) },
+							{ name: 'in', points: get('net-received') },
+							{ name: 'out', points: get('net-sent') },
 						]}
 					/>
 				</div>

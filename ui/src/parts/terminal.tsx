@@ -19,34 +19,59 @@ export interface Console {
 }
 
 /*
- * The terminal writes its colours and measures into style elements, which the page's policy refuses.
- * Sheets that a program makes are no such elements: each write of the text goes to one of these.
+ * The terminal writes its colours and measures into style elements and attributes, which the page's
+ * policy refuses. What a program does to sheets and styles by their own interfaces is not refused: the
+ * document that the terminal is given makes elements that go that way.
  */
-function documentWithSheets(): { given: Document; release: () => void } {
+function documentWithSheets(): { given: Document; during: (call: () => void) => void; release: () => void } {
+	const make = (tag: string, options?: ElementCreationOptions) => Document.prototype.createElement.call(document, tag, options);
 	const sheets = new Set<CSSStyleSheet>();
 	const drop = (sheet: CSSStyleSheet) => {
 		sheets.delete(sheet);
 		document.adoptedStyleSheets = document.adoptedStyleSheets.filter((one) => one !== sheet);
 	};
 	const styleElement = () => {
-		const element = document.createElement('style');
+		const element = make('template');
 		const sheet = new CSSStyleSheet();
 		sheets.add(sheet);
 		document.adoptedStyleSheets = [...document.adoptedStyleSheets, sheet];
 		Object.defineProperty(element, 'textContent', { set: (text: string) => sheet.replaceSync(text), get: () => '' });
-		Object.defineProperty(element, 'remove', { value: () => drop(sheet) });
+		Object.defineProperty(element, 'remove', {
+			value: () => {
+				drop(sheet);
+				element.parentNode?.removeChild(element);
+			},
+		});
 		return element;
 	};
+	const spanElement = () => {
+		const element = make('span');
+		element.setAttribute = (name: string, value: string) => {
+			if (name === 'style') element.style.cssText = value;
+			else Element.prototype.setAttribute.call(element, name, value);
+		};
+		return element;
+	};
+	const createElement = (tag: string, options?: ElementCreationOptions) =>
+		tag === 'style' ? styleElement() : tag === 'span' ? spanElement() : make(tag, options);
 	const given = new Proxy(document, {
 		get(target, name) {
-			if (name === 'createElement')
-				return (tag: string, options?: ElementCreationOptions) => (tag === 'style' ? styleElement() : target.createElement(tag, options));
+			if (name === 'createElement') return createElement;
 			const value = Reflect.get(target, name, target) as unknown;
 			return typeof value === 'function' ? (value as () => unknown).bind(target) : value;
 		},
 	});
 	return {
 		given,
+		// A part of it takes the page's own document all the same when it is opened.
+		during: (call) => {
+			document.createElement = createElement as typeof document.createElement;
+			try {
+				call();
+			} finally {
+				delete (document as Partial<Document>).createElement;
+			}
+		},
 		release: () => {
 			for (const sheet of [...sheets]) drop(sheet);
 		},
@@ -79,7 +104,7 @@ export function openConsole(box: HTMLElement, path: string, onState: (state: Con
 	});
 	const fit = new FitAddon();
 	terminal.loadAddon(fit);
-	terminal.open(box);
+	sheets.during(() => terminal.open(box));
 	terminal.textarea?.setAttribute('aria-label', 'Serial console');
 	fit.fit();
 	const observer = new ResizeObserver(() => fit.fit());

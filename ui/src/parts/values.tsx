@@ -11,7 +11,7 @@ const TIMES = /^(since|started|created|expires|ended|last-(used|sign-in))$/;
 // What is below an object of one of these kinds is for people to name.
 const ZERO_MEANS: [RegExp, string][] = [[/(-max|quota|limit)$/, 'no limit']];
 
-export function FieldValue({ field, value, project }: { field: Field; value: unknown; project?: string | undefined }): Child {
+export function FieldValue({ field, value, project, short }: { field: Field; value: unknown; project?: string | undefined; short?: boolean }): Child {
 	if (value === undefined || value === null || value === '') return <span class="faint">–</span>;
 	if (Array.isArray(value)) {
 		if (!value.length) return <span class="faint">None</span>;
@@ -40,6 +40,7 @@ export function FieldValue({ field, value, project }: { field: Field; value: unk
 	if (field.type === 'object' || field.type === 'any') return summary(value as Values, field.fields) || <span class="faint">–</span>;
 	if (field.name === 'state') return <State state={String(value)} />;
 	if (TIMES.test(field.name)) return <When at={String(value)} />;
+	if (/sha256|fingerprint/.test(field.name) && short) return <span class="mono" title={String(value)}>{String(value).slice(0, 16)}…</span>;
 	if (/path|sha256|fingerprint|mac|public-key|append|address|subnet|bridge/.test(field.name)) return <span class="mono">{String(value)}</span>;
 	return String(value);
 }
@@ -74,7 +75,7 @@ export function ColumnValue({ column, thing, field }: { column: Column; thing: T
 	if (column.format === 'time') return <When at={value as string} />;
 	if (column.format === 'yesno') return value ? 'Yes' : 'No';
 	if (column.format === 'percent') return percent((value as number) / 100);
-	if (field) return <FieldValue field={field} value={value} project={thing.project} />;
+	if (field) return <FieldValue field={field} value={value} project={thing.project} short />;
 	if (Array.isArray(value)) return String(value.length);
 	return typeof value === 'object' ? <Labels labels={value as Record<string, string>} /> : String(value);
 }
