@@ -8,6 +8,8 @@ const struct kind_ops *const kind_ops_table[] = {
 	&user_ops,
 	&token_ops,
 	&key_ops,
+	&network_ops,
+	&security_group_ops,
 	NULL,
 };
 

@@ -1,0 +1,622 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The kind network, and what all networks share. A start of the daemon looks for what is there: taps
+ * of machines that run are attachments, bridges and servers of networks that are gone are removed.
+ *
+ * Every network is looked at again some times a minute, which brings leases into its status and makes
+ * anew what somebody took away.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/macros.h"
+#include "host/thread.h"
+#include "node/network_priv.h"
+#include "node/nft.h"
+
+#define LOOK_AGAIN_MS 15000
+
+/* ---- the plan in force, soon ---- */
+
+static void apply(struct work *work)
+{
+	struct networks *networks = container_of(work, struct networks, work);
+	struct problem problem = PROBLEM_INIT;
+
+	atomic_store(&networks->queued, false);
+	LOCK_SCOPE(&networks->lock);
+	if (networks_apply_locked(networks, &problem))
+		log_error("networks: %s", problem.err.text);
+}
+
+void networks_touch(struct networks *networks)
+{
+	if (!atomic_exchange(&networks->queued, true))
+		workers_submit(networks->node->workers, &networks->work);
+}
+
+static void machine_changed(void *ctx, const struct store_event *event)
+{
+	networks_touch(ctx);
+}
+
+static void start_watch(struct networks *networks);
+
+static void machines_lost(void *ctx)
+{
+	struct networks *networks = ctx;
+
+	networks->watch = NULL;
+	start_watch(networks);
+	networks_touch(networks);
+}
+
+/* Without memory for it, changes of machines come into force when networks are looked at again. */
+static void start_watch(struct networks *networks)
+{
+	static const struct store_watch_ops ops = {
+		.event = machine_changed,
+		.lost = machines_lost,
+	};
+	struct node *node = networks->node;
+	int rc = store_watch(node->store, "/objects/vm/", store_revision(node->store), node->loop,
+			     &ops, networks, &networks->watch);
+
+	if (rc)
+		log_error("networks: machines are not watched: %s", strerrordesc_np(-rc));
+}
+
+/* ---- what is there already ---- */
+
+struct found {
+	struct networks *networks;
+	VEC(struct netlink_link) taps, bridges;
+	bool failed;
+};
+
+static void note_link(void *ctx, const struct netlink_link *link)
+{
+	struct found *found = ctx;
+
+	if (!strncmp(link->name, "ct-", 3) && !strcmp(link->kind, "tun"))
+		found->failed |= vec_push(&found->taps, *link) != 0;
+	else if (!strncmp(link->name, "ce-", 3) && !strcmp(link->kind, "bridge"))
+		found->failed |= vec_push(&found->bridges, *link) != 0;
+}
+
+/* Takes the link of that name out of the list. */
+#define take_link(list, wanted)                                                                    \
+	({                                                                                         \
+		bool taken_ = false;                                                               \
+		for (size_t i_ = 0; i_ < (list)->count && !taken_; i_++) {                         \
+			taken_ = !strcmp((list)->items[i_].name, (wanted));                        \
+			if (taken_)                                                                \
+				(list)->items[i_] = (list)->items[--(list)->count];                \
+		}                                                                                  \
+		taken_;                                                                            \
+	})
+
+static int match_machine(void *ctx, const struct object *vm)
+{
+	struct found *found = ctx;
+	struct networks *networks = found->networks;
+	size_t count = json_array_size(json_object_get(object_spec(vm), "nets"));
+
+	for (unsigned i = 0; i < count; i++) {
+		struct attachment attachment = { .index = i };
+		struct problem problem = PROBLEM_INIT;
+		struct object network;
+		char tap[IFNAMSIZ];
+
+		plan_tap_name(vm->uid, i, tap);
+		if (!take_link(&found->taps, tap) ||
+		    network_of(networks->node, vm, i, &network, &problem))
+			continue;
+		memcpy(attachment.vm_uid, vm->uid, sizeof(attachment.vm_uid));
+		memcpy(attachment.network_uid, network.uid, sizeof(attachment.network_uid));
+		object_fini(&network);
+		if (vec_push(&networks->attachments, attachment))
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static int match_network(void *ctx, const struct object *network)
+{
+	struct found *found = ctx;
+	char bridge[IFNAMSIZ];
+
+	plan_bridge_name(network->uid, bridge);
+	take_link(&found->bridges, bridge);
+	return 0;
+}
+
+static void remove_links(struct networks *networks, const struct netlink_link *links, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct err err = ERR_INIT;
+
+		log_warn("'%s' belongs to nothing any more", links[i].name);
+		if (netlink_remove(&networks->netlink, links[i].name, &err))
+			log_error("networks: %s", err.text);
+	}
+}
+
+/* The server of a network that was deleted while the daemon was not there. */
+static void remove_server(struct networks *networks, const char *uid)
+{
+	struct problem problem = PROBLEM_INIT;
+	struct dnsmasq dnsmasq;
+	struct object object;
+	char *folder;
+	int rc = object_get_by_uid(networks->node, &api_network, uid, &object, &problem);
+
+	if (!rc)
+		object_fini(&object);
+	if (rc != -ENOENT || asprintf(&folder, "%s/%s", networks->folder, uid) < 0)
+		return;
+	log_warn("dnsmasq in '%s' belongs to nothing any more", folder);
+	if (!dnsmasq_open(&dnsmasq, folder, networks->node->loop, NULL, NULL, &problem.err))
+		dnsmasq_remove(&dnsmasq);
+	dnsmasq_close(&dnsmasq);
+}
+
+static int find_servers(struct networks *networks, struct err *err)
+{
+	DIR *folder = opendir(networks->folder);
+	const struct dirent *entry;
+
+	if (!folder)
+		return err_errno(err, errno, "cannot read '%s'", networks->folder);
+	while ((entry = readdir(folder))) {
+		if (strlen(entry->d_name) == UID_SIZE - 1)
+			remove_server(networks, entry->d_name);
+	}
+	closedir(folder);
+	return 0;
+}
+
+static int find_all(struct networks *networks, struct err *err)
+{
+	struct found found = { .networks = networks };
+	int rc = netlink_links(&networks->netlink, note_link, &found, err);
+
+	if (!rc && found.failed)
+		rc = err_errno(err, ENOMEM, "cannot look for networks");
+	if (!rc) {
+		rc = object_each(networks->node, &api_vm, NULL, match_machine, &found);
+		if (!rc)
+			rc = object_each(networks->node, &api_network, NULL, match_network, &found);
+		if (rc)
+			err_errno(err, rc, "cannot look for networks");
+	}
+	if (!rc) {
+		remove_links(networks, found.taps.items, found.taps.count);
+		remove_links(networks, found.bridges.items, found.bridges.count);
+		rc = find_servers(networks, err);
+	}
+	vec_fini(&found.taps);
+	vec_fini(&found.bridges);
+	return rc;
+}
+
+static enum nft_tracking find_tracking(void)
+{
+	if (!nft_run(NFT_PROBE_BRIDGE, true, NULL))
+		return NFT_TRACK_BRIDGE;
+	return access("/proc/sys/net/bridge", F_OK) ? NFT_TRACK_NONE : NFT_TRACK_NETFILTER;
+}
+
+/* ---- start and stop ---- */
+
+static int make_folder(struct networks *networks, struct err *err)
+{
+	char *base = realpath(networks->node->config.run, NULL);
+	int rc = base && asprintf(&networks->folder, "%s/networks", base) >= 0 ? 0 : -ENOMEM;
+
+	free(base);
+	if (rc)
+		return err_errno(err, rc, "cannot find the folder for networks");
+	if (mkdir(networks->folder, 0700) && errno != EEXIST)
+		return err_errno(err, errno, "cannot make '%s'", networks->folder);
+	return 0;
+}
+
+static void find_user(struct networks *networks)
+{
+	const struct passwd *user = getpwuid(geteuid());
+
+	snprintf(networks->user, sizeof(networks->user), "%s", user ? user->pw_name : "root");
+}
+
+/* One of the type user, which needs no right: whoever has just begun can be on it. */
+static int make_default(struct node *node, struct err *err)
+{
+	struct problem problem = PROBLEM_INIT;
+	struct object object = { .kind = &api_network,
+				 .project = API_DEFAULT_PROJECT,
+				 .name = "default" };
+	static const char key[] = "/networks/default-made";
+	struct store_item item;
+	struct change change;
+	int rc = store_get(node->store, key, &item, NULL);
+
+	if (!rc) {
+		store_item_fini(&item);
+		return 0;
+	}
+	rc = object_create(node, &object, json_pack("{s:s}", "type", "user"), &change, &problem);
+	if (!rc) {
+		/* Once: who deletes it does not want it back. */
+		store_put(&change.commit, key, "", 0);
+		rc = change_commit(&change, &problem);
+	}
+	change_fini(&change);
+	object_fini(&object);
+	if (rc && problem.code != API_CODE_EXISTS) {
+		*err = problem.err;
+		return err_wrap(err, "network 'default'");
+	}
+	return 0;
+}
+
+static int start(struct node *node, struct err *err)
+{
+	struct networks *networks = calloc(1, sizeof(*networks));
+	int rc;
+
+	if (!networks)
+		return err_errno(err, ENOMEM, "cannot start networks");
+	networks->node = node;
+	networks->work.run = apply;
+	networks->netlink = (struct netlink){ .route_fd = -1, .filter_fd = -1 };
+	pthread_mutex_init(&networks->lock, NULL);
+	node->networks = networks;
+	rc = make_default(node, err);
+	if (!rc)
+		rc = make_folder(networks, err);
+	if (rc)
+		return rc;
+	find_user(networks);
+	if (network_rights(&networks->unable))
+		return 0;
+	rc = netlink_open(&networks->netlink, err);
+	if (rc)
+		return rc;
+	networks->tracking = find_tracking();
+	rc = find_all(networks, err);
+	if (!rc) {
+		start_watch(networks);
+		networks_touch(networks);
+	}
+	return rc;
+}
+
+/* What was made stays: machines go on. */
+static void stop(struct node *node)
+{
+	struct networks *networks = node->networks;
+	struct server **server;
+
+	if (!networks)
+		return;
+	store_watch_end(networks->watch);
+	vec_for_each (server, &networks->servers) {
+		dnsmasq_close(&(*server)->dnsmasq);
+		free(*server);
+	}
+	vec_fini(&networks->servers);
+	vec_fini(&networks->attachments);
+	netlink_close(&networks->netlink);
+	pthread_mutex_destroy(&networks->lock);
+	free(networks->rules);
+	free(networks->folder);
+	free(networks);
+	node->networks = NULL;
+}
+
+/* ---- the kind ---- */
+
+struct overlap {
+	struct node *node;
+	const struct plan_network *network;
+	const char *uid;
+	char name[2 * API_NAME_MAX + 2];
+};
+
+static int find_overlap(void *ctx, const struct object *object)
+{
+	struct overlap *overlap = ctx;
+	struct problem problem = PROBLEM_INIT;
+	struct plan_network *other;
+
+	if (!strcmp(object->uid, overlap->uid) || plan_network_read(object, &other, &problem))
+		return 0;
+	network_subnet(overlap->node, object, other);
+	if (other->type == NETWORK_NAT &&
+	    (subnet_overlaps(&other->subnet, &overlap->network->subnet) ||
+	     subnet_overlaps(&other->subnet6, &overlap->network->subnet6)))
+		snprintf(overlap->name, sizeof(overlap->name), "%s/%s", object->project,
+			 object->name);
+	plan_network_free(other);
+	return *overlap->name != '\0';
+}
+
+static int prepare(struct change *change, const struct object *before, struct object *after,
+		   struct problem *problem)
+{
+	struct overlap overlap = { .node = change->node, .uid = after->uid };
+	struct plan_network *network;
+	int rc = plan_network_read(after, &network, problem);
+
+	if (rc)
+		return rc;
+	overlap.network = network;
+	if (network->type == NETWORK_NAT)
+		rc = object_each(change->node, &api_network, NULL, find_overlap, &overlap);
+	if (rc > 0) {
+		problem_set(problem, API_CODE_CONFLICT, "its subnet overlaps that of network '%s'",
+			    overlap.name);
+		rc = problem_field(problem, "spec.subnet");
+	}
+	plan_network_free(network);
+	return rc;
+}
+
+struct find_user {
+	struct node *node;
+	const char *uid;
+	char name[2 * API_NAME_MAX + 2];
+	unsigned count;
+};
+
+static int count_machine(void *ctx, const struct object *vm)
+{
+	struct find_user *find = ctx;
+	size_t count = json_array_size(json_object_get(object_spec(vm), "nets"));
+
+	for (unsigned i = 0; i < count; i++) {
+		struct problem problem = PROBLEM_INIT;
+		struct object network;
+
+		if (network_of(find->node, vm, i, &network, &problem))
+			continue;
+		if (!strcmp(network.uid, find->uid)) {
+			snprintf(find->name, sizeof(find->name), "%s/%s", vm->project, vm->name);
+			find->count++;
+			i = (unsigned)count;
+		}
+		object_fini(&network);
+	}
+	return 0;
+}
+
+static int release(struct change *change, const struct object *object, struct problem *problem)
+{
+	struct find_user find = { .node = change->node, .uid = object->uid };
+	int rc = object_each(change->node, &api_vm, NULL, count_machine, &find);
+
+	if (rc || !find.count)
+		return rc;
+	problem_set(problem, API_CODE_IN_USE, "machine '%s' is on network '%s'", find.name,
+		    object->name);
+	return problem_hint(problem, "delete it, or put it on another network");
+}
+
+/* ---- status ---- */
+
+struct lease_list {
+	const struct plan *plan;
+	const char *network_uid;
+	json_t *list;
+};
+
+static void add_lease(void *ctx, const struct lease *lease)
+{
+	struct lease_list *leases = ctx;
+	char address[ADDRESS_TEXT_SIZE], mac[MAC_TEXT_SIZE], expires[TIME_SIZE];
+	const char *name = lease->name;
+	const uint8_t *card = lease->mac;
+	const struct plan_nic *nic;
+	json_t *item;
+
+	vec_for_each (nic, &leases->plan->nics) {
+		if (strcmp(nic->network->uid, leases->network_uid) ||
+		    (!address_equal(&nic->address, &lease->address) &&
+		     !address_equal(&nic->address6, &lease->address)))
+			continue;
+		card = nic->mac;
+		name = nic->name;
+	}
+	item = json_pack("{s:s}", "address", address_text(&lease->address, address));
+	if (memcmp(card, (const uint8_t[MAC_BYTES]){ 0 }, MAC_BYTES))
+		json_object_set_new(item, "mac", json_string(mac_text(card, mac)));
+	if (*name)
+		json_object_set_new(item, "name", json_string(name));
+	if (lease->expires) {
+		node_time_text(lease->expires * 1000, expires);
+		json_object_set_new(item, "expires", json_string(expires));
+	}
+	json_array_append_new(leases->list, item);
+}
+
+static json_t *lease_list(struct networks *networks, const struct plan *plan, const char *uid)
+{
+	struct lease_list leases = { plan, uid, json_array() };
+	const struct server *server = networks_find_server(networks, uid);
+	char *text = server ? dnsmasq_leases(&server->dnsmasq) : NULL;
+
+	if (text)
+		leases_read(text, add_lease, &leases);
+	free(text);
+	return leases.list;
+}
+
+static json_t *make_status(struct networks *networks, const struct plan_network *network)
+{
+	struct problem problem = PROBLEM_INIT;
+	char subnet[SUBNET_TEXT_SIZE];
+	struct plan plan = { 0 };
+	json_t *status = json_object();
+
+	if (network->type != NETWORK_USER)
+		json_object_set_new(status, "bridge", json_string(network->bridge));
+	if (network->subnet.address.bytes)
+		json_object_set_new(status, "subnet",
+				    json_string(subnet_text(&network->subnet, subnet)));
+	if (network->subnet6.address.bytes)
+		json_object_set_new(status, "subnet6",
+				    json_string(subnet_text(&network->subnet6, subnet)));
+	if (network->type == NETWORK_NAT && !networks_plan_locked(networks, &plan, &problem))
+		json_object_set_new(status, "leases", lease_list(networks, &plan, network->uid));
+	plan_fini(&plan);
+	return status;
+}
+
+/* ---- reconciling ---- */
+
+static int let_go(struct node *node, const struct object *object, struct problem *problem)
+{
+	struct networks *networks = node->networks;
+	int rc;
+
+	pthread_mutex_lock(&networks->lock);
+	rc = networks_apply_locked(networks, problem);
+	if (!rc) {
+		rc = network_down_locked(networks, object->uid, &problem->err);
+		if (rc)
+			problem_from_err(problem, rc);
+	}
+	pthread_mutex_unlock(&networks->lock);
+	if (rc)
+		return rc;
+	network_forget_addresses(node, object->uid, NULL);
+	return object_gone(node, object);
+}
+
+static int see_to_nat_locked(struct networks *networks, const struct object *object,
+			     struct plan_network *network, struct problem *problem)
+{
+	const struct server *server;
+	int rc = 0;
+
+	if (network_subnet(networks->node, object, network))
+		rc = network_choose_subnet_locked(networks, object, network, problem);
+	if (rc)
+		return rc;
+	rc = network_up_locked(networks, network, &problem->err);
+	if (rc)
+		return problem_from_err(problem, rc);
+	rc = networks_apply_locked(networks, problem);
+	server = networks_find_server(networks, network->uid);
+	if (!rc && server && server->err.code) {
+		problem->err = server->err;
+		rc = problem_from_err(problem, server->err.code);
+	}
+	return rc;
+}
+
+static int see_to_bridge_locked(struct networks *networks, const struct plan_network *network,
+				struct problem *problem)
+{
+	struct netlink_link link;
+	int rc = netlink_find(&networks->netlink, network->bridge, &link, &problem->err);
+
+	if (rc == -ENODEV) {
+		problem_set(problem, API_CODE_CONFLICT, "the host has no bridge '%s'",
+			    network->bridge);
+		return problem_hint(problem, "make it: ip link add %s type bridge",
+				    network->bridge);
+	}
+	if (rc)
+		return problem_from_err(problem, rc);
+	if (strcmp(link.kind, "bridge"))
+		return problem_set(problem, API_CODE_CONFLICT, "'%s' is no bridge",
+				   network->bridge);
+	return networks_apply_locked(networks, problem);
+}
+
+/* Ports get what the network says of isolation, also if they have long been there. */
+static int isolate_ports_locked(struct networks *networks, const struct plan_network *network,
+				struct problem *problem)
+{
+	const struct attachment *attachment;
+
+	vec_for_each (attachment, &networks->attachments) {
+		struct netlink_link tap;
+		char name[IFNAMSIZ];
+
+		if (strcmp(attachment->network_uid, network->uid))
+			continue;
+		plan_tap_name(attachment->vm_uid, attachment->index, name);
+		if (!netlink_find(&networks->netlink, name, &tap, NULL) && tap.master) {
+			int rc = netlink_isolate(&networks->netlink, tap.index, network->isolated,
+						 &problem->err);
+
+			if (rc)
+				return problem_from_err(problem, rc);
+		}
+	}
+	return 0;
+}
+
+static int see_to_locked(struct networks *networks, const struct object *object,
+			 struct plan_network *network, struct problem *problem)
+{
+	int rc;
+
+	if (network->type == NETWORK_USER)
+		return 0;
+	if (networks->unable.code) {
+		problem->err = networks->unable;
+		return problem_from_err(problem, -EPERM);
+	}
+	if (network->type == NETWORK_NAT)
+		rc = see_to_nat_locked(networks, object, network, problem);
+	else
+		rc = see_to_bridge_locked(networks, network, problem);
+	return rc ? rc : isolate_ports_locked(networks, network, problem);
+}
+
+static int reconcile(struct node *node, const struct object *object, struct problem *problem)
+{
+	struct networks *networks = node->networks;
+	struct find_user find = { .node = node, .uid = object->uid };
+	struct plan_network *network;
+	json_t *status;
+	int rc, stored;
+
+	if (object->deleting)
+		return let_go(node, object, problem);
+	rc = plan_network_read(object, &network, problem);
+	if (rc)
+		return rc;
+	object_each(node, &api_vm, NULL, count_machine, &find);
+	pthread_mutex_lock(&networks->lock);
+	rc = see_to_locked(networks, object, network, problem);
+	status = make_status(networks, network);
+	pthread_mutex_unlock(&networks->lock);
+	json_object_set_new(status, "state", json_string(rc ? "failed" : "ready"));
+	json_object_set_new(status, "vms", json_integer(find.count));
+	stored = object_patch_status(node, object, status);
+	plan_network_free(network);
+	if (rc || stored)
+		return rc ? rc : stored;
+	return schema_string(object_spec(object), "type")[0] == 'u' ? 0 : LOOK_AGAIN_MS;
+}
+
+const struct kind_ops network_ops = {
+	.kind = &api_network,
+	.start = start,
+	.stop = stop,
+	.prepare = prepare,
+	.release = release,
+	.reconcile = reconcile,
+};
