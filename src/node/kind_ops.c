@@ -8,8 +8,14 @@ const struct kind_ops *const kind_ops_table[] = {
 	&user_ops,
 	&token_ops,
 	&key_ops,
+	&pool_ops,
+	&image_ops,
+	&disk_ops,
 	&network_ops,
 	&security_group_ops,
+	&template_ops,
+	&vm_ops,
+	&node_ops,
 	NULL,
 };
 

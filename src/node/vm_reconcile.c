@@ -28,9 +28,10 @@
 #define QUIT_NS       (5 * NS_PER_SEC)  /* for a process that was told to end */
 #define LOOK_AGAIN_MS 500
 
-enum outcome { CLEAN, CRASHED, FAILED };
+/* ASKED: it was told to end, by us. */
+enum outcome { ASKED, CLEAN, CRASHED, FAILED };
 
-static const char *const outcome_states[] = { "stopped", "crashed", "failed" };
+static const char *const outcome_states[] = { "stopped", "stopped", "crashed", "failed" };
 
 static bool is_wanted(const struct object *object)
 {
@@ -39,11 +40,13 @@ static bool is_wanted(const struct object *object)
 
 /* ---- after its end ---- */
 
-static enum outcome outcome_of(const struct vm_view *view)
+static enum outcome outcome_of(const struct vm *vm, const struct vm_view *view)
 {
-	static const char *const clean[] = { "power-off",  "quit",  "terminal",
-					     "debug-exit", "reset", "host-restart" };
+	static const char *const clean[] = { "power-off", "terminal", "debug-exit", "reset",
+					     "host-restart" };
 
+	if (vm->stop_since_ns || !strcmp(view->end.reason, "quit"))
+		return ASKED;
 	for (unsigned i = 0; i < ARRAY_SIZE(clean); i++) {
 		if (!strcmp(view->end.reason, clean[i]))
 			return CLEAN;
@@ -60,6 +63,9 @@ static bool may_restart(struct vm *vm, const struct object *object, enum outcome
 	uint64_t max = schema_integer(object_spec(object), "restart-max");
 	uint64_t now_ns = clock_now_ns(), pause_ms = PAUSE_MIN_MS;
 
+	/* Whoever wants it again has said so since. */
+	if (outcome == ASKED)
+		return true;
 	if (!strcmp(policy, "never") || (!strcmp(policy, "on-failure") && outcome == CLEAN))
 		return false;
 	/* Who asked for the start is told of the failure. */
@@ -107,7 +113,7 @@ static const char *settled_state(struct vm *vm, const struct object *object, enu
 static int settle(struct vm *vm, const struct object *object, const struct vm_view *view,
 		  struct problem *problem)
 {
-	enum outcome outcome = outcome_of(view);
+	enum outcome outcome = outcome_of(vm, view);
 	uint64_t now_ms = node_now_ms();
 	bool restart = is_wanted(object) &&
 		       may_restart(vm, object, outcome,
