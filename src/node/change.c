@@ -182,11 +182,14 @@ int change_put(struct change *change, const struct object *object, struct proble
 int change_set_status(struct change *change, const struct object *object, json_t *status,
 		      struct problem *problem)
 {
+	json_t *stored = object_status(change->node, object);
 	char key[KEY_SIZE];
-	int rc;
+	int rc = 0;
 
 	object_status_key(object->kind, object->uid, key);
-	rc = change_put_json(change, key, status, problem);
+	if (!json_equal(stored, status))
+		rc = change_put_json(change, key, status, problem);
+	json_decref(stored);
 	json_decref(status);
 	return rc;
 }

@@ -19,6 +19,8 @@
 struct access;
 struct audit;
 struct events;
+struct housekeeping;
+struct idempotency;
 struct images;
 struct metrics;
 struct networks;
@@ -39,7 +41,8 @@ struct node_config {
 
 struct node {
 	struct node_config config;
-	int data_fd, run_fd; /* the folders */
+	unsigned parts, kinds; /* that were started */
+	int data_fd, run_fd;   /* the folders */
 	struct loop *loop;
 	struct store *store;
 	struct web *web;
@@ -47,6 +50,8 @@ struct node {
 	struct access *access;
 	struct audit *audit;
 	struct events *events;
+	struct housekeeping *housekeeping;
+	struct idempotency *idempotency;
 	struct operations *operations;
 	struct reconciler *reconciler;
 	struct vms *vms;

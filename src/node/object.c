@@ -252,12 +252,6 @@ int object_each(struct node *node, const struct api_kind *kind, const char *proj
 
 /* ---- showing ---- */
 
-/* What the store's document has for the daemon alone. */
-static bool is_shown(const char *member)
-{
-	return strcmp(member, "status") && strcmp(member, "force");
-}
-
 json_t *object_render(const struct object *object, const json_t *observed)
 {
 	json_t *shown = json_pack("{ss, ss*, ss, sI}", "kind", object->kind->name, "project",
@@ -269,8 +263,8 @@ json_t *object_render(const struct object *object, const json_t *observed)
 
 	json_object_foreach(object->document, member, value)
 	{
-		if (rc || !is_shown(member))
-			continue;
+		if (rc)
+			break;
 		if (strcmp(member, "spec")) {
 			rc = json_object_set(shown, member, value);
 			continue;

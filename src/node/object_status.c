@@ -60,7 +60,7 @@ static int try_store(struct node *node, const struct object *object, const struc
 
 	if (!text)
 		return -ENOMEM;
-	if (old->value && !strcmp(old->value, text))
+	if (!strcmp(old->value ? old->value : "{}", text))
 		return 1;
 	object_uid_key(object->kind, object->uid, uid_key);
 	rc = store_get(node->store, uid_key, &index, NULL);
