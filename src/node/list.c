@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "api/filter.h"
+#include "base/cleanup.h"
 #include "base/str.h"
 #include "node/object_text.h"
 
@@ -37,18 +38,20 @@ static int refuse(struct problem *problem, const char *field, int rc)
 	return problem_from_err(problem, rc);
 }
 
-/* "tier=web,env!=test" is "labels.tier=web,labels.env!=test". */
-static void add_labels(struct str *filter, const char *labels)
+char *list_label_filter(const char *labels)
 {
+	struct str filter = { 0 };
+
 	while (*labels) {
 		size_t length = strcspn(labels, ",");
 		size_t skip = *labels == '!';
 
-		str_printf(filter, "%s%slabels.%.*s", filter->length ? "," : "", skip ? "!" : "",
+		str_printf(&filter, "%s%slabels.%.*s", filter.length ? "," : "", skip ? "!" : "",
 			   (int)(length - skip), labels + skip);
 		labels += length;
 		labels += *labels == ',';
 	}
+	return str_take(&filter);
 }
 
 static int read_filter(struct listing *listing, struct problem *problem)
@@ -60,8 +63,12 @@ static int read_filter(struct listing *listing, struct problem *problem)
 
 	if (web_query(web, "filter", text, sizeof(text)))
 		str_add(&filter, text);
-	if (web_query(web, "labels", text, sizeof(text)))
-		add_labels(&filter, text);
+	if (web_query(web, "labels", text, sizeof(text))) {
+		AUTO_FREE char *labels = list_label_filter(text);
+
+		str_add(&filter, filter.length ? "," : "");
+		str_add(&filter, labels ? labels : "");
+	}
 	if (filter.failed)
 		rc = problem_set(problem, API_CODE_UNAVAILABLE, "out of memory");
 	else if (filter.length)

@@ -19,3 +19,6 @@ struct list_source {
 int list_answer(struct asked *asked, const struct list_source *source, struct problem *problem);
 
 extern const char *const list_queries[];
+
+/* "tier=web,!old" as a filter: "labels.tier=web,!labels.old". Caller frees; NULL: no memory. */
+char *list_label_filter(const char *labels);

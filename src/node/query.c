@@ -129,6 +129,18 @@ int asked_body(const struct asked *asked, bool optional, json_t **ret_body, stru
 	return 0;
 }
 
+int asked_check_body(json_t *body, const struct schema_field *fields, struct problem *problem)
+{
+	char place[API_FIELD_MAX + 8] = "";
+	int rc = schema_check_at(fields, body, "body", place, sizeof(place), &problem->err);
+
+	if (!rc)
+		return 0;
+	problem->code = API_CODE_INVALID;
+	/* "body." is no part of the path that the client sees. */
+	return problem_field(problem, "%s", strncmp(place, "body.", 5) ? place : place + 5);
+}
+
 /* ---- revisions ---- */
 
 bool asked_has_match(const struct asked *asked)

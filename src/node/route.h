@@ -62,6 +62,8 @@ int asked_check_query(const struct asked *asked, const char *const *queries,
 /* The body as a JSON object, new reference; an empty one when there is no body and it is `optional`. */
 int asked_body(const struct asked *asked, bool optional, json_t **ret_body,
 	       struct problem *problem);
+/* The body by its rows, completed; API_CODE_INVALID with the field. */
+int asked_check_body(json_t *body, const struct schema_field *fields, struct problem *problem);
 /* If-Match; `required`: API_CODE_MATCH_REQUIRED without one. API_CODE_STALE. */
 int asked_match(const struct asked *asked, const struct object *object, bool required,
 		struct problem *problem);
@@ -91,7 +93,7 @@ int reply_operation(const struct asked *asked, const char *id, struct problem *p
 
 extern const struct route_method route_collection[], route_made_collection[], route_object[],
 	route_made_object[], route_action[], route_operations[], route_operation[], route_audit[],
-	route_events[];
+	route_events[], route_apply[], route_export[];
 extern const struct route_fixed route_server[];
 
 route_answer list_objects;

@@ -25,12 +25,8 @@ static const struct action_ops *find_ops(const struct api_kind *kind, const char
 static int check_params(const struct api_action *action, json_t *params, struct problem *problem)
 {
 	static const struct schema_field none[] = { { 0 } };
-	int rc = schema_check_at(action->params ? action->params : none, params, "parameters",
-				 problem->field, sizeof(problem->field), &problem->err);
 
-	if (rc)
-		problem->code = API_CODE_INVALID;
-	return rc;
+	return asked_check_body(params, action->params ? action->params : none, problem);
 }
 
 static struct call call_of(struct asked *asked, struct object *object, const json_t *params)

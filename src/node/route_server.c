@@ -38,6 +38,8 @@ const struct route_fixed route_server[] = {
 	{ .path = "/v1", .methods = server, .open = true },
 	{ .path = "/v1/openapi.json", .methods = openapi },
 	{ .path = "/v1/audit", .methods = route_audit },
+	{ .path = "/v1/apply", .methods = route_apply },
+	{ .path = "/v1/export", .methods = route_export },
 	{ .path = "/v1/events", .methods = route_events },
 	{ 0 },
 };
