@@ -30,6 +30,9 @@
 #define RECONCILERS 8
 #define WEB_WORKERS 16
 
+#define LOCK_TRIES    50
+#define LOCK_PAUSE_US 10000
+
 /* ---- the folder ---- */
 
 static int make_folder(int at, const char *name, int *ret_fd, struct err *err)
@@ -48,11 +51,19 @@ static int make_folder(int at, const char *name, int *ret_fd, struct err *err)
 	return 0;
 }
 
-/* One daemon a folder: the lock goes with the process, however it ends. */
+/*
+ * One daemon a folder: the lock goes with the process, however it ends. A child that it was just about
+ * to start may have it a moment longer.
+ */
 static int lock_folder(struct node *node, struct err *err)
 {
-	if (!flock(node->data_fd, LOCK_EX | LOCK_NB))
-		return 0;
+	for (unsigned i = 0; i < LOCK_TRIES; i++) {
+		if (!flock(node->data_fd, LOCK_EX | LOCK_NB))
+			return 0;
+		if (errno != EWOULDBLOCK)
+			break;
+		usleep(LOCK_PAUSE_US);
+	}
 	if (errno != EWOULDBLOCK)
 		return err_errno(err, errno, "cannot lock '%s'", node->config.data);
 	err_set(err, EBUSY, "another cellad has the folder '%s'", node->config.data);
