@@ -8,6 +8,7 @@
 #pragma once
 
 #include "node/kind_ops.h"
+#include "node/route.h"
 
 #define METRICS_STEP_S 10
 
@@ -17,15 +18,14 @@ struct metrics;
 int metrics_open(struct node *node, struct err *err);
 void metrics_close(struct node *node);
 
-/* GET /metrics: of the machines that `who` may read. Answers the exchange. Any thread that may wait. */
-void metrics_answer(struct node *node, const struct identity *who,
-		    const struct web_request *request);
-
 /*
  * The text itself, caller frees; NULL: no memory. `who` NULL: all machines. Spec: Prometheus exposition
  * format 0.0.4.
  */
 char *metrics_text(struct node *node, const struct identity *who);
+
+/* GET /metrics: of the machines that the client may read. */
+extern const struct route_fixed route_metrics[];
 
 /* Resource of machines and of the node: {"step", "start", "series": {…}} for "?range=1h". */
 int metrics_show_vm(struct call *call, struct problem *problem);

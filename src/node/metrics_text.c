@@ -8,7 +8,7 @@
 #include "base/str.h"
 #include "node/access.h"
 #include "node/metrics_priv.h"
-#include "node/reply.h"
+#include "node/route.h"
 
 enum scope { OF_NODE, OF_VM, OF_DISK, OF_NIC };
 
@@ -233,19 +233,19 @@ char *metrics_text(struct node *node, const struct identity *who)
 	return str_take(&out);
 }
 
-void metrics_answer(struct node *node, const struct identity *who,
-		    const struct web_request *request)
+static int show(struct asked *asked, struct problem *problem)
 {
 	struct web_response response = { .status = 200,
 					 .type = "text/plain; version=0.0.4; charset=utf-8" };
-	struct problem problem = PROBLEM_INIT;
 
-	response.body = metrics_text(node, who);
-	if (!response.body) {
-		problem_set(&problem, API_CODE_UNAVAILABLE, "out of memory");
-		reply_problem(request->exchange, &problem);
-		return;
-	}
+	response.body = metrics_text(asked->node, &asked->who);
+	if (!response.body)
+		return problem_set(problem, API_CODE_UNAVAILABLE, "out of memory");
 	response.bytes = strlen(response.body);
-	web_answer(request->exchange, &response);
+	web_answer(asked->web->exchange, &response);
+	return 0;
 }
+
+static const struct route_method methods[] = { { WEB_GET, show, NULL }, { 0 } };
+
+const struct route_fixed route_metrics[] = { { .path = "/metrics", .methods = methods }, { 0 } };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What the server says of itself. */
 #include "api/openapi.h"
+#include "node/metrics.h"
 #include "node/reply.h"
 #include "node/route.h"
 
@@ -44,4 +45,4 @@ const struct route_fixed route_server[] = {
 	{ 0 },
 };
 
-const struct route_fixed *const route_tables[] = { route_server, NULL };
+const struct route_fixed *const route_tables[] = { route_server, route_metrics, NULL };

@@ -403,58 +403,64 @@ static int check_boot(const struct change *change, const json_t *before, const j
 
 		if (!path || same(before, after, "boot", paths[i]))
 			continue;
+		if (path[0] == '/' && (!change->who || change->who->root))
+			continue;
+		if (path[0] == '/')
+			problem_set(problem, API_CODE_FORBIDDEN,
+				    "only root may name files of the host");
+		else
+			problem_set(problem, API_CODE_INVALID, "'%s' must be an absolute path",
+				    path);
 		problem_field(problem, "spec.boot.%s", paths[i]);
-		if (path[0] != '/')
-			return problem_set(problem, API_CODE_INVALID,
-					   "'%s' must be an absolute path", path);
-		if (change->who && !change->who->root)
-			return problem_set(problem, API_CODE_FORBIDDEN,
-					   "only root may name files of the host");
+		return path[0] == '/' ? -EPERM : -EINVAL;
 	}
-	if (problem)
-		problem->field[0] = '\0';
 	return 0;
 }
 
-/* A disk belongs to one machine, which has it once. */
+/* A disk belongs to one machine, which has it once. `vm` may be new, with a disk of the same change. */
+static int check_disk(struct change *change, const struct object *vm, const json_t *disks,
+		      size_t index, struct problem *problem)
+{
+	const char *ref = schema_string(json_array_get(disks, index), "disk");
+	bool of_image = !vm->revision && !index && schema_string(object_spec(vm), "image");
+	char user[API_NAME_MAX + 1] = "";
+	struct object disk;
+	int rc;
+
+	for (size_t other = 0; other < index; other++) {
+		if (!strcmp(schema_string(json_array_get(disks, other), "disk"), ref))
+			return problem_set(problem, API_CODE_INVALID, "disk '%s' is there twice",
+					   ref);
+	}
+	rc = object_resolve(change->node, &api_disk, vm->project, ref, &disk, problem);
+	if (rc == -ENOENT && of_image) {
+		*problem = PROBLEM_INIT;
+		return 0;
+	}
+	if (rc == -ENOENT)
+		return problem_set(problem, API_CODE_INVALID, "there is no disk '%s'", ref);
+	if (rc)
+		return rc;
+	rc = disk_user(change->node, &disk, user, problem);
+	object_fini(&disk);
+	if (!rc && *user && strcmp(user, vm->name))
+		rc = problem_set(problem, API_CODE_IN_USE, "disk '%s' belongs to machine '%s'", ref,
+				 user);
+	return rc;
+}
+
 static int check_disks(struct change *change, const struct object *vm, struct problem *problem)
 {
 	const json_t *disks = json_object_get(object_spec(vm), "disks");
-	size_t index;
-	json_t *item;
 
-	json_array_foreach((json_t *)(uintptr_t)disks, index, item)
-	{
-		const char *ref = schema_string(item, "disk");
-		char user[API_NAME_MAX + 1] = "";
-		struct object disk;
-		int rc;
+	for (size_t i = 0; i < json_array_size(disks); i++) {
+		int rc = check_disk(change, vm, disks, i, problem);
 
-		problem_field(problem, "spec.disks[%zu].disk", index);
-		for (size_t other = 0; other < index; other++) {
-			if (!strcmp(schema_string(json_array_get(disks, other), "disk"), ref))
-				return problem_set(problem, API_CODE_INVALID,
-						   "disk '%s' is there twice", ref);
-		}
-		/* One of the same change is not in the store yet. */
-		rc = object_resolve(change->node, &api_disk, vm->project, ref, &disk, problem);
-		if (rc == -ENOENT && !vm->revision && !index &&
-		    schema_string(object_spec(vm), "image")) {
-			*problem = PROBLEM_INIT;
-			continue;
-		}
-		if (rc)
+		if (rc) {
+			problem_field(problem, "spec.disks[%zu].disk", i);
 			return rc;
-		rc = disk_user(change->node, &disk, user, problem);
-		object_fini(&disk);
-		if (rc)
-			return rc;
-		if (*user && strcmp(user, vm->name))
-			return problem_set(problem, API_CODE_IN_USE,
-					   "disk '%s' belongs to machine '%s'", ref, user);
+		}
 	}
-	if (problem)
-		problem->field[0] = '\0';
 	return 0;
 }
 

@@ -7,6 +7,7 @@
  * in a file, for after the daemon's restart. A disk that comes is linked into a folder of the machine's
  * own: that is all its process may open.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -152,6 +153,25 @@ static int link_disk(const struct vm *vm, json_t *row, const char *id, struct er
 	return 0;
 }
 
+void vm_unlink_disks(struct vm *vm, const char *id)
+{
+	int fd = openat(vm->folder_fd, VM_DISKS_FOLDER, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *folder = fd >= 0 ? fdopendir(fd) : NULL;
+	const struct dirent *entry;
+	size_t length = id ? strlen(id) : 0;
+
+	if (!folder) {
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	while ((entry = readdir(folder))) {
+		if (entry->d_name[0] != '.' && (!id || !strncmp(entry->d_name, id, length)))
+			unlinkat(dirfd(folder), entry->d_name, 0);
+	}
+	closedir(folder);
+}
+
 static int attach(struct vm *vm, const struct object *object, const json_t *item, json_t *disks,
 		  struct problem *problem)
 {
@@ -199,6 +219,7 @@ static int detach_gone(struct vm *vm, const json_t *items, const json_t *list, j
 		if (find_by(items, "disk", ref))
 			continue;
 		if (!process_has(list, id, &detaching)) {
+			vm_unlink_disks(vm, id);
 			json_array_remove(disks, i);
 			continue;
 		}

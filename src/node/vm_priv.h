@@ -98,7 +98,7 @@ int vm_check(struct change *change, struct object *object, struct problem *probl
 
 /* Starts the process. After a failure nothing of it is left. */
 int vm_start(struct vm *vm, const struct object *object, struct problem *problem);
-/* Control group and networks of a process that is gone. */
+/* Control group, networks and disks' names of a process that is gone. */
 void vm_let_go(struct vm *vm, const struct object *object);
 int vm_cgroup_limit(struct vm *vm, const json_t *spec, struct err *err);
 
@@ -125,6 +125,9 @@ int vm_applied_set(struct vm *vm, json_t *applied);
 /* Changes of a running machine that it takes; `ret_pending`: the fields that wait for a start. */
 int vm_live_change(struct vm *vm, const struct object *object, json_t **ret_pending,
 		   struct problem *problem);
+
+/* Names in the machine's folder of disks that were attached go: of that id, NULL: all. */
+void vm_unlink_disks(struct vm *vm, const char *id);
 
 /* ---- vm_status.c ---- */
 

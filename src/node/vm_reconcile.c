@@ -262,21 +262,7 @@ static void remove_files(struct vm *vm)
 					     VM_SEED_FILE, VM_APPLIED_FILE,
 					     "control",    VM_APPLIED_FILE ".new",
 					     "history" };
-	json_t *applied = vm_applied(vm), *one;
-	size_t index;
 
-	json_array_foreach(json_object_get(applied, "disks"), index, one)
-	{
-		static const char *const endings[] = { "", ".qcow2", ".raw", ".img" };
-		char name[128];
-
-		for (unsigned i = 0; i < ARRAY_SIZE(endings); i++) {
-			snprintf(name, sizeof(name), VM_DISKS_FOLDER "/%s%s",
-				 schema_string(one, "id"), endings[i]);
-			unlinkat(vm->folder_fd, name, 0);
-		}
-	}
-	json_decref(applied);
 	unlinkat(vm->folder_fd, VM_DISKS_FOLDER, AT_REMOVEDIR);
 	for (unsigned i = 0; i < ARRAY_SIZE(names); i++)
 		unlinkat(vm->folder_fd, names[i], 0);

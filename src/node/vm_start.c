@@ -133,6 +133,7 @@ void vm_let_go(struct vm *vm, const struct object *object)
 	for (unsigned i = 0; i < MAX(now, json_array_size(nets)); i++)
 		network_detach(vm->vms->node, vm->uid, i);
 	json_decref(applied);
+	vm_unlink_disks(vm, NULL);
 	cgroup_remove(vm->vms->cgroups, vm->uid);
 }
 
