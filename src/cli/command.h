@@ -2,6 +2,8 @@
 /* The commands of `cella`, and what they share. */
 #pragma once
 
+#include <stdbool.h>
+
 #include "base/err.h"
 
 #define EXIT_WRONG 1 /* wrong use or failed start */
@@ -17,6 +19,14 @@ struct command {
 int run_command(int argc, char **argv, struct err *err);
 int control_command(int argc, char **argv, struct err *err);
 int image_command(int argc, char **argv, struct err *err);
+
+/* Those that ask a server return the exit codes of cli/client.h. */
+int query_command(int argc, char **argv, struct err *err);
+int context_command(int argc, char **argv, struct err *err);
+int login_command(int argc, char **argv, struct err *err);
+/* `run -d`; whether that is meant. */
+int launch_command(int argc, char **argv, struct err *err);
+bool launch_is_meant(int argc, char **argv);
 
 /* Becomes the program `name` that belongs to this one: beside it, or in libexec. Returns only on
  * failure. */

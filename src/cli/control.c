@@ -7,19 +7,17 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <termios.h>
 #include <unistd.h>
 
 #include "api/control.h"
 #include "base/cleanup.h"
 #include "base/macros.h"
 #include "cli/command.h"
+#include "cli/terminal.h"
 #include "codec/lines.h"
 #include "host/fd.h"
 
-#define REPLY_MAX    (16u << 20)
-#define ESCAPE_BYTE  0x1d /* Ctrl-] */
-#define ESCAPE_TIMES 3
+#define REPLY_MAX (16u << 20)
 
 static void print_help(void)
 {
@@ -176,17 +174,16 @@ static int print_events(int fd, struct lines *lines, struct err *err)
 }
 
 /* Copies what is there; false at the end of the stream, or when the user leaves. */
-static bool copy_some(int from, int to, unsigned *presses)
+static bool copy_some(int from, int to, unsigned *presses, bool *ret_leaves)
 {
 	char bytes[4096];
 	ssize_t n = read(from, bytes, sizeof(bytes));
 
 	if (n <= 0)
 		return n < 0 && errno == EINTR;
-	for (ssize_t i = 0; presses && i < n; i++) {
-		*presses = bytes[i] == ESCAPE_BYTE ? *presses + 1 : 0;
-		if (*presses == ESCAPE_TIMES)
-			return false;
+	if (presses && terminal_leaves(bytes, (size_t)n, presses)) {
+		*ret_leaves = true;
+		return false;
 	}
 	return !fd_write_all(to, bytes, (size_t)n);
 }
@@ -196,12 +193,13 @@ static void relay(int fd)
 	struct pollfd ends[] = { { .fd = STDIN_FILENO, .events = POLLIN },
 				 { .fd = fd, .events = POLLIN } };
 	unsigned presses = 0;
+	bool leaves = false;
 
 	while (poll(ends, ARRAY_SIZE(ends), -1) >= 0 || errno == EINTR) {
-		if (ends[1].revents && !copy_some(fd, STDOUT_FILENO, NULL))
+		if (ends[1].revents && !copy_some(fd, STDOUT_FILENO, NULL, NULL))
 			return;
-		if (ends[0].revents && !copy_some(STDIN_FILENO, fd, &presses)) {
-			if (presses == ESCAPE_TIMES)
+		if (ends[0].revents && !copy_some(STDIN_FILENO, fd, &presses, &leaves)) {
+			if (leaves)
 				return;
 			/* The end of a script: what the console still says is shown. */
 			ends[0].fd = -1;
@@ -212,24 +210,17 @@ static void relay(int fd)
 
 static void show_console(int fd, const struct lines *lines)
 {
-	bool terminal = isatty(STDIN_FILENO);
-	struct termios before, raw;
+	struct terminal_mode mode;
 	const char *rest;
 	size_t count;
 
 	/* The terminal has to be given back also when the machine goes away. */
 	signal(SIGPIPE, SIG_IGN);
-	terminal = terminal && !tcgetattr(STDIN_FILENO, &before);
-	if (terminal) {
-		raw = before;
-		cfmakeraw(&raw);
-		tcsetattr(STDIN_FILENO, TCSANOW, &raw);
-	}
+	terminal_enter(&mode);
 	rest = lines_rest(lines, &count);
 	if (!fd_write_all(STDOUT_FILENO, rest, count))
 		relay(fd);
-	if (terminal)
-		tcsetattr(STDIN_FILENO, TCSANOW, &before);
+	terminal_leave(&mode);
 }
 
 int control_command(int argc, char **argv, struct err *err)

@@ -108,18 +108,26 @@ static void print_wrapped(FILE *out, const char *text, int column)
 	fputc('\n', out);
 }
 
+void options_print_entry(FILE *out, const char *entry, const char *help)
+{
+	int used = fprintf(out, "  %s", entry);
+
+	if (used >= HELP_COLUMN) {
+		fputc('\n', out);
+		used = 0;
+	}
+	fprintf(out, "%*s", HELP_COLUMN - used, "");
+	print_wrapped(out, help, HELP_COLUMN);
+}
+
 void options_print(FILE *out, const struct option *options)
 {
 	for (; options->name; options++) {
-		int used = fprintf(out, "  --%s%s%s", options->name, options->argument ? " " : "",
-				   options->argument ? options->argument : "");
+		char entry[128];
 
-		if (used >= HELP_COLUMN) {
-			fputc('\n', out);
-			used = 0;
-		}
-		fprintf(out, "%*s", HELP_COLUMN - used, "");
-		print_wrapped(out, options->help, HELP_COLUMN);
+		snprintf(entry, sizeof(entry), "--%s%s%s", options->name,
+			 options->argument ? " " : "", options->argument ? options->argument : "");
+		options_print_entry(out, entry, options->help);
 	}
 }
 

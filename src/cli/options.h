@@ -50,6 +50,9 @@ int options_parse(const struct option *options, int count, char *const *argument
 /* One entry an option, wrapped to 80 columns. */
 void options_print(FILE *out, const struct option *options);
 
+/* "  --name ARGUMENT    help", wrapped. */
+void options_print_entry(FILE *out, const char *entry, const char *help);
+
 /* Setters for rows. */
 int option_set_value(struct request *request, const struct option *option, const char *text,
 		     struct err *err); /* one value; last one wins; lists grow */

@@ -19,7 +19,9 @@
 static void print_help(void)
 {
 	fputs("Usage: cella run [OPTION]...\n"
-	      "Run a virtual machine in the foreground. Ctrl-] three times leaves its terminal.\n\n",
+	      "       cella run -d [OPTION]... IMAGE\n"
+	      "Run a virtual machine in the foreground. Ctrl-] three times leaves its terminal. With -d the\n"
+	      "server runs it: see 'cella run -d --help'.\n\n",
 	      stdout);
 	options_print(stdout, run_options);
 	fputs("\nExit status: 0 the guest powered off, 1 wrong use or failed start, 2 the guest crashed;\n"
@@ -64,9 +66,12 @@ static int become_vmm(const struct request *request, struct err *err)
 
 int run_command(int argc, char **argv, struct err *err)
 {
-	struct request request = { .config = json_object() };
+	struct request request = { 0 };
 	int status = 0;
 
+	if (launch_is_meant(argc, argv))
+		return launch_command(argc, argv, err);
+	request.config = json_object();
 	if (options_parse(run_options, argc - 1, argv + 1, &request, err))
 		status = EXIT_WRONG;
 	else if (request.help)

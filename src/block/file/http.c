@@ -16,8 +16,8 @@
 #include "base/iov.h"
 #include "base/macros.h"
 #include "base/str.h"
-#include "block/file/http_library.h"
 #include "block/node.h"
+#include "host/http_library.h"
 #include "host/thread.h"
 
 #define CONNECTIONS     4

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "block/file/http_library.h"
+#include "host/http_library.h"
 
 #include <dlfcn.h>
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* libcurl, loaded when the first disk needs it, as libnbd is. */
+/* libcurl, loaded when somebody needs it: a disk of the network, a command that asks a server. */
 #pragma once
 
 /* Its checks of types are macros around names that are pointers here. */
@@ -12,7 +12,8 @@
 
 #define CURL_FUNCTIONS(f)                                                                          \
 	f(global_init) f(easy_init) f(easy_cleanup) f(easy_setopt) f(easy_getinfo) f(easy_perform) \
-		f(easy_strerror) f(easy_reset) f(slist_append) f(slist_free_all)
+		f(easy_strerror) f(easy_reset) f(easy_send) f(easy_recv) f(slist_append)           \
+			f(slist_free_all)
 
 struct http_library {
 	void *handle;

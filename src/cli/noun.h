@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * `cella KIND VERB`: what can be done with objects of the API. Kinds, their options, actions and columns
+ * come from the tables in api/kinds; what is common to all kinds is a table of verbs here.
+ */
+#pragma once
+
+#include "cli/ask.h"
+#include "cli/client.h"
+#include "cli/output.h"
+
+struct noun {
+	const struct api_kind *kind;
+	const struct api_action *action; /* NULL: the verb is none */
+	const char *words;               /* "vm create", for messages */
+	struct ask ask;
+	struct client client;
+	enum output_format format;
+};
+
+struct verb {
+	const char *name, *alias;
+	const struct api_kind *kind; /* of which it is; NULL: of all */
+	const char *arguments;       /* as help shows them */
+	unsigned min, max;           /* words */
+	const char *help;
+	unsigned switches;               /* beside those of all commands */
+	bool spec;                       /* options are the rows of the spec, labels and the like */
+	const struct schema_field *rows; /* or these */
+	bool writes;                     /* not for kinds that the server makes alone */
+	int (*run)(struct noun *noun, struct err *err);
+};
+
+extern const struct verb verbs[]; /* NULL name at the end */
+
+/* The verb of that name for the kind; NULL: there is none. */
+const struct verb *verb_find(const struct api_kind *kind, const char *name);
+
+/* argv[0] is the kind's name, argv[1] the verb. An exit code. */
+int noun_command(int argc, char **argv, struct err *err);
+/* Sets up the options of a verb or an action: `noun->kind` is set. -EINVAL: there is no such one. */
+int noun_set_verb(struct noun *noun, const char *name, const struct verb **ret_verb,
+		  struct err *err);
+
+/* "/v1/projects/PROJECT/vms", "/v1/pools"; of a name "PROJECT/NAME" its project. NULL name: the
+ * kind's path. Caller frees; NULL: `err` says why. */
+char *noun_path(const struct noun *noun, const char *name, struct err *err);
+
+/* Takes an answer: waits for its operation (or prints it), and prints what `printed` asks for. An exit
+ * code. */
+int noun_follow(struct noun *noun, const struct answer *answer, struct err *err);
+
+/* Waits for an operation and shows how far it is. `ret_result`: what came of it, new reference, or NULL.
+ * An exit code. */
+int operation_follow(struct client *client, const json_t *operation, json_t **ret_result,
+		     struct err *err);
+
+/* The project that is meant. */
+const char *noun_project(const struct noun *noun);
+
+/* All items of a list, page by page. `query`: "", or begins with '&'. */
+int noun_list(struct client *client, const char *path, const char *query, json_t **ret_items,
+	      struct err *err);
+
+/* Adds text with what a URL does not take as %xx. */
+void add_encoded(struct str *url, const char *text);
+
+/* What a client may write of an object; new reference. */
+json_t *object_writable(const json_t *object);
+
+/* POSTs the object. */
+int noun_create(struct noun *noun, const json_t *object, struct err *err);
+/* The action, on each object that is named. */
+int noun_act(struct noun *noun, struct err *err);
+int noun_console(struct noun *noun, struct err *err);
+int noun_logs(struct noun *noun, struct err *err);
+int noun_build(struct noun *noun, struct err *err);
+int noun_upload(struct noun *noun, struct err *err);
+int noun_edit(struct noun *noun, struct err *err);
