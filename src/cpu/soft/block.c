@@ -2,8 +2,8 @@
 /*
  * The block cache of one vCPU.
  *
- * Blocks and their links lie in an arena that only grows; when it is full everything is dropped and
- * it starts anew. A dropped block stays where it is until then, with each instruction replaced by
+ * Blocks and their links lie in an arena that only grows; when it is full everything is forgotten and
+ * it starts anew: beside a translator, which keeps what is entered often, it is small. A dropped block stays where it is until then, with each instruction replaced by
  * one that returns to the run loop, so that the block may be running while it is dropped; links to
  * it went stale with the generation.
  *
@@ -25,9 +25,8 @@
 #include "cpu/soft/tier_priv.h"
 #include "host/clock.h"
 
-#define PAGE_BUCKETS   4096
-#define LINE_BYTES     64
-#define INSN_BYTES_MAX 15
+#define PAGE_BUCKETS 4096
+#define LINE_BYTES   64
 /* The longest block: a check of the second page, the instructions, and the way on, each with two
  * links. */
 #define BLOCK_BYTES_MAX                                                                            \
@@ -40,10 +39,14 @@ struct block_cache {
 	uint8_t *arena;
 	size_t size, used;
 	uint64_t flushes;
-	bool reset; /* nothing in the arena is in the tables any more */
-	struct block *hash[BLOCK_HASH];
+	bool reset; /* nothing is in the tables any more, of the translator neither */
+	struct block **hash;
+	uint32_t buckets; /* a power of two */
 	page_node pages[PAGE_BUCKETS];
 };
+
+/* Of the arena, by bucket. */
+#define BUCKET_BYTES 256u
 
 int block_cache_new(struct soft_cpu *cpu, uint64_t bytes)
 {
@@ -52,16 +55,20 @@ int block_cache_new(struct soft_cpu *cpu, uint64_t bytes)
 
 	if (!cache)
 		return -ENOMEM;
-	cache->size = MAX(bytes, BLOCK_CACHE_MIN);
+	cache->size = MAX(bytes, BLOCK_CACHE_SMALL);
+	cache->buckets = UINT32_C(1) << (63 - __builtin_clzll(cache->size / BUCKET_BYTES));
+	cache->hash = calloc(cache->buckets, sizeof(cache->hash[0]));
 	arena = mmap(NULL, cache->size, PROT_READ | PROT_WRITE,
 		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (arena == MAP_FAILED) {
+	if (!cache->hash || arena == MAP_FAILED) {
+		if (arena != MAP_FAILED)
+			munmap(arena, cache->size);
+		free(cache->hash);
 		free(cache);
 		return -ENOMEM;
 	}
 	cache->arena = arena;
 	cpu->blocks = cache;
-	cpu->block_hash = cache->hash;
 	return 0;
 }
 
@@ -70,7 +77,36 @@ void block_cache_free(struct block_cache *cache)
 	if (!cache)
 		return;
 	munmap(cache->arena, cache->size);
+	free(cache->hash);
 	free(cache);
+}
+
+uint64_t block_cache_memory(const struct block_cache *cache)
+{
+	return sizeof(*cache) + cache->size + cache->buckets * sizeof(cache->hash[0]);
+}
+
+static struct block **bucket_of(struct block_cache *cache, const uint8_t *host, uint8_t mode)
+{
+	return &cache->hash[block_hash(host, mode) & (cache->buckets - 1)];
+}
+
+/* The block there, or NULL; takes dead ones out of the table. */
+static struct block *block_lookup(struct soft_cpu *cpu, const uint8_t *host, uint8_t mode)
+{
+	struct block **at = bucket_of(cpu->blocks, host, mode);
+
+	while (*at) {
+		struct block *b = *at;
+
+		if (b->dead)
+			*at = b->hash_next;
+		else if (b->host == host && b->mode == mode)
+			return b;
+		else
+			at = &b->hash_next;
+	}
+	return NULL;
 }
 
 static const uint8_t *page_of(const uint8_t *host)
@@ -97,28 +133,36 @@ static void list_in_page(struct block_cache *cache, struct block *block, unsigne
 	*bucket = (page_node)block | which;
 }
 
-static void kill(struct soft_cpu *cpu, struct block *block)
+static void kill(struct block *block)
 {
 	unsigned count = block->count;
 
 	block->dead = true;
-	if (cpu->jit)
-		jit_drop(cpu, block);
 	for (unsigned i = 0; i < count; i++)
 		block->insns[i].exec = op_resync;
+}
+
+void block_drop(struct soft_cpu *cpu, const uint8_t *host, uint8_t mode)
+{
+	struct block *block = block_lookup(cpu, host, mode);
+
+	if (block)
+		kill(block);
 }
 
 void block_drop_page(struct soft_cpu *cpu, const uint8_t *page)
 {
 	page_node *at = page_bucket(cpu->blocks, page);
 
+	if (cpu->jit)
+		jit_drop_page(cpu, page);
 	while (*at) {
 		struct block *block = node_block(*at);
 		unsigned which = *at & 1;
 
 		if (page_of(which ? block->second : block->host) == page) {
 			if (!block->dead)
-				kill(cpu, block);
+				kill(block);
 			*at = block->page_next[which];
 		} else {
 			at = &block->page_next[which];
@@ -135,16 +179,22 @@ static void note_flush(struct soft_cpu *cpu, uint64_t start_ns)
 		cpu->stats.cache_flush_longest_ns = ns;
 }
 
-/* Takes all blocks out of the tables. */
+static void clear_tables(struct block_cache *cache)
+{
+	memset(cache->hash, 0, cache->buckets * sizeof(cache->hash[0]));
+	memset(cache->pages, 0, sizeof(cache->pages));
+	cache->flushes++;
+}
+
+/* Takes all blocks out of the tables, of the translator too. */
 static void forget_all(struct soft_cpu *cpu)
 {
-	struct block_cache *cache = cpu->blocks;
-
-	memset(cache->hash, 0, sizeof(cache->hash));
-	memset(cache->pages, 0, sizeof(cache->pages));
-	memset(cpu->jumps, 0, sizeof(cpu->jumps));
-	cache->reset = true;
-	cache->flushes++;
+	clear_tables(cpu->blocks);
+	if (cpu->jit)
+		jit_forget(cpu);
+	else
+		memset(cpu->jumps, 0, sizeof(cpu->jumps));
+	cpu->blocks->reset = true;
 	cpu->stats.cache_flushes++;
 }
 
@@ -154,9 +204,9 @@ void block_drop_all(struct soft_cpu *cpu)
 	uint64_t start = clock_thread_ns();
 
 	/* Only one that is running must find out that it is gone. */
-	for (unsigned i = 0; i < BLOCK_HASH && cpu->tier != TIER_LOOP; i++)
+	for (unsigned i = 0; i < cache->buckets && cpu->tier != TIER_LOOP; i++)
 		for (struct block *b = cache->hash[i]; b; b = b->hash_next)
-			kill(cpu, b);
+			kill(b);
 	forget_all(cpu);
 	note_flush(cpu, start);
 }
@@ -166,27 +216,57 @@ static bool has_room(const struct soft_cpu *cpu)
 	const struct block_cache *cache = cpu->blocks;
 
 	return cache->size - cache->used >= BLOCK_BYTES_MAX &&
-	       native_has_room(cpu->native, BLOCK_INSNS + 1) &&
-	       (!cpu->jit || jit_has_room(cpu->jit));
+	       native_has_room(cpu->native, BLOCK_INSNS + 1);
+}
+
+static void empty_arena(struct soft_cpu *cpu)
+{
+	if (!native_has_room(cpu->native, BLOCK_INSNS + 1))
+		native_flush(cpu->native);
+	cpu->blocks->used = 0;
+}
+
+/* What is translated stays. */
+static void forget_decoded(struct soft_cpu *cpu)
+{
+	uint64_t start = clock_thread_ns();
+
+	clear_tables(cpu->blocks);
+	jit_forget_decoded(cpu);
+	empty_arena(cpu);
+	cpu->stats.decoded_flushes++;
+	note_flush(cpu, start);
+}
+
+static void start_anew(struct soft_cpu *cpu)
+{
+	uint64_t start = clock_thread_ns();
+
+	if (!cpu->blocks->reset)
+		forget_all(cpu);
+	if (cpu->jit)
+		jit_reset(cpu);
+	empty_arena(cpu);
+	cpu->blocks->reset = false;
+	note_flush(cpu, start);
 }
 
 /*
  * The present block has been left, so that nothing is running that would have to find out that it is
  * gone: this takes no longer than clearing the tables.
  */
-static void start_anew(struct soft_cpu *cpu)
+static void make_room(struct soft_cpu *cpu)
 {
-	struct block_cache *cache = cpu->blocks;
-	uint64_t start = clock_thread_ns();
+	bool translator_full = cpu->jit && !jit_has_room(cpu->jit);
 
-	if (!cache->reset)
-		forget_all(cpu);
-	if (cpu->jit)
-		jit_reset(cpu->jit);
-	native_flush(cpu->native);
-	cache->used = 0;
-	cache->reset = false;
-	note_flush(cpu, start);
+	if (cpu->blocks->reset || translator_full)
+		start_anew(cpu);
+	else if (has_room(cpu))
+		return;
+	else if (cpu->jit && !cpu->verify)
+		forget_decoded(cpu);
+	else
+		start_anew(cpu);
 }
 
 /* Room for one more block. */
@@ -194,8 +274,7 @@ static struct block *arena_top(struct soft_cpu *cpu)
 {
 	struct block_cache *cache = cpu->blocks;
 
-	if (unlikely(cache->reset || !has_room(cpu)))
-		start_anew(cpu);
+	make_room(cpu);
 	return (struct block *)(cache->arena + cache->used);
 }
 
@@ -226,10 +305,23 @@ static unsigned insn_limit(const struct soft_cpu *cpu)
 	return cpu->mode & MODE_SINGLE ? 1 : BLOCK_INSNS;
 }
 
+/* Enters a block into the tables, which has `links` behind its insns. */
+static void enter(struct block_cache *cache, struct block *b, unsigned links)
+{
+	struct block **bucket = bucket_of(cache, b->host, b->mode);
+
+	cache->used += sizeof(*b) + b->count * sizeof(struct insn) + links * sizeof(struct link);
+	cache->used = (cache->used + 7) & ~(size_t)7;
+	b->hash_next = *bucket;
+	*bucket = b;
+	list_in_page(cache, b, 0, page_of(b->host));
+	if (b->second)
+		list_in_page(cache, b, 1, b->second);
+}
+
 /* Gives the last instructions their links, behind the insns, and closes the block. */
 static void finish(struct soft_cpu *cpu, struct block *b, unsigned guest_insns, unsigned links)
 {
-	struct block_cache *cache = cpu->blocks;
 	struct insn *last = &b->insns[b->count - 1];
 	struct link *link = (struct link *)&b->insns[b->count];
 
@@ -238,13 +330,7 @@ static void finish(struct soft_cpu *cpu, struct block *b, unsigned guest_insns, 
 		last->aux = link;
 	}
 	last->op = (uint8_t)guest_insns;
-	cache->used += sizeof(*b) + b->count * sizeof(struct insn) + links * sizeof(*link);
-	cache->used = (cache->used + 7) & ~(size_t)7;
-	b->hash_next = cache->hash[block_hash(b->host, b->mode)];
-	cache->hash[block_hash(b->host, b->mode)] = b;
-	list_in_page(cache, b, 0, page_of(b->host));
-	if (b->second)
-		list_in_page(cache, b, 1, b->second);
+	enter(cpu->blocks, b, links);
 	cpu->stats.blocks++;
 	jit_watch(cpu, b);
 }
@@ -351,6 +437,21 @@ static struct block *decode_block(struct soft_cpu *cpu, const uint8_t *host)
 	return b;
 }
 
+/* What stands for a block that is translated and not decoded any more; NULL: there is none. */
+static struct block *stand_in(struct soft_cpu *cpu, const uint8_t *host)
+{
+	struct block *b;
+
+	if (!jit_has(cpu, host))
+		return NULL;
+	b = arena_top(cpu);
+	*b = (struct block){ .host = host, .mode = cpu->mode };
+	if (!jit_stand_in(cpu, b))
+		return NULL; /* everything has just been forgotten */
+	enter(cpu->blocks, b, 0);
+	return b;
+}
+
 /* 16 and 32-bit code: whether the block lies within the code segment. */
 static bool within_limit(const struct soft_cpu *cpu, const struct block *b)
 {
@@ -367,6 +468,8 @@ const struct insn *block_find(struct soft_cpu *cpu)
 	if (!host)
 		raise_fault(cpu, NULL, EXCEPTION_UD);
 	b = block_lookup(cpu, host, cpu->mode);
+	if (!b)
+		b = stand_in(cpu, host);
 	if (!b) {
 		enum tier before = tier_change(cpu, TIER_DECODING);
 
@@ -443,9 +546,9 @@ const struct insn *op_resync(struct soft_cpu *cpu, const struct insn *insn)
 	return NULL;
 }
 
-bool block_has_second(struct soft_cpu *cpu, const struct block *block)
+bool block_has_second(struct soft_cpu *cpu, const uint8_t *second)
 {
-	return fetch_host(cpu, (fetch_linear(cpu) | PAGE_MASK) + 1) == block->second;
+	return fetch_host(cpu, (fetch_linear(cpu) | PAGE_MASK) + 1) == second;
 }
 
 /* At the start of a block that reaches into a second page: is it still there? */
@@ -453,8 +556,8 @@ const struct insn *op_check_second(struct soft_cpu *cpu, const struct insn *insn
 {
 	struct block *b = (struct block *)(uintptr_t)insn->aux;
 
-	if (block_has_second(cpu, b))
+	if (block_has_second(cpu, b->second))
 		return NEXT(cpu, insn);
-	kill(cpu, b);
+	kill(b);
 	return block_find(cpu);
 }

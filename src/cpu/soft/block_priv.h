@@ -16,9 +16,11 @@
 
 #include "cpu/soft/cpu_priv.h"
 
-#define BLOCK_INSNS     64
-#define BLOCK_CACHE_MIN (UINT64_C(4) << 20)
-#define BLOCK_HASH      262144
+#define BLOCK_INSNS    64
+#define INSN_BYTES_MAX 15
+
+/* Beside a translator: for what is not entered often. */
+#define BLOCK_CACHE_SMALL (UINT64_C(4) << 20)
 
 /* Indices of soft_cpu.link_key. */
 enum link_scope { LINK_LOCAL, LINK_GLOBAL };
@@ -30,28 +32,18 @@ struct link {
 	const uint8_t *host; /* of rip */
 };
 
-struct exit;
-
 struct block {
 	struct block *hash_next;
 	uintptr_t page_next[2]; /* in the lists of its first and second page; see block.c */
 	const uint8_t *host;
 	const uint8_t *second; /* host address of the second page; NULL: only one */
-	uint32_t bytes;
+	const uint8_t *body;   /* its code; NULL: not translated */
+	insn_exec *first;      /* of the first insn, whose own is the translator's */
+	uint32_t verified;     /* jit=verify: what belongs to the code, from the cache's start */
+	uint16_t bytes;
 	uint8_t mode;
 	uint8_t count; /* of insns, pseudo ones included */
 	bool dead;
-	/* Of the translator; body NULL: not translated. */
-	uint32_t heat;
-	uint16_t inner; /* from body, what is behind the look for attention */
-	uint8_t units;  /* bits of soft_cpu.vector_live that it needs */
-	bool unshared;  /* without shared checks, because those did not hold so often: */
-	uint32_t refusals;
-	uint32_t start_stub; /* from body, the code that leaves for the run loop at once */
-	const uint8_t *body;
-	insn_exec *first; /* of the first insn, whose own is the translator's */
-	struct exit *incoming;
-	uint64_t second_key; /* the link key under which `second` was found to be there */
 	struct insn insns[];
 };
 
@@ -61,9 +53,12 @@ static inline struct block *block_of(const struct insn *first)
 	return (struct block *)((uintptr_t)first - offsetof(struct block, insns));
 }
 
-/* soft_cpu.blocks. `bytes`: how much they may take, at least BLOCK_CACHE_MIN. -ENOMEM. */
+/* soft_cpu.blocks. `bytes`: how much they may take, at least BLOCK_CACHE_SMALL. -ENOMEM. */
 int block_cache_new(struct soft_cpu *cpu, uint64_t bytes);
 void block_cache_free(struct block_cache *cache);
+
+/* Bytes that it takes at most. */
+uint64_t block_cache_memory(const struct block_cache *cache);
 
 /*
  * The first instruction of the block at rip in the present mode: decodes it if need be. Raises page
@@ -78,36 +73,21 @@ struct block *block_here(struct soft_cpu *cpu);
  * instruction. */
 void block_drop_page(struct soft_cpu *cpu, const uint8_t *page);
 
+/* Drops the one that begins there, if it is not running. */
+void block_drop(struct soft_cpu *cpu, const uint8_t *host, uint8_t mode);
+
 /* At rip, the start of a block that reaches into a second page: whether that is what follows the
  * first one. Raises page faults of the fetch. */
-bool block_has_second(struct soft_cpu *cpu, const struct block *block);
+bool block_has_second(struct soft_cpu *cpu, const uint8_t *second);
 
 /* Drops all, as above. */
 void block_drop_all(struct soft_cpu *cpu);
 
-static inline unsigned block_hash(const uint8_t *host, uint8_t mode)
+static inline uint32_t block_hash(const uint8_t *host, uint8_t mode)
 {
 	uint64_t h = ((uintptr_t)host ^ (uint64_t)mode << 40) * UINT64_C(0x9e3779b97f4a7c15);
 
-	return (unsigned)(h >> 40) % BLOCK_HASH;
-}
-
-/* The block there, or NULL; takes dead ones out of the table. */
-static inline struct block *block_lookup(struct soft_cpu *cpu, const uint8_t *host, uint8_t mode)
-{
-	struct block **at = &cpu->block_hash[block_hash(host, mode)];
-
-	while (*at) {
-		struct block *b = *at;
-
-		if (b->dead)
-			*at = b->hash_next;
-		else if (b->host == host && b->mode == mode)
-			return b;
-		else
-			at = &b->hash_next;
-	}
-	return NULL;
+	return (uint32_t)(h >> 36);
 }
 
 /*
@@ -184,8 +164,10 @@ static inline const struct insn *jump_target(struct soft_cpu *cpu)
 	const struct jump_entry *jump = jump_slot(cpu, cpu->rip);
 	const struct insn *target = jump->target;
 
-	if (likely(jump->rip == cpu->rip && (jump->key == cpu->link_key[LINK_LOCAL] ||
-					     jump->key == cpu->link_key[LINK_GLOBAL])) &&
+	if (likely(jump->rip == cpu->rip &&
+		   (jump->key == cpu->link_key[LINK_LOCAL] ||
+		    jump->key == cpu->link_key[LINK_GLOBAL]) &&
+		   target) &&
 	    is_alive(target))
 		return target;
 	return jump_resolve(cpu);

@@ -54,7 +54,7 @@ struct code_tlb_entry {
 struct jump_entry {
 	uint64_t rip;
 	uint64_t key;
-	const struct insn *target;
+	const struct insn *target; /* NULL: not in the interpreter's cache */
 	const void *code; /* its host code, entered with the byte offset of this entry in T1 */
 };
 
@@ -163,7 +163,7 @@ struct soft_msrs {
 
 struct soft_stats {
 	atomic_uint_fast64_t instructions, blocks, cache_flushes, tlb_misses, exceptions,
-		interrupts, halts, io, mmio, code_writes;
+		interrupts, halts, io, mmio, code_writes, decoded_flushes;
 	atomic_uint_fast64_t cache_flush_longest_ns; /* of processor time */
 };
 
@@ -222,8 +222,7 @@ struct soft_cpu {
 	struct soft_engine *engine;
 	struct memory *memory;
 	struct block_cache *blocks;
-	struct block **block_hash; /* of it; see block_lookup() */
-	struct native *native;     /* made with the vCPU, native_new() */
+	struct native *native; /* made with the vCPU, native_new() */
 	/* What an instruction of this unit raises; 0: it runs. native_units_update() keeps it. */
 	uint8_t unit_fault[UNIT_COUNT];
 	uint8_t upper_in_use[16]; /* by vector register; 0: what is above its 16 bytes is zero */
@@ -239,8 +238,8 @@ struct soft_cpu {
 	uint64_t host_stack;
 	uint64_t deltas[JIT_DELTAS]; /* results of checks: the host's address less the guest's */
 	uint64_t call_return;        /* where translated code goes on; and why it left: */
-	uint32_t call, call_block;   /* indices of struct call in jit.calls */
-	uint64_t call_target;        /* of the jump that left */
+	uint64_t call;               /* the struct call, and */
+	uint64_t call_value;         /* what goes with it */
 	bool call_leaves;            /* nothing comes back */
 	uint8_t call_units;          /* what must be in vector_live again */
 	uint64_t carried;            /* for a moment: what was read and is going to be written */

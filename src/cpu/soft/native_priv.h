@@ -74,6 +74,9 @@ void native_host_detect(struct native_host *ret_host);
 int native_new(struct native **ret_native);
 void native_free(struct native *native);
 
+/* Bytes that they take at most. */
+uint64_t native_memory(void);
+
 /* Whether native_thunk_get() will find room for so many new thunks; else native_flush() is due. */
 bool native_has_room(const struct native *native, unsigned thunks);
 

@@ -13,8 +13,8 @@
 #include "base/cleanup.h"
 #include "cpu/soft/native_thunk_priv.h"
 
-#define STORE_BYTES (2 * MIB)
-#define TABLE_SLOTS 16384u /* three quarters are used at most */
+#define STORE_BYTES (1 * MIB)
+#define TABLE_SLOTS 8192u /* three quarters are used at most */
 #define CODE_ALIGN  16u
 
 /*
@@ -81,6 +81,11 @@ void native_free(struct native *native)
 	if (native->run != MAP_FAILED)
 		munmap(native->run, STORE_BYTES);
 	free(native);
+}
+
+uint64_t native_memory(void)
+{
+	return sizeof(struct native) + STORE_BYTES;
 }
 
 bool native_has_room(const struct native *native, unsigned thunks)

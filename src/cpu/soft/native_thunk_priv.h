@@ -35,8 +35,11 @@ struct native_form {
 
 /* In front of the guest's instruction in a thunk: an 8-byte NOP that says where to go on. */
 #define THUNK_MARK_BYTES 8u
-#define JIT_MARK         0x0000ce12u /* of translated code: likewise, but EAX is the guest's */
 #define THUNK_MARK       0x0000ce11u /* the low half of the displacement; high: bytes to the recovery */
+
+/* The same in translated code, but EAX is the guest's: all of the displacement is bytes, and the
+ * first four are an encoding that nobody else has. */
+#define JIT_MARK 0x6d841f0fu
 
 /*
  * Takes an instruction's encoding apart. Of a memory operand only the place in ModRM is filled in.

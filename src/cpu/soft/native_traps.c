@@ -37,18 +37,20 @@ static void trap_handler(int number, siginfo_t *info, void *context)
 {
 	ucontext_t *uc = context;
 	greg_t *regs = uc->uc_mcontext.gregs;
-	uint32_t mark;
+	struct {
+		uint32_t nop, displacement;
+	} mark;
 
 	/* Only what an instruction itself raised; not what another process sent. */
 	if (info->si_code > 0) {
 		memcpy(&mark, (const void *)(uintptr_t)(regs[REG_RIP] - (greg_t)sizeof(mark)),
 		       sizeof(mark));
-		if ((mark & 0xffff) == JIT_MARK) {
-			regs[REG_RIP] += mark >> 16;
+		if (mark.nop == JIT_MARK) {
+			regs[REG_RIP] += (int32_t)mark.displacement;
 			return;
 		}
-		if ((mark & 0xffff) == THUNK_MARK) {
-			regs[REG_RIP] += mark >> 16;
+		if ((mark.displacement & 0xffff) == THUNK_MARK) {
+			regs[REG_RIP] += mark.displacement >> 16;
 			regs[REG_RAX] = regs[REG_TRAPNO];
 			return;
 		}

@@ -30,7 +30,8 @@
 #include "cpu/soft/tier_priv.h"
 #include "cpu/soft/time_priv.h"
 
-/* Decoded instructions take more room than the code that is made of them. */
+/* Decoded instructions take more room than the code that is made of them: where all of them are
+ * kept, while that is compared with them, they get more. */
 #define DECODED_SHARE 3
 
 static struct soft_engine *soft_engine(struct engine *engine)
@@ -225,12 +226,25 @@ struct counter {
 	}
 
 static const struct counter counters[] = {
-	COUNTER(blocks),      COUNTER(cache_flushes),
-	COUNTER(tlb_misses),  COUNTER(exceptions),
-	COUNTER(interrupts),  COUNTER(halts),
-	COUNTER(io),          COUNTER(mmio),
-	COUNTER(code_writes), COUNTER(cache_flush_longest_ns),
+	COUNTER(blocks),
+	COUNTER(cache_flushes),
+	COUNTER(tlb_misses),
+	COUNTER(exceptions),
+	COUNTER(interrupts),
+	COUNTER(halts),
+	COUNTER(io),
+	COUNTER(mmio),
+	COUNTER(code_writes),
+	COUNTER(decoded_flushes),
+	COUNTER(cache_flush_longest_ns),
 };
+
+/* Bytes that a vCPU takes at most, beside its share of the code cache. */
+static uint64_t cpu_memory(const struct soft_cpu *cpu)
+{
+	return sizeof(*cpu) + block_cache_memory(cpu->blocks) + native_memory() +
+	       (cpu->jit ? jit_memory(cpu->jit) : 0);
+}
 
 /* "instructions" are those that the interpreter did as part of its own blocks. */
 static json_t *cpu_stats(struct soft_cpu *cpu)
@@ -247,6 +261,7 @@ static json_t *cpu_stats(struct soft_cpu *cpu)
 				    json_integer((json_int_t)atomic_load_explicit(
 					    value, memory_order_relaxed)));
 	}
+	json_object_set_new(all, "memory_bytes", json_integer((json_int_t)cpu_memory(cpu)));
 	if (cpu->jit)
 		json_object_set_new(all, "translator", jit_stats(cpu));
 	json_object_set_new(all, "milliseconds", tier_stats(cpu));
@@ -319,6 +334,16 @@ static void init_locks(struct soft_cpu *cpu)
 	pthread_condattr_destroy(&attributes);
 }
 
+/* What decoded blocks of a vCPU may take. */
+static uint64_t decoded_bytes(const struct soft_engine *e)
+{
+	uint64_t share = e->options.cache / e->vcpus;
+
+	if (e->options.verify)
+		return share * DECODED_SHARE;
+	return e->options.jit ? BLOCK_CACHE_SMALL : share;
+}
+
 static int new_cpu(struct vcpu **ret_vcpu, struct engine *engine, unsigned index, struct err *err)
 {
 	struct soft_engine *e = soft_engine(engine);
@@ -337,7 +362,7 @@ static int new_cpu(struct vcpu **ret_vcpu, struct engine *engine, unsigned index
 	cpu->engine = e;
 	cpu->memory = e->memory;
 	init_locks(cpu);
-	rc = block_cache_new(cpu, e->options.cache / e->vcpus * DECODED_SHARE);
+	rc = block_cache_new(cpu, decoded_bytes(e));
 	if (!rc)
 		rc = tier_clock_new(&cpu->tiers);
 	if (!rc)

@@ -57,7 +57,7 @@ static void emit_enter_block(struct code *c)
 	emit_rm(c, MOV_LOAD, HOST_RDX, at(HOST_RSI, body));
 }
 
-/* One whose RDX is the code to go to. The block starts at soft_cpu.rip. */
+/* One of (cpu, insn, code): to that code. The block starts at soft_cpu.rip. */
 static void emit_enter(struct code *c)
 {
 	for (unsigned i = 0; i < ARRAY_SIZE(callee_saved); i++)
@@ -237,22 +237,20 @@ static void emit_reload(struct code *c, uint8_t units, unsigned load)
 	jump_fill(c, skip, c->used);
 }
 
-/* From a stub. SCRATCH_0: its block's calls, the low byte of SCRATCH_1: which one. */
+/* From a stub. SCRATCH_1: its struct call, SCRATCH_0: what goes with it. */
 static void emit_call(struct code *c, unsigned spill, unsigned vector_load, unsigned x87_load)
 {
 	const uint8_t x87 = 1u << UNIT_X87;
 	unsigned slow, leaves, out;
 
-	emit_rr(c, 0x0fb6, SCRATCH_1, SCRATCH_1); /* movzx */
-	emit_rr(c, 0x03, SCRATCH_1, SCRATCH_0);
-	emit_rm(c, 0x89, SCRATCH_0, FIELD(call_block));
-	emit_rm(c, 0x89, SCRATCH_1, FIELD(call));
+	emit_rm(c, MOV_STORE, SCRATCH_1, FIELD(call));
+	emit_rm(c, MOV_STORE, SCRATCH_0, FIELD(call_value));
 	emit_to_c(c);
 	emit_function(c, jit_retry);
 	emit_rr(c, 0x85 | WIDE, HOST_RAX, HOST_RAX); /* test */
 	slow = emit_jump(c, IF_E);
 	emit_rr(c, MOV_LOAD, SCRATCH_1, HOST_RAX);
-	emit_rm(c, MOV_LOAD, SCRATCH_0, FIELD(call_target));
+	emit_rm(c, MOV_LOAD, SCRATCH_0, FIELD(call_value));
 	emit_tier(c, TIER_TRANSLATED);
 	move_registers(c, false);
 	emit_rr(c, 0xff, 4, SCRATCH_1);
@@ -300,6 +298,7 @@ void common_emit(struct jit *jit, struct soft_cpu *cpu)
 	emit_spill(&code, native_host(cpu->native)->avx);
 	jit->common.enter_block = run + code.used;
 	emit_enter_block(&code);
+	jit->common.enter = run + code.used;
 	emit_enter(&code);
 	jit->common.vector_load = run + code.used;
 	vector_load = emit_load(&code, false);

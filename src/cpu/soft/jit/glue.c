@@ -12,76 +12,96 @@ const struct insn *jit_stop(struct soft_cpu *cpu, const struct insn *insn)
 	return insn;
 }
 
-static const struct call *call_of(const struct soft_cpu *cpu)
+static struct translation *running(const struct soft_cpu *cpu)
 {
-	return &cpu->jit->calls[cpu->call];
+	return &cpu->jit->translations[call_now(cpu).block];
 }
 
-static struct call_block *call_block_of(const struct soft_cpu *cpu)
+/* Between instructions, `offset` bytes from the block's start: to the run loop. */
+static const struct insn *leave_at(struct soft_cpu *cpu, unsigned offset)
 {
-	return (void *)&cpu->jit->calls[cpu->call_block];
+	cpu->rip += offset;
+	if (!cpu_code64(cpu))
+		cpu->rip = (uint32_t)cpu->rip;
+	return NULL;
 }
 
-static insn_exec *handler_of(const struct block *block, const struct insn *insn)
+/* Does one that does not end the block. If that is all, `insn` + 1; else what is for the run loop. */
+static const struct insn *do_insn(struct soft_cpu *cpu, const struct translation *t,
+				  const struct insn *insn)
 {
-	return insn == block->insns ? block->first : insn->exec;
+	uint64_t generation = cpu->jit->generation;
+	unsigned behind = insn->offset + insn->length;
+	const struct insn *next = insn->exec(cpu, insn);
+
+	if (likely(next != insn + 1 ||
+		   (!translation_is_dead(t) && generation == cpu->jit->generation)))
+		return next;
+	return leave_at(cpu, behind);
 }
 
 const struct insn *jit_handler(struct soft_cpu *cpu)
 {
-	const struct call *call = call_of(cpu);
-	const struct call_block *of = call_block_of(cpu);
-	struct block *block = of->block;
-	const struct insn *insn = &block->insns[call->insn], *next;
-	/* So that it does not go on to the next one. */
-	struct insn *alone = cpu->jit->alone;
+	const struct call call = call_now(cpu);
+	const struct translation *t = running(cpu);
+	const struct insn *insn = single_find(cpu, t, call.insn), *next;
 
-	cpu->jit->stats.slow[call->cause]++;
+	cpu->jit->stats.handlers += call.type == CALL_HANDLER;
+	cpu->jit->stats.misses += call.type != CALL_HANDLER;
 	cpu->call_return = 0;
-	alone[0] = *insn;
-	next = handler_of(block, insn)(cpu, alone);
-	if (unlikely(next != alone + 1))
-		return next == alone ? insn : next;
-	if (likely(!block->dead)) {
-		cpu->call_units = block->units;
-		cpu->call_return = (uintptr_t)cpu->jit->run + of->code + call->back;
-		return NULL;
-	}
-	cpu->rip = rip_next(cpu, insn);
+	/* It was none that ends a block. */
+	if (unlikely(!insn || insn->flags & INSN_LAST))
+		return leave_at(cpu, call.insn);
+	next = do_insn(cpu, t, insn);
+	if (unlikely(next != insn + 1))
+		return next;
+	cpu->call_units = t->units;
+	cpu->call_return = (uintptr_t)translation_code(cpu->jit, t) + call.back;
 	return NULL;
 }
 
-/* Translates a block again, without shared checks, if they are not good too often. */
-static void count_refusal(struct soft_cpu *cpu, struct block *block)
+/* Has a block translated again, without shared checks, if they are not good too often. */
+static void count_refusal(struct soft_cpu *cpu, struct translation *t)
 {
-	if (block->unshared || cpu->verify || ++block->refusals < REFUSALS_MAX)
-		return;
-	block->unshared = true;
-	jit_replace(cpu, block);
+	if (!cpu->verify && ++t->refusals == REFUSALS_MAX)
+		jit_unshare(cpu, t);
 }
 
 /* From an instruction on. */
-static const struct insn *leave_rest(struct soft_cpu *cpu, const struct call *call,
-				     struct block *block)
+static const struct insn *leave_rest(struct soft_cpu *cpu, struct call call)
 {
-	const struct insn *insn = &block->insns[call->insn];
+	struct translation *t = running(cpu);
 
 	cpu->jit->stats.leaves++;
-	cpu->jit->stats.jumps += call->jump && !call->fill;
-	if (call->fill && call->insn + 1 < block->count)
-		count_refusal(cpu, block);
-	return handler_of(block, insn)(cpu, insn);
+	cpu->jit->stats.jumps += call.type == CALL_JUMP_LOCAL || call.type == CALL_JUMP_GLOBAL;
+	if (call_is_miss(call))
+		count_refusal(cpu, t);
+	for (unsigned offset = call.insn; offset < t->bytes;) {
+		const struct insn *insn = single_find(cpu, t, offset), *next;
+
+		if (unlikely(!insn))
+			return leave_at(cpu, offset);
+		if (insn->flags & INSN_LAST)
+			return insn->exec(cpu, insn);
+		offset += insn->length;
+		next = do_insn(cpu, t, insn);
+		if (next != insn + 1)
+			return next;
+	}
+	leave_at(cpu, t->bytes);
+	return attention_needed(cpu) ? NULL : jump_target(cpu);
 }
 
 /* A block that reaches into a second page: the link key is not what it was. */
-static const struct insn *leave_second(struct soft_cpu *cpu, struct block *block)
+static const struct insn *leave_second(struct soft_cpu *cpu, struct translation *t)
 {
+	const uint8_t *second = translation_host(t + 1);
 	uint64_t next = (cpu->rip | PAGE_MASK) + 1, epoch;
 
 	if (attention_needed(cpu))
 		return NULL;
-	if (!block_has_second(cpu, block)) {
-		block_drop_page(cpu, block->second);
+	if (!block_has_second(cpu, second)) {
+		block_drop_page(cpu, second);
 		return NULL;
 	}
 	/* It goes by the key of all pages, so that either of the two may be any. */
@@ -90,48 +110,37 @@ static const struct insn *leave_second(struct soft_cpu *cpu, struct block *block
 		link_note(cpu, cpu->rip);
 		link_note(cpu, next);
 	} while (epoch != cpu->link_epoch);
-	block->second_key = cpu->link_key[LINK_LOCAL];
-	return ENTER(cpu, block->insns);
+	t[1].second_key = cpu->link_key[LINK_LOCAL];
+	return jit_enter(cpu, translation_code(cpu->jit, t));
 }
 
 /* A way out that is not joined. */
-static const struct insn *leave_link(struct soft_cpu *cpu, struct exit *exit)
+static const struct insn *leave_link(struct soft_cpu *cpu, struct call call)
 {
-	struct link *link = exit->link;
-	uint64_t generation = cpu->jit->generation;
-	const struct insn *target = link->target;
-
-	cpu->rip = cpu->code_page + (uint64_t)exit->delta;
-	if (!cpu_code64(cpu))
-		cpu->rip = (uint32_t)cpu->rip;
-	if (attention_needed(cpu))
-		return NULL;
-	if (!target || link->rip != cpu->rip || !is_alive(target) ||
-	    !leads_to(cpu, cpu->rip, link->host))
-		target = link_resolve(cpu, link);
-	if (generation == cpu->jit->generation)
-		exit_join(cpu, exit, block_of(target));
-	return ENTER(cpu, target);
+	cpu->rip = link_rip(cpu, call);
+	return attention_needed(cpu) ? NULL : block_find(cpu);
 }
 
 const struct insn *jit_leave(struct soft_cpu *cpu)
 {
-	const struct call *call = call_of(cpu);
-	const struct call_block *of = call_block_of(cpu);
+	const struct call call = call_now(cpu);
+	struct translation *t = running(cpu);
 
-	switch ((enum call_type)call->type) {
-	case CALL_REST:
-		return leave_rest(cpu, call, of->block);
+	switch ((enum call_type)call.type) {
+	case CALL_START:
+		return NULL;
 	case CALL_SECOND:
-		return leave_second(cpu, of->block);
+		return leave_second(cpu, t);
 	case CALL_UNITS:
 		/* The interpreter will say so. */
-		block_drop_page(cpu, (const uint8_t *)((uintptr_t)of->block->host & ~PAGE_MASK));
+		block_drop_page(cpu,
+				(const uint8_t *)((uintptr_t)translation_host(t) & ~PAGE_MASK));
 		return NULL;
 	case CALL_LINK:
-		return leave_link(cpu, &cpu->jit->exits[of->exits + call->insn]);
+	case CALL_FAR_LINK:
+		return leave_link(cpu, call);
 	default:
-		return NULL;
+		return leave_rest(cpu, call);
 	}
 }
 

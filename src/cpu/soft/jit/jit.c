@@ -28,10 +28,11 @@
 #include "cpu/soft/tier_priv.h"
 #include "host/fd.h"
 
-/* Room for the largest block. */
-#define CODE_PER_BLOCK  (48u << 10)
-#define EXITS_PER_BLOCK 2
-#define CALLS_PER_BLOCK (UINT8_MAX + 1u)
+/* Room for the largest block, and new room for stubs. */
+#define CODE_PER_BLOCK (CALL_CODE_MAX + (UINT64_C(64) << 10))
+
+/* A block has more code than that, so that its tables are never full before the cache is. */
+#define CODE_PER_TRANSLATION 256u
 
 #define SIGNAL_STACK_BYTES (UINT64_C(64) << 10)
 
@@ -53,17 +54,14 @@ static int map_code(struct jit *jit)
 	jit->run = mmap(NULL, jit->size, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
 	if (jit->run == MAP_FAILED)
 		return -errno;
-	jit->exits = mmap(NULL, JIT_EXITS_MAX * sizeof(struct exit), PROT_READ | PROT_WRITE,
-			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (jit->exits == MAP_FAILED)
-		return -errno;
-	jit->calls = mmap(NULL, JIT_CALLS_MAX * sizeof(struct call), PROT_READ | PROT_WRITE,
-			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (jit->calls == MAP_FAILED)
-		return -errno;
 	jit->signal_stack = mmap(NULL, SIGNAL_STACK_BYTES, PROT_READ | PROT_WRITE,
 				 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	return jit->signal_stack == MAP_FAILED ? -errno : 0;
+}
+
+static uint32_t round_down_to_power(uint64_t value)
+{
+	return UINT32_C(1) << (63 - __builtin_clzll(value));
 }
 
 static void init_vectors(struct jit *jit, struct soft_cpu *cpu)
@@ -82,10 +80,12 @@ int jit_new(struct jit **ret_jit, struct soft_cpu *cpu, uint64_t code_bytes)
 		return -ENOMEM;
 	jit->size = MAX(code_bytes, JIT_CODE_BYTES_MIN);
 	jit->write = jit->run = jit->signal_stack = MAP_FAILED;
-	jit->exits = MAP_FAILED;
-	jit->calls = MAP_FAILED;
 	jit->translator = malloc(sizeof(*jit->translator));
 	rc = jit->translator ? map_code(jit) : -ENOMEM;
+	if (!rc)
+		rc = translations_new(jit, round_down_to_power(jit->size / CODE_PER_TRANSLATION));
+	if (!rc)
+		rc = singles_new(jit);
 	if (!rc && cpu->engine->options.verify)
 		rc = verify_new(&cpu->verify);
 	if (rc) {
@@ -95,7 +95,6 @@ int jit_new(struct jit **ret_jit, struct soft_cpu *cpu, uint64_t code_bytes)
 	init_vectors(jit, cpu);
 	common_emit(jit, cpu);
 	jit->used = jit->common.end;
-	jit->alone[1].exec = jit_stop;
 	cpu->self = cpu;
 	*ret_jit = jit;
 	return 0;
@@ -113,8 +112,8 @@ void jit_free(struct jit *jit)
 		return;
 	unmap(jit->write, jit->size);
 	unmap(jit->run, jit->size);
-	unmap(jit->exits, JIT_EXITS_MAX * sizeof(struct exit));
-	unmap(jit->calls, JIT_CALLS_MAX * sizeof(struct call));
+	translations_free(jit);
+	singles_free(jit);
 	unmap(jit->signal_stack, SIGNAL_STACK_BYTES);
 	free(jit->translator);
 	free(jit);
@@ -140,19 +139,52 @@ void jit_thread_end(struct soft_cpu *cpu)
 	check(!sigaltstack(&cpu->jit->thread_stack, NULL));
 }
 
-void jit_reset(struct jit *jit)
+/* What leads to code that is gone from where it is not joined. */
+static void forget_jumps(struct soft_cpu *cpu)
 {
+	memset(cpu->jumps, 0, sizeof(cpu->jumps));
+}
+
+void jit_forget(struct soft_cpu *cpu)
+{
+	translations_forget(cpu->jit);
+	singles_forget(cpu->jit);
+	forget_jumps(cpu);
+}
+
+void jit_reset(struct soft_cpu *cpu)
+{
+	struct jit *jit = cpu->jit;
+
+	jit_forget(cpu);
+	memset(jit->unshared, 0, sizeof(jit->unshared));
 	jit->used = jit->common.end;
-	jit->exits_used = jit->calls_used = 0;
-	jit->generation++;
+	jit->stub_room = (struct stub_room){ 0 };
+	jit->count = 1;
+	jit->stats.guest_bytes = jit->stats.metadata_bytes = 0;
 	jit->stats.resets++;
+}
+
+void jit_forget_decoded(struct soft_cpu *cpu)
+{
+	struct jit *jit = cpu->jit;
+
+	singles_forget(jit);
+	for (unsigned i = 0; i < JUMP_ENTRIES; i++) {
+		struct jump_entry *entry = &cpu->jumps[i];
+
+		entry->target = NULL;
+		if (entry->code == (const void *)(uintptr_t)jit->common.no_body)
+			*entry = (struct jump_entry){ 0 };
+	}
+	/* What is entered again and again gets there all the same. */
+	for (unsigned i = 0; i < HEATS; i++)
+		jit->heat[i] /= 2;
 }
 
 bool jit_has_room(const struct jit *jit)
 {
-	return jit->size - jit->used >= CODE_PER_BLOCK &&
-	       JIT_EXITS_MAX - jit->exits_used >= EXITS_PER_BLOCK &&
-	       JIT_CALLS_MAX - jit->calls_used >= CALLS_PER_BLOCK;
+	return jit->size - jit->used >= CODE_PER_BLOCK && translations_have_room(jit);
 }
 
 const void *jit_code_of(const struct soft_cpu *cpu, const struct block *block)
@@ -175,6 +207,8 @@ json_t *jit_stats(const struct soft_cpu *cpu)
 		{ "blocks", &jit->stats.blocks },
 		{ "code_bytes", &jit->used },
 		{ "cache_bytes", &jit->size },
+		{ "guest_bytes", &jit->stats.guest_bytes },
+		{ "metadata_bytes", &jit->stats.metadata_bytes },
 		{ "resets", &jit->stats.resets },
 		{ "drops", &jit->stats.drops },
 		{ "replaced", &jit->stats.replaced },
@@ -184,8 +218,9 @@ json_t *jit_stats(const struct soft_cpu *cpu)
 		{ "entries", &cpu->translated_runs },
 		{ "leaves", &jit->stats.leaves },
 		{ "vector_loads", &cpu->vector_loads },
-		{ "slow_misses", &jit->stats.slow[SLOW_MISS] },
-		{ "slow_handlers", &jit->stats.slow[SLOW_HANDLER] },
+		{ "slow_misses", &jit->stats.misses },
+		{ "slow_handlers", &jit->stats.handlers },
+		{ "decoded_again", &jit->stats.singles },
 	};
 	json_t *all = json_object();
 
@@ -196,26 +231,38 @@ json_t *jit_stats(const struct soft_cpu *cpu)
 	return all;
 }
 
+uint64_t jit_memory(const struct jit *jit)
+{
+	return sizeof(*jit) + sizeof(*jit->translator) + translations_memory(jit) +
+	       singles_memory() + SIGNAL_STACK_BYTES;
+}
+
 /* If there is room; if not, the next block that is decoded starts everything anew. */
 static bool translate(struct soft_cpu *cpu, struct block *block)
 {
 	enum tier before = tier_change(cpu, TIER_TRANSLATION);
-	bool done = jit_has_room(cpu->jit) && jit_translate(cpu, cpu->jit, block);
+	bool done = jit_has_room(cpu->jit) && jit_translate(cpu, block);
 
 	tier_change(cpu, before);
 	return done;
+}
+
+static uint32_t *heat_of(struct jit *jit, const uint8_t *host, uint8_t mode)
+{
+	return &jit->heat[block_hash(host, mode) % HEATS];
 }
 
 /* In place of a block's first handler, until the block is translated. */
 static const struct insn *op_heat(struct soft_cpu *cpu, const struct insn *insn)
 {
 	struct block *block = block_of(insn);
+	uint32_t *heat = heat_of(cpu->jit, block->host, block->mode);
 
 	if (unlikely(cpu->verify) && verify_runs(cpu))
 		return NULL;
-	if (++block->heat < cpu->engine->options.heat)
+	if (++*heat < cpu->engine->options.heat)
 		return block->first(cpu, insn);
-	block->heat = 0;
+	*heat = 0;
 	if (!translate(cpu, block))
 		return block->dead ? NULL : block->first(cpu, insn);
 	return ENTER(cpu, insn);
@@ -229,38 +276,53 @@ void jit_watch(struct soft_cpu *cpu, struct block *block)
 	block->insns[0].exec = op_heat;
 }
 
-/* What still leads to the code of a block (jump entries) is led to `to`. */
-static void divert(const struct jit *jit, const uint8_t *body, const uint8_t *to)
+bool jit_has(const struct soft_cpu *cpu, const uint8_t *host)
 {
-	uint8_t *at = jit->write + (body - jit->run);
-	int32_t distance = (int32_t)(to - (body + 5));
-
-	at[0] = 0xe9; /* jmp */
-	memcpy(at + 1, &distance, sizeof(distance));
+	return cpu->jit && translation_find(cpu->jit, host, cpu->mode);
 }
 
-static void part_all(struct block *block)
+bool jit_stand_in(const struct soft_cpu *cpu, struct block *block)
 {
-	while (block->incoming)
-		exit_part(block->incoming);
+	const struct jit *jit = cpu->jit;
+	const struct translation *t = translation_find(jit, block->host, block->mode);
+
+	if (!t)
+		return false;
+	if (translation_has_second(t))
+		block->second = translation_host(t + 1);
+	block->bytes = t->bytes;
+	block->body = translation_code(jit, t);
+	block->count = 1;
+	block->insns[0] = (struct insn){ .exec = (insn_exec *)jit->common.enter_block };
+	return true;
 }
 
-void jit_drop(struct soft_cpu *cpu, struct block *block)
+void jit_drop_page(struct soft_cpu *cpu, const uint8_t *page)
 {
-	if (!block->body)
-		return;
-	cpu->jit->stats.drops++;
-	part_all(block);
-	divert(cpu->jit, block->body, block->body + block->start_stub);
+	translations_drop_page(cpu->jit, page);
 }
 
-void jit_replace(struct soft_cpu *cpu, struct block *block)
+static unsigned unshared_bit(const uint8_t *host, uint8_t mode)
 {
-	const uint8_t *body = block->body;
+	return block_hash(host, mode) % UNSHARED;
+}
 
-	part_all(block);
-	if (!translate(cpu, block))
-		return;
+bool jit_is_unshared(const struct jit *jit, const uint8_t *host, uint8_t mode)
+{
+	unsigned bit = unshared_bit(host, mode);
+
+	return jit->unshared[bit / 64] >> bit % 64 & 1;
+}
+
+void jit_unshare(struct soft_cpu *cpu, struct translation *t)
+{
+	const uint8_t *host = translation_host(t);
+	uint8_t mode = translation_mode(t);
+	unsigned bit = unshared_bit(host, mode);
+
+	cpu->jit->unshared[bit / 64] |= UINT64_C(1) << bit % 64;
+	*heat_of(cpu->jit, host, mode) = cpu->engine->options.heat - 1;
 	cpu->jit->stats.replaced++;
-	divert(cpu->jit, body, block->body);
+	translation_drop(cpu->jit, t);
+	block_drop(cpu, host, mode);
 }

@@ -3,10 +3,10 @@
  * The translator: blocks of 64-bit code, and of 32-bit code with flat segments, that are entered
  * often become host code.
  *
- * A block of the interpreter's cache stays what it is: the decoded instructions are the metadata of
- * the translated code and its fallback. The first instruction's `exec` counts entries, then
- * translates, and is then the way into the host code; everything that holds for a block (links,
- * page lists, dropping) holds for its code too.
+ * The first instruction's `exec` of a block in the interpreter's cache counts entries, then
+ * translates, and is then the way into the host code. From then on that stands for itself: the
+ * interpreter's cache is small and may forget the block, which comes back as a single instruction
+ * that enters the code when the interpreter gets there again.
  *
  * Whatever the translator does not know, and every memory access that misses the TLB, is done by
  * the interpreter's own handler, called from the host code with all guest state in `struct
@@ -41,12 +41,25 @@ void jit_thread_end(struct soft_cpu *cpu);
 /* A new block has been decoded: counts its entries from now on, if it is of a kind to translate. */
 void jit_watch(struct soft_cpu *cpu, struct block *block);
 
-/* A block is being dropped: nothing jumps to its code any more, and its code leads to the run loop.
- * It may be running. */
-void jit_drop(struct soft_cpu *cpu, struct block *block);
+/* Whether the block there is translated, in the present mode. */
+bool jit_has(const struct soft_cpu *cpu, const uint8_t *host);
 
-/* All blocks have been dropped and none runs: the cache is empty. */
-void jit_reset(struct jit *jit);
+/* Makes a block, of which `host` and `mode` are set, one of a single instruction that enters the code
+ * of the one that is translated. False: there is none. */
+bool jit_stand_in(const struct soft_cpu *cpu, struct block *block);
+
+/* The code of blocks that touch the page leads to the run loop from now on. It may be running. */
+void jit_drop_page(struct soft_cpu *cpu, const uint8_t *page);
+
+/* The same for all code, but what is running finds out in the run loop only. Until jit_reset() nothing
+ * must be translated. */
+void jit_forget(struct soft_cpu *cpu);
+
+/* None runs: the cache is empty. */
+void jit_reset(struct soft_cpu *cpu);
+
+/* The interpreter's cache is empty. */
+void jit_forget_decoded(struct soft_cpu *cpu);
 
 /* Whether a block can be translated without jit_reset(). */
 bool jit_has_room(const struct jit *jit);
@@ -56,3 +69,6 @@ const void *jit_code_of(const struct soft_cpu *cpu, const struct block *block);
 
 /* Figures for the statistics: a new object. Any thread. */
 json_t *jit_stats(const struct soft_cpu *cpu);
+
+/* Bytes that it takes at most, beside the code cache. */
+uint64_t jit_memory(const struct jit *jit);

@@ -36,20 +36,16 @@ static void emit_other_page(struct translator *t, int32_t distance, struct stub 
  * The way to `delta` from the start of the page. `from`: a jump that is to lead there, or 0 if the
  * code before does.
  */
-static void emit_link(struct translator *t, const struct insn *insn, unsigned which, int64_t delta,
-		      unsigned from)
+static void emit_link(struct translator *t, unsigned which, int64_t delta, unsigned from)
 {
 	struct stub *stub = stub_new(t, STUB_LINK);
-	struct exit *exit = exit_new(t);
 	bool save = t->flags == FLAGS_HOST && t->live_out[which];
 	int64_t distance;
 
 	if (t->code32)
 		delta = (int32_t)delta;
 	distance = delta & ~(int64_t)PAGE_MASK;
-	exit->link = (struct link *)(uintptr_t)insn->aux + which;
-	exit->delta = delta;
-	stub->exit = exit;
+	stub->delta = delta;
 	if (from && !save && !distance) {
 		stub->site = from;
 		stub_from(stub, from);
@@ -142,8 +138,8 @@ static void emit_jcc(struct translator *t, const struct unit *u)
 
 	flags_into_host(t, SCRATCH_0);
 	taken = emit_jump(&t->code, u->z.opcode & 15);
-	emit_link(t, insn, 0, (int64_t)t->offset + insn->offset + insn->length, 0);
-	emit_link(t, insn, 1, (int64_t)insn->imm + t->offset, taken);
+	emit_link(t, 0, (int64_t)t->offset + insn->offset + insn->length, 0);
+	emit_link(t, 1, (int64_t)insn->imm + t->offset, taken);
 }
 
 static void emit_ret(struct translator *t, const struct unit *u)
@@ -180,10 +176,10 @@ void emit_end(struct translator *t, const struct unit *u)
 		emit_jcc(t, u);
 		return;
 	case KIND_CONTINUE:
-		emit_link(t, insn, 0, (int64_t)t->offset + insn->offset, 0);
+		emit_link(t, 0, (int64_t)t->offset + insn->offset, 0);
 		return;
 	case KIND_JUMP:
-		emit_link(t, insn, 0, (int64_t)insn->imm + t->offset, 0);
+		emit_link(t, 0, (int64_t)insn->imm + t->offset, 0);
 		return;
 	default:
 		break;
@@ -192,7 +188,7 @@ void emit_end(struct translator *t, const struct unit *u)
 	switch (u->kind) {
 	case KIND_CALL_NEAR:
 		emit_push_return(t, u, leave_stub(t, u));
-		emit_link(t, insn, 0, (int64_t)insn->imm + t->offset, 0);
+		emit_link(t, 0, (int64_t)insn->imm + t->offset, 0);
 		break;
 	case KIND_JUMP_INDIRECT:
 		stub = leave_stub(t, u);

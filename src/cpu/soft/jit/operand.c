@@ -193,15 +193,14 @@ static struct place in_tlb(unsigned slot, size_t field)
 }
 
 /*
- * Whether `low` is in the TLB and `high`, the last byte, in the same page; SCRATCH `b` becomes the
- * distance to the host. Returns the jump that is taken if not.
+ * Whether `low` is in the TLB and the last byte, `to_high` further, in the same page; SCRATCH `b`
+ * becomes the distance to the host. If not, `stub` follows.
  */
-static unsigned emit_lookup(struct translator *t, struct place low, int64_t to_high, bool write,
-			    unsigned a, unsigned b)
+static void emit_lookup(struct translator *t, struct place low, int64_t to_high, bool write,
+			unsigned a, unsigned b, struct stub *stub)
 {
 	size_t tag = write ? offsetof(struct tlb_entry, write) : offsetof(struct tlb_entry, read);
 	struct code *c = &t->code;
-	unsigned miss;
 
 	emit_rm(c, LEA, b, low);
 	emit_shift(c, true, b, PAGE_SHIFT - TLB_BYTE_SHIFT);
@@ -211,9 +210,10 @@ static unsigned emit_lookup(struct translator *t, struct place low, int64_t to_h
 	emit_alu_i(c, ALU_AND, a, ~(int32_t)PAGE_MASK);
 	emit_rm(c, 0x0b | WIDE, a, FIELD(tlb_key));
 	emit_rm(c, 0x3b | WIDE, a, in_tlb(b, tag));
-	miss = emit_jump(c, IF_NE);
+	stub->miss = emit_jump(c, IF_NE);
+	stub->tag = a;
+	stub->write = write;
 	emit_rm(c, MOV_LOAD, b, in_tlb(b, offsetof(struct tlb_entry, host)));
-	return miss;
 }
 
 static struct place in_deltas(unsigned group)
@@ -221,19 +221,9 @@ static struct place in_deltas(unsigned group)
 	return in_cpu(offsetof(struct soft_cpu, deltas) + sizeof(uint64_t) * group);
 }
 
-/* What is to be done if the check of an access misses. */
-static void set_access(struct stub *stub, enum access_kind kind, unsigned size, bool write,
-		       unsigned retry)
-{
-	stub->access = kind;
-	stub->last = size - 1;
-	stub->write = write;
-	stub->retry = retry;
-}
-
 /* An access whose group has one check: made here if it is the first. */
-static struct place shared_place(struct translator *t, const struct unit *u, enum access_kind kind,
-				 unsigned free, struct stub *stub)
+static struct place shared_place(struct translator *t, const struct unit *u, unsigned free,
+				 struct stub *stub)
 {
 	const struct group *g = &t->groups[u->group];
 	unsigned a = free == NO_REG ? SCRATCH_0 : free, b = other_scratch(a);
@@ -244,11 +234,10 @@ static struct place shared_place(struct translator *t, const struct unit *u, enu
 		unsigned span = (unsigned)(g->high - g->low);
 
 		flags_out_of_host(t, u->live);
-		set_access(stub, kind, span, g->write, t->code.used);
-		stub->before = u->distance - g->low;
 		stub->rest = true;
-		low.disp -= stub->before;
-		stub->miss = emit_lookup(t, low, span - 1, g->write, a, b);
+		stub->retry = t->code.used;
+		low.disp -= u->distance - g->low;
+		emit_lookup(t, low, span - 1, g->write, a, b, stub);
 		emit_rm(&t->code, MOV_STORE, b, in_deltas(u->group));
 	} else if (t->holds != u->group) {
 		emit_rm(&t->code, MOV_LOAD, b, in_deltas(u->group));
@@ -268,12 +257,12 @@ struct place emit_check(struct translator *t, const struct unit *u, enum access_
 	struct place p;
 
 	if (u->group != NO_GROUP)
-		return shared_place(t, u, kind, free, stub);
+		return shared_place(t, u, free, stub);
 	flags_out_of_host(t, u->live);
 	t->holds = NO_GROUP;
-	set_access(stub, kind, size, write, c->used);
+	stub->retry = c->used;
 	p = place_of(t, u->insn, kind, a);
-	stub->miss = emit_lookup(t, p, size - 1, write, a, b);
+	emit_lookup(t, p, size - 1, write, a, b, stub);
 	p = place_of(t, u->insn, kind, a);
 	if (p.index != NO_REG) {
 		emit_rm(c, LEA, a, p);

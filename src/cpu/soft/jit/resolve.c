@@ -6,125 +6,157 @@
  */
 #include <string.h>
 
+#include "cpu/soft/access_priv.h"
 #include "cpu/soft/jit/translate_priv.h"
 #include "cpu/soft/mmu_priv.h"
 
-/* The linear address of the access that missed; rip is the block's start. */
-static uint64_t access_linear(struct soft_cpu *cpu, const struct call *call)
+/*
+ * Fills the TLB with the page of the last byte, whose tag the code looked for. If that is there, the
+ * access begins in another page, and is for the handler.
+ */
+static bool fill(struct soft_cpu *cpu, struct call call)
 {
-	uint64_t linear = *reg64(cpu, call->base) + (*reg64(cpu, call->index) << call->scale) +
-			  (uint64_t)(int64_t)call->disp;
+	uint64_t tag = cpu->call_value, linear = tag & ~PAGE_MASK;
+	bool write = call.type & CALL_MISS_WRITE;
+	const struct tlb_entry *e = tlb_slot(cpu, linear);
 
-	if (call->based)
-		linear += cpu->segments[call->seg].base;
-	return call->cut ? (uint32_t)linear : linear;
+	if ((write ? e->write : e->read) == tag)
+		return false;
+	/* 32-bit code: an access may reach beyond the last byte. */
+	if (!cpu_code64(cpu) && linear >> 32)
+		return false;
+	return tlb_fill(cpu, linear, 1, write);
 }
 
-void exit_part(struct exit *exit)
-{
-	int32_t distance = (int32_t)(exit->stub - (exit->site + 4));
-
-	if (exit->next)
-		exit->next->previous = exit->previous;
-	*exit->previous = exit->next;
-	exit->next = NULL;
-	exit->previous = NULL;
-	memcpy(exit->site, &distance, sizeof(distance));
-	if (exit->key)
-		memset(exit->key, 0, sizeof(uint64_t));
-}
-
-static bool can_join(const struct exit *exit, const struct block *target)
-{
-	return exit->site && target->body && !target->dead && target->mode == exit->from->mode;
-}
-
-void exit_join(struct soft_cpu *cpu, struct exit *exit, struct block *target)
-{
-	struct jit *jit = cpu->jit;
-	/* Forwards in a page, attention can wait. */
-	bool inner = !exit->key && exit->delta > (int64_t)((uintptr_t)exit->from->host & PAGE_MASK);
-	uint8_t *to = jit->write + (target->body - jit->run) + (inner ? target->inner : 0);
-	int32_t distance = (int32_t)(to - (exit->site + 4));
-
-	if (!can_join(exit, target))
-		return;
-	if (exit->previous)
-		exit_part(exit);
-	exit->next = target->incoming;
-	exit->previous = &target->incoming;
-	if (exit->next)
-		exit->next->previous = &exit->next;
-	target->incoming = exit;
-	jit->stats.links++;
-	memcpy(exit->site, &distance, sizeof(distance));
-	if (exit->key) {
-		enum link_scope scope = link_note(cpu, cpu->rip);
-		int32_t disp = gs_displacement(offsetof(struct soft_cpu, link_key) +
-					       scope * sizeof(cpu->link_key[0]));
-
-		memcpy(exit->key_disp, &disp, sizeof(disp));
-		memcpy(exit->key, &cpu->link_key[scope], sizeof(uint64_t));
-	}
-}
-
-/* The block at `rip` that has code, if that can be said without walking page tables. */
-static struct block *translated_at(struct soft_cpu *cpu, uint64_t rip)
+/* The translated block at `rip`, if that can be said without walking page tables. */
+static struct translation *translated_at(struct soft_cpu *cpu, uint64_t rip)
 {
 	uint64_t linear = rip + cpu->code_base;
 	const struct code_tlb_entry *e = code_tlb_slot(cpu, linear);
-	struct block *block;
 
 	if (e->tag != ((linear & ~PAGE_MASK) | cpu->fetch_key) || attention_needed(cpu) ||
 	    !mmu_has_room_for_linked(cpu))
 		return NULL;
-	block = block_lookup(cpu, (const uint8_t *)(e->host + linear), cpu->mode);
-	return block && block->body ? block : NULL;
+	return translation_find(cpu->jit, (const uint8_t *)(e->host + linear), cpu->mode);
 }
 
-/* Where code goes on instead of by the way out, or 0. */
-static uint64_t follow_link(struct soft_cpu *cpu, struct exit *exit)
+static void put_distance(uint8_t *site, const uint8_t *to)
 {
-	uint64_t rip = cpu->code_page + (uint64_t)exit->delta;
-	struct block *target;
+	int32_t distance = (int32_t)(to - (site + 4));
 
-	if (!cpu_code64(cpu))
-		rip = (uint32_t)rip;
-	target = translated_at(cpu, rip);
-	if (!target)
+	memcpy(site, &distance, sizeof(distance));
+}
+
+/* Joins a way out in its page. */
+static void join_near(struct soft_cpu *cpu, struct call call, const struct translation *from,
+		      const struct translation *to)
+{
+	struct jit *jit = cpu->jit;
+	/* Forwards, attention can wait. */
+	bool inner = call.back > translation_offset(from);
+
+	put_distance(jit->write + from->code + call.retry,
+		     jit->write + to->code + (inner ? ATTENTION_BYTES : 0));
+	jit->stats.links++;
+}
+
+/* To another page, for as long as the link key is what it is. */
+static void join_far(struct soft_cpu *cpu, struct call call, struct far_way *way,
+		     const struct translation *from, const struct translation *to)
+{
+	struct jit *jit = cpu->jit;
+	enum link_scope scope;
+	int32_t disp;
+
+	if (!way->key_disp)
+		return;
+	scope = link_note(cpu, cpu->rip);
+	disp = gs_displacement(offsetof(struct soft_cpu, link_key) +
+			       scope * sizeof(cpu->link_key[0]));
+	memcpy(jit->write + way->key_disp, &disp, sizeof(disp));
+	way->key = cpu->link_key[scope];
+	put_distance(jit->write + from->code + call.retry, jit->write + to->code);
+	jit->stats.links++;
+}
+
+uint64_t link_rip(const struct soft_cpu *cpu, struct call call)
+{
+	uint64_t rip = cpu->code_page + call.back;
+
+	if (call.type == CALL_FAR_LINK) {
+		const struct far_way *way = (const void *)(uintptr_t)cpu->call_value;
+
+		rip += (uint64_t)((int64_t)way->pages * (int64_t)PAGE_SIZE);
+	}
+	return cpu_code64(cpu) ? rip : (uint32_t)rip;
+}
+
+/* Where code goes on instead of by the way out of the block at rip, or 0. */
+static uint64_t follow_link(struct soft_cpu *cpu, struct call call, const struct translation *from)
+{
+	struct jit *jit = cpu->jit;
+	uint64_t rip = link_rip(cpu, call);
+	const struct translation *to = translated_at(cpu, rip);
+
+	if (!to)
 		return 0;
 	cpu->rip = rip;
-	exit_join(cpu, exit, target);
+	if (call.type == CALL_LINK)
+		join_near(cpu, call, from, to);
+	else
+		join_far(cpu, call, (void *)(jit->write + (cpu->call_value - (uintptr_t)jit->run)),
+			 from, to);
 	cpu->code_page = rip & ~PAGE_MASK;
-	return (uintptr_t)target->body;
+	return (uintptr_t)translation_code(jit, to);
 }
 
 /* Whether the jump entry of the target now leads to its code, under the key of that scope. */
 static bool enter_jump(struct soft_cpu *cpu, uint64_t rip, enum link_scope scope)
 {
-	struct block *target = translated_at(cpu, rip);
+	const struct translation *target = translated_at(cpu, rip);
 
 	if (!target || (link_note(cpu, rip) == LINK_LOCAL && scope == LINK_GLOBAL))
 		return false;
 	*jump_slot(cpu, rip) = (struct jump_entry){ .rip = rip,
 						    .key = cpu->link_key[scope],
-						    .target = target->insns,
-						    .code = target->body };
+						    .code = translation_code(cpu->jit, target) };
 	return true;
+}
+
+/* In front of a block: if it was dropped, what took its place is where code goes on from now on. */
+static uint64_t follow_dropped(struct soft_cpu *cpu, const struct translation *t)
+{
+	const struct translation *to = translation_is_dead(t) ? translated_at(cpu, cpu->rip) : NULL;
+
+	if (!to || to->key != (t->key & ~TRANSLATION_DEAD))
+		return 0;
+	translation_divert(cpu->jit, t, to);
+	return (uintptr_t)translation_code(cpu->jit, to);
 }
 
 uint64_t jit_retry(struct soft_cpu *cpu)
 {
 	struct jit *jit = cpu->jit;
-	const struct call *call = &jit->calls[cpu->call];
-	const struct call_block *of = (const void *)&jit->calls[cpu->call_block];
+	const struct call call = call_now(cpu);
+	const struct translation *t = &jit->translations[call.block];
 	bool again;
 
-	cpu->rip = cpu->code_page + of->offset;
-	cpu->call_leaves = call->type != CALL_HANDLER;
-	if (call->type == CALL_LINK)
-		return follow_link(cpu, &jit->exits[of->exits + call->insn]);
-	again = call->fill ? tlb_fill(cpu, access_linear(cpu, call), call->last + 1u, call->write)
-			   : call->jump && enter_jump(cpu, cpu->call_target, call->scope);
-	return again ? (uintptr_t)jit->run + of->code + call->retry : 0;
+	cpu->rip = cpu->code_page + translation_offset(t);
+	cpu->call_leaves = !call_comes_back(call);
+	switch ((enum call_type)call.type) {
+	case CALL_START:
+		return follow_dropped(cpu, t);
+	case CALL_LINK:
+	case CALL_FAR_LINK:
+		return follow_link(cpu, call, t);
+	case CALL_JUMP_LOCAL:
+		again = enter_jump(cpu, cpu->call_value, LINK_LOCAL);
+		break;
+	case CALL_JUMP_GLOBAL:
+		again = enter_jump(cpu, cpu->call_value, LINK_GLOBAL);
+		break;
+	default:
+		again = call_is_miss(call) && fill(cpu, call);
+	}
+	return again && !translation_is_dead(t) ? (uintptr_t)jit->run + t->code + call.retry : 0;
 }

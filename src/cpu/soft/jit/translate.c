@@ -23,6 +23,7 @@
  */
 #include <string.h>
 
+#include "base/bits.h"
 #include "base/check.h"
 #include "cpu/soft/code_priv.h"
 #include "cpu/soft/debugger_priv.h"
@@ -33,13 +34,9 @@
 #include "cpu/soft/native_exec_priv.h"
 #include "cpu/soft/native_thunk_priv.h"
 
-struct exit *exit_new(struct translator *t)
-{
-	struct exit *exit = &t->jit->exits[t->jit->exits_used++];
-
-	*exit = (struct exit){ .from = t->block };
-	return exit;
-}
+/* The most that an instruction takes, before stubs; and where blocks begin. */
+#define UNIT_BYTES_MAX 1024u
+#define CODE_ALIGN     16u
 
 /* Before something that destroys the host's flags; `live`: those whose value still matters. */
 void flags_out_of_host(struct translator *t, uint16_t live)
@@ -78,9 +75,7 @@ struct stub *insn_stub(struct translator *t, const struct unit *u)
 /* See native_traps.c: a NOP that says where to go on if the next instruction traps. */
 static void emit_mark(struct translator *t, const struct unit *u, struct stub *stub)
 {
-	static const uint8_t nop[] = { 0x0f, 0x1f, 0x84, 0x00 };
-
-	code_bytes(&t->code, nop, sizeof(nop));
+	code_u32(&t->code, JIT_MARK);
 	code_u32(&t->code, 0);
 	stub->mark = t->code.used;
 	stub->save_flags = t->flags == FLAGS_HOST && u->live;
@@ -354,7 +349,7 @@ static void emit_call(struct translator *t, const struct unit *u)
 	struct stub *stub = insn_stub(t, u);
 
 	flags_out_of_host(t, u->live);
-	stub->cause = SLOW_HANDLER;
+	stub->handled = true;
 	stub_from(stub, emit_jump(&t->code, ALWAYS));
 	stub->back = t->code.used;
 	t->x87_last = NULL; /* it is in memory by then */
@@ -559,7 +554,9 @@ static void emit_start_unit(struct translator *t, uint8_t unit)
 /* Whether the second page still follows the first one. */
 static void emit_check_second(struct translator *t)
 {
-	emit_load_imm(&t->code, SCRATCH_0, (uintptr_t)&t->block->second_key);
+	const struct translation *second = &t->jit->translations[t->number + 1];
+
+	emit_load_imm(&t->code, SCRATCH_0, (uintptr_t)&second->second_key);
 	emit_rm(&t->code, MOV_LOAD, SCRATCH_0, at(SCRATCH_0, 0));
 	emit_rm(&t->code, 0x3b | WIDE, SCRATCH_0,
 		in_cpu(offsetof(struct soft_cpu, link_key) + sizeof(uint64_t) * LINK_LOCAL));
@@ -573,7 +570,7 @@ static void emit_start(struct translator *t)
 	emit_rm(&t->code, 0x83, ALU_CMP, FIELD(attention));
 	code_byte(&t->code, 0);
 	stub_from(stub, emit_jump(&t->code, IF_NE));
-	t->inner = (uint16_t)t->code.used;
+	check(t->code.used - t->start == ATTENTION_BYTES);
 	if (t->block->second)
 		emit_check_second(t);
 	if (unlikely(t->cpu->verify))
@@ -582,45 +579,87 @@ static void emit_start(struct translator *t)
 	emit_start_unit(t, t->x87_unit);
 }
 
+/* Too much code: the interpreter does the rest. */
+static void emit_rest(struct translator *t, const struct unit *u)
+{
+	struct stub *stub = insn_stub(t, u);
+
+	emit_x87_last(t, t->x87_last);
+	flags_out_of_host(t, FLAGS_ALL);
+	stub->rest = true;
+	stub_from(stub, emit_jump(&t->code, ALWAYS));
+}
+
 static void emit_units(struct translator *t)
 {
 	unsigned count = t->block->count;
 
 	t->flags = FLAGS_STATE;
 	t->holds = NO_GROUP;
-	for (unsigned i = 0; i < count; i++)
+	for (unsigned i = 0; i < count; i++) {
+		if (t->code.used - t->start > CALL_CODE_MAX - UNIT_BYTES_MAX) {
+			emit_rest(t, &t->units[i]);
+			return;
+		}
 		emit_unit(t, &t->units[i],
 			  i + 1 < count ? t->units[i + 1].live : t->live_out[0] | t->live_out[1]);
+	}
 }
 
 static void emit_block(struct translator *t)
 {
-	struct call_block *of = (void *)&t->jit->calls[t->jit->calls_used];
-
-	t->calls = t->jit->calls_used;
-	*of = (struct call_block){ t->block, (uint32_t)t->jit->used, t->jit->exits_used,
-				   t->offset };
 	emit_start(t);
 	emit_units(t);
+	t->end = round_up(t->code.used, CODE_ALIGN);
 	emit_stubs(t);
 }
 
-bool jit_translate(struct soft_cpu *cpu, struct jit *jit, struct block *block)
+static void begin(struct translator *t, struct soft_cpu *cpu, struct block *block)
 {
-	struct translator *t = jit->translator;
-	uint32_t exits = jit->exits_used, calls = jit->calls_used;
+	struct jit *jit = cpu->jit;
 
 	t->cpu = cpu;
 	t->jit = jit;
 	t->block = block;
-	t->code = (struct code){ jit->write + jit->used, 0, (unsigned)(jit->size - jit->used) };
-	t->base = (uintptr_t)jit->run + jit->used;
+	t->number = jit->count;
+	t->start = (uint32_t)jit->used;
+	t->code = (struct code){ jit->write, t->start, t->start + CALL_CODE_MAX };
+	t->base = (uintptr_t)jit->run;
 	t->offset = (unsigned)((uintptr_t)block->host & PAGE_MASK);
 	t->code32 = !(block->mode & MODE_CODE64);
 	t->scope = link_note(cpu, cpu->rip);
 	t->vector_unit = t->x87_unit = 0;
 	t->x87_last = NULL;
 	t->stub_count = 0;
+}
+
+/* What was emitted counts from now on. */
+static void install(struct translator *t)
+{
+	struct jit *jit = t->jit;
+	struct block *block = t->block;
+
+	jit->translations[t->number] = (struct translation){
+		.key = translation_key(block->host, block->mode),
+		.code = t->start,
+		.bytes = block->bytes,
+		.units = t->vector_unit | t->x87_unit,
+	};
+	translation_add(jit, block->second);
+	jit->stats.blocks++;
+	block->body = jit->run + t->start;
+	block->insns[0].exec = (insn_exec *)jit->common.enter_block;
+	if (unlikely(t->cpu->verify))
+		verify_install(t);
+	jit->used = t->end;
+	jit->stub_room = t->stub_room;
+}
+
+bool jit_translate(struct soft_cpu *cpu, struct block *block)
+{
+	struct translator *t = cpu->jit->translator;
+
+	begin(t, cpu, block);
 	if (!read_units(t))
 		return false;
 	find_vector_units(t);
@@ -632,26 +671,17 @@ bool jit_translate(struct soft_cpu *cpu, struct jit *jit, struct block *block)
 		return false;
 	find_live_out(t);
 	find_live(t);
-	t->shared = t->code32 || block->unshared ? 0 : share_checks(t);
+	t->shared = t->code32 || jit_is_unshared(cpu->jit, block->host, block->mode)
+			    ? 0
+			    : share_checks(t);
 	emit_block(t);
 	/* Whoever changes code says so first: what was read here is what was decoded. */
 	atomic_thread_fence(memory_order_seq_cst);
-	if (block->dead || atomic_load(&cpu->attention) & ATTENTION_REQUEST) {
-		jit->exits_used = exits;
-		jit->calls_used = calls;
+	if (block->dead || atomic_load(&cpu->attention) & ATTENTION_REQUEST)
 		return false;
-	}
 	if (unlikely(cpu->engine->perf >= 0))
-		perf_add(cpu->engine->perf, (const void *)(uintptr_t)t->base, t->code.used, "block",
-			 cpu->rip);
-	jit->stats.blocks++;
-	block->units = t->vector_unit | t->x87_unit;
-	block->inner = t->inner;
-	block->start_stub = t->start_stub;
-	block->body = (const uint8_t *)t->base;
-	block->insns[0].exec = (insn_exec *)jit->common.enter_block;
-	if (unlikely(cpu->verify))
-		verify_install(t);
-	jit->used += (t->code.used + 15) & ~15u;
+		perf_add(cpu->engine->perf, cpu->jit->run + t->start, t->code.used - t->start,
+			 "block", cpu->rip);
+	install(t);
 	return true;
 }

@@ -2,110 +2,8 @@
 /* A translation in the making, for the files of this folder. */
 #pragma once
 
-#include <signal.h>
-
-#include "cpu/soft/block_priv.h"
+#include "cpu/soft/jit/cache_priv.h"
 #include "cpu/soft/jit/emit_priv.h"
-#include "cpu/soft/jit/jit_priv.h"
-
-/* A way out of translated code to a fixed target, that can be joined to the target's code. */
-struct exit {
-	struct exit *next, **previous; /* in the list of what is joined to the same block */
-	const struct block *from;
-	struct link *link;
-	int64_t delta;     /* target less the address of the page that `from` is in */
-	uint8_t *site;     /* the 32 bits of the jump, in the writable mapping */
-	uint8_t *stub;     /* where the jump goes while it is not joined */
-	uint8_t *key;      /* to another page: the link key that it is good for */
-	uint8_t *key_disp; /* and the 32 bits that say which key that is */
-};
-
-/* Why translated code calls a handler. */
-enum slow_cause {
-	SLOW_MISS,    /* the TLB has not got the operand, or the instruction trapped */
-	SLOW_HANDLER, /* the translator leaves the instruction to its handler */
-	SLOW_CAUSES
-};
-
-/* Why translated code goes to C. */
-enum call_type {
-	CALL_HANDLER, /* an instruction's handler, behind which translated code goes on */
-	CALL_REST,    /* from that instruction on, the block is the interpreter's */
-	CALL_START,   /* in front of the block: attention is needed, or it was dropped */
-	CALL_SECOND,  /* the same: its second page may have moved */
-	CALL_UNITS,   /* the same: the guest has switched off what it needs */
-	CALL_LINK,    /* a way out that is not joined */
-};
-
-/*
- * A call, as a stub names it by its number behind the block's struct call_block. With `fill` it is
- * made only if the TLB cannot be filled for the access that missed; else that is tried again.
- */
-struct call {
-	uint16_t retry, back; /* where code goes on, counted from the block's code */
-	uint8_t insn;         /* which one; CALL_LINK: which way out */
-	uint8_t type;         /* enum call_type */
-	uint8_t last;         /* `fill`: of the bytes accessed, counted from the first one, at */
-	uint8_t base, index;  /* these registers, named as in struct insn, */
-	uint8_t scale : 2;
-	uint8_t cut : 1;   /* to 32 bits, */
-	uint8_t based : 1; /* counted from the start of `seg` */
-	uint8_t seg : 4;
-	uint8_t write : 1;
-	uint8_t fill : 1;
-	uint8_t cause : 1; /* enum slow_cause */
-	uint8_t jump : 1;  /* the target was not in the table of jump entries, with */
-	uint8_t scope : 1; /* the key of this enum link_scope */
-	int32_t disp;
-};
-
-/* In front of the calls of a block, in the place of two. */
-struct call_block {
-	struct block *block;
-	uint32_t code;   /* from the start of the cache */
-	uint32_t exits;  /* the first of its ways out */
-	uint32_t offset; /* of the block in its page */
-};
-
-#define CALL_BLOCK_SLOTS 2
-
-static_assert(sizeof(struct call_block) <= CALL_BLOCK_SLOTS * sizeof(struct call), "see there");
-
-/* What has happened so far. Written by the vCPU's thread. */
-struct jit_stats {
-	uint64_t blocks;
-	uint64_t resets;            /* of the whole cache */
-	uint64_t drops;             /* blocks whose code became invalid */
-	uint64_t replaced;          /* blocks translated again, without shared checks */
-	uint64_t links;             /* ways out joined to their target's code */
-	uint64_t leaves;            /* ends of blocks done by a handler; and of them */
-	uint64_t jumps;             /* those whose target was not in the table */
-	uint64_t slow[SLOW_CAUSES]; /* calls of handlers in the middle of blocks */
-};
-
-/* Common code, in the running mapping. */
-struct jit_common {
-	uint64_t enter_block, call, no_body, vector_load, x87_load, end;
-};
-
-struct jit {
-	struct insn alone[2]; /* a handler's instruction without those behind it */
-	uint8_t *write, *run; /* two mappings of the same memory */
-	uint64_t size, used;
-	struct exit *exits; /* as long-lived as the code; and */
-	struct call *calls;
-	uint32_t exits_used, calls_used;
-	uint64_t generation;
-	struct jit_common common;
-	struct translator *translator;
-	uint8_t *signal_stack;
-	stack_t thread_stack; /* what the thread had before */
-	bool vectors;         /* the host has XSAVE */
-	struct jit_stats stats;
-};
-
-#define JIT_EXITS_MAX (UINT32_C(1) << 20)
-#define JIT_CALLS_MAX (UINT32_C(1) << 22)
 
 /* Where the arithmetic flags of the guest are. */
 enum flags_place { FLAGS_STATE = 1, FLAGS_HOST = 2, FLAGS_BOTH = 3 };
@@ -178,7 +76,7 @@ enum access_kind {
 	ACCESS_DESTINATION, /* at RDI */
 };
 
-/* Code that is reached by a jump and stands behind the block's; see stub.c. */
+/* Code that is reached by a jump and stands apart from the block's; see stub.c. */
 struct stub {
 	enum { STUB_INSN, STUB_START, STUB_SECOND, STUB_LINK, STUB_VECTOR } kind;
 	unsigned from[4]; /* jumps to it */
@@ -186,13 +84,11 @@ struct stub {
 	unsigned back; /* STUB_INSN, STUB_VECTOR: where it goes on */
 	/* STUB_INSN: */
 	const struct unit *unit;
-	enum slow_cause cause;
-	bool rest;      /* CALL_REST */
+	bool handled;   /* the translator leaves the instruction to its handler */
+	bool rest;      /* and what is behind it to the interpreter */
 	unsigned miss;  /* the jump of an access that missed the TLB; 0: none */
 	unsigned retry; /* where to try again */
-	int before;     /* how far the bytes accessed begin in front of the instruction's operand */
-	unsigned last;  /* of them */
-	uint8_t access; /* enum access_kind */
+	unsigned tag;   /* the register that has the tag which was not there */
 	bool write;
 	/*
 	 * The first two of `from` are there because the target (in SCRATCH_0), or its key, is not
@@ -206,26 +102,29 @@ struct stub {
 	const struct unit *x87_last;
 	/* STUB_VECTOR: bit in soft_cpu.vector_live */
 	uint8_t vector_unit;
-	/* STUB_LINK: the jump to be joined; and to another page: */
-	struct exit *exit;
-	unsigned site;
-	unsigned key, key_disp;
+	/* STUB_LINK: the jump to be joined, and where it leads from the start of the page. To another
+	 * page: where the code has the place of the key, and which key it is. */
+	unsigned site, key, key_disp;
+	int64_t delta;
 };
 
 #define STUBS_MAX (2 * BLOCK_INSNS + 16)
 
+/* Offsets of code in it count from the start of the cache. */
 struct translator {
 	struct soft_cpu *cpu;
 	struct jit *jit;
 	struct block *block;
 	struct code code;
-	uint64_t base; /* of `code`, in the running mapping */
+	uint64_t base;   /* where the cache runs */
+	uint32_t start;  /* of the block's code */
+	uint32_t end;    /* of all that is taken of the cache */
+	uint32_t number; /* of the translation */
+	struct stub_room stub_room;
 	enum flags_place flags;
 	uint16_t live_out[2]; /* by link */
 	unsigned offset;      /* of the block in its page */
-	uint16_t inner;       /* as in struct block */
-	uint32_t start_stub;
-	bool code32; /* 32-bit code with flat segments; else 64-bit code */
+	bool code32;          /* 32-bit code with flat segments; else 64-bit code */
 	enum link_scope scope;
 	unsigned stop;               /* jit=verify: the instruction at which translated code ends */
 	uint8_t vector_unit;         /* the bit that must be in soft_cpu.vector_live; 0: none */
@@ -236,11 +135,6 @@ struct translator {
 	uint8_t holds;   /* the group whose check left its result in SCRATCH_1 */
 	unsigned group_count;
 	struct group groups[GROUPS_MAX];
-	uint32_t calls; /* where those of the block begin in jit.calls */
-	unsigned call_count;
-	uint16_t
-		short_jumps[32]; /* of stubs, to the end that they share: where their distance is */
-	unsigned short_count;
 	unsigned stub_count;
 	struct stub stubs[STUBS_MAX];
 	struct unit units[BLOCK_INSNS + 2];
@@ -306,22 +200,18 @@ struct stub *insn_stub(struct translator *t, const struct unit *u);
 void flags_out_of_host(struct translator *t, uint16_t live);
 unsigned unit_index(const struct translator *t, const struct unit *u);
 void flags_into_host(struct translator *t, unsigned scratch);
-struct exit *exit_new(struct translator *t);
 
 /* FOP and FIP of `u` (NULL: nothing) to soft_cpu. Leaves flags alone. */
 void emit_x87_last(struct translator *t, const struct unit *u);
 
 /* False: not now; the block may be dead. */
-bool jit_translate(struct soft_cpu *cpu, struct jit *jit, struct block *block);
-
-/* jit.c: translates a block again, if there is room; nothing of it is running. */
-void jit_replace(struct soft_cpu *cpu, struct block *block);
+bool jit_translate(struct soft_cpu *cpu, struct block *block);
 
 /* common.c */
 void common_emit(struct jit *jit, struct soft_cpu *cpu);
 
 /*
- * What translated code calls, in this order. soft_cpu.call and .call_block say what for.
+ * What translated code calls, in this order. soft_cpu.call says what for.
  *
  * resolve.c: where to go on if what was missing could be found, or 0. The guest's vector registers may
  * be in the host's.
@@ -336,7 +226,4 @@ const struct insn *jit_handler(struct soft_cpu *cpu);
 const struct insn *jit_leave(struct soft_cpu *cpu);
 const struct insn *jit_leave_jump(struct soft_cpu *cpu);
 
-/* resolve.c: joins a way out to the code of `target`, if it has some. */
-void exit_join(struct soft_cpu *cpu, struct exit *exit, struct block *target);
-void exit_part(struct exit *exit);
 insn_exec jit_stop;

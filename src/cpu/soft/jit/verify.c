@@ -14,7 +14,7 @@
 
 #define TRIES 4
 
-/* Behind the code of a block; block->heat says where, counted from the cache's start. */
+/* Behind the stubs of a block; block->verified says where, counted from the cache's start. */
 struct verified {
 	uint32_t stop;    /* the first instruction that is not compared */
 	uint16_t writes;  /* flags, up to there */
@@ -236,7 +236,7 @@ static struct verified verified_read(const struct soft_cpu *cpu, const struct bl
 {
 	struct verified b;
 
-	memcpy(&b, cpu->jit->write + block->heat, sizeof(b));
+	memcpy(&b, cpu->jit->write + block->verified, sizeof(b));
 	return b;
 }
 
@@ -288,7 +288,7 @@ static const struct insn *interpret_block(struct soft_cpu *cpu, struct block *bl
 	const struct insn *next;
 
 	/* Its handler would drop it. */
-	if (block->second && !block_has_second(cpu, block))
+	if (block->second && !block_has_second(cpu, block->second))
 		give_up(cpu);
 	if (b.stop < block->count)
 		stop_set(v, &block->insns[b.stop]);
@@ -492,6 +492,20 @@ static const struct insn *verify_block(struct soft_cpu *cpu, const struct insn *
 	longjmp(cpu->unwind, UNWIND_ERROR);
 }
 
+const struct insn *verify_stop(const struct soft_cpu *cpu, const struct translation *t,
+			       unsigned offset)
+{
+	const struct verify *v = cpu->verify;
+	const struct block *last;
+
+	if (!v->stop)
+		return NULL;
+	last = v->steps[v->length - 1].block;
+	return v->stop->offset == offset && t->key == translation_key(last->host, last->mode)
+		       ? v->stop
+		       : NULL;
+}
+
 bool verify_runs(const struct soft_cpu *cpu)
 {
 	return cpu->verify->translated;
@@ -533,8 +547,9 @@ void verify_install(struct translator *t)
 		.live = { t->live_out[0], t->live_out[1] },
 	};
 
-	t->block->heat = (uint32_t)(t->jit->used + t->code.used);
+	t->block->verified = t->code.used;
 	code_bytes(&t->code, &v, sizeof(v));
+	t->stub_room.used = t->code.used;
 	t->block->insns[0].exec = verify_block;
 }
 

@@ -44,5 +44,9 @@ void verify_emit_start(struct translator *t, struct stub *leave);
 /* Whether translated code is running to be compared: what is not translated must not run. */
 bool verify_runs(const struct soft_cpu *cpu);
 
+/* The instruction at which the run ends, if it is this one. */
+const struct insn *verify_stop(const struct soft_cpu *cpu, const struct translation *t,
+			       unsigned offset);
+
 /* Figures for the statistics. */
 void verify_stats(const struct verify *verify, json_t *all);

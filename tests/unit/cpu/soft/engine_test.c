@@ -389,8 +389,9 @@ static void stats_count_what_was_done(void **state)
 	two = json_array_get(json_object_get(after, "vcpus"), 0);
 	assert_int_equal(json_integer_value(json_object_get(two, "io")),
 			 json_integer_value(json_object_get(one, "io")) + 1);
-	assert_true(json_integer_value(json_object_get(two, "instructions")) >=
-		    json_integer_value(json_object_get(one, "instructions")) + 3);
+	/* The end of a translated block counts as one. */
+	assert_true(json_integer_value(json_object_get(two, "instructions")) >
+		    json_integer_value(json_object_get(one, "instructions")));
 	json_decref(before);
 	json_decref(after);
 }

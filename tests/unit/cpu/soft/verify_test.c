@@ -129,16 +129,36 @@ static void verify_wrong_code_ends_with_error(void **state)
 	*state = NULL;
 }
 
-/* The way out of the block at this offset from BOARD_CODE. */
-static struct exit *exit_at(struct board *b, unsigned offset)
+/* The block at this offset from BOARD_CODE. */
+static struct translation *block_at(struct board *b, unsigned offset)
 {
-	const uint8_t *host = memory_map(b->memory, GPA(BOARD_CODE + offset), 1);
+	struct soft_cpu *cpu = cpu_of(b);
+
+	return translation_find(cpu->jit, memory_map(b->memory, GPA(BOARD_CODE + offset), 1),
+				MODE_CODE64);
+}
+
+/* Its only way out, as the operand of its stub; what is behind the stub. */
+static uint8_t *way_of(struct board *b, const struct translation *t, struct call *ret_call)
+{
+	const unsigned mov = 10, jmp = 5;
 	struct jit *jit = cpu_of(b)->jit;
 
-	for (unsigned i = 0; i < jit->exits_used; i++)
-		if (jit->exits[i].from->host == host && !jit->exits[i].from->dead)
-			return &jit->exits[i];
+	for (uint64_t i = jit->common.end; i + mov <= jit->used; i++) {
+		memcpy(ret_call, jit->write + i + 2, sizeof(*ret_call));
+		if (jit->write[i] == 0x49 && jit->write[i + 1] == 0xbb &&
+		    ret_call->block == (uint64_t)(t - jit->translations) &&
+		    (ret_call->type == CALL_LINK || ret_call->type == CALL_FAR_LINK))
+			return jit->write + i + mov + jmp;
+	}
+	fail();
 	return NULL;
+}
+
+/* How far from the jump of a block's way out the code of `to` is. */
+static int32_t distance_to(struct board *b, const uint8_t *site, const struct translation *to)
+{
+	return (int32_t)(cpu_of(b)->jit->write + to->code - (site + 4));
 }
 
 static uint64_t figure(struct board *b, const char *name)
@@ -155,20 +175,21 @@ static void verify_joined_jump_to_a_wrong_block_ends_with_error(void **state)
 	/* From block to block; none of them changes anything. */
 	static const uint8_t code[] = { 0xeb, 0x00, 0xeb, 0x00, 0xeb, 0x00, STOP };
 	struct board *b = *state;
-	struct exit *first, *last;
 	int32_t distance;
+	struct call call;
+	uint8_t *site;
 
 	prepare(b);
 	assert_int_equal(board_run(b, code, sizeof(code)), VCPU_EXIT_KICKED);
 	assert_int_equal(run_again(b), VCPU_EXIT_KICKED);
 	assert_int_equal(run_again(b), VCPU_EXIT_KICKED);
 	assert_true(figure(b, "verified_joined") >= 2);
-	first = exit_at(b, 0);
-	last = exit_at(b, 4);
-	assert_ptr_equal(first->previous, &exit_at(b, 2)->from->incoming);
-	distance = (int32_t)(cpu_of(b)->jit->write + (last->from->body - cpu_of(b)->jit->run) -
-			     (first->site + 4));
-	memcpy(first->site, &distance, sizeof(distance));
+	way_of(b, block_at(b, 0), &call);
+	site = cpu_of(b)->jit->write + block_at(b, 0)->code + call.retry;
+	memcpy(&distance, site, sizeof(distance));
+	assert_int_equal(distance, distance_to(b, site, block_at(b, 2)) + ATTENTION_BYTES);
+	distance = distance_to(b, site, block_at(b, 4));
+	memcpy(site, &distance, sizeof(distance));
 	assert_int_equal(run_again(b), VCPU_EXIT_ERROR);
 }
 
@@ -208,10 +229,15 @@ static void far_run(struct board *b, unsigned which)
 /* What was found before the mappings changed is believed. */
 static void spoil_key(struct board *b)
 {
-	struct exit *exit = exit_at(b, 0);
+	struct far_way way;
+	struct call call;
+	uint8_t *at = way_of(b, block_at(b, 0), &call);
 
-	assert_non_null(exit->key);
-	memcpy(exit->key, &cpu_of(b)->link_key[LINK_LOCAL], sizeof(uint64_t));
+	memcpy(&way, at, sizeof(way));
+	assert_int_equal(call.type, CALL_FAR_LINK);
+	assert_true(way.key);
+	way.key = cpu_of(b)->link_key[LINK_LOCAL];
+	memcpy(at, &way, sizeof(way));
 }
 
 static void spoil_jump_entry(struct board *b)
