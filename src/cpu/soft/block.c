@@ -221,8 +221,11 @@ static bool has_room(const struct soft_cpu *cpu)
 
 static void empty_arena(struct soft_cpu *cpu)
 {
-	if (!native_has_room(cpu->native, BLOCK_INSNS + 1))
+	if (!native_has_room(cpu->native, BLOCK_INSNS + 1)) {
 		native_flush(cpu->native);
+		if (cpu->jit)
+			jit_forget_thunks(cpu);
+	}
 	cpu->blocks->used = 0;
 }
 
@@ -437,26 +440,11 @@ static struct block *decode_block(struct soft_cpu *cpu, const uint8_t *host)
 	return b;
 }
 
-/* What stands for a block that is translated and not decoded any more; NULL: there is none. */
-static struct block *stand_in(struct soft_cpu *cpu, const uint8_t *host)
-{
-	struct block *b;
-
-	if (!jit_has(cpu, host))
-		return NULL;
-	b = arena_top(cpu);
-	*b = (struct block){ .host = host, .mode = cpu->mode };
-	if (!jit_stand_in(cpu, b))
-		return NULL; /* everything has just been forgotten */
-	enter(cpu->blocks, b, 0);
-	return b;
-}
-
 /* 16 and 32-bit code: whether the block lies within the code segment. */
-static bool within_limit(const struct soft_cpu *cpu, const struct block *b)
+static bool within_limit(const struct soft_cpu *cpu, unsigned bytes)
 {
 	return cpu_code64(cpu) ||
-	       (uint32_t)cpu->rip + (uint64_t)b->bytes - 1 <= cpu->segments[SEG_CS].limit;
+	       (uint32_t)cpu->rip + (uint64_t)bytes - 1 <= cpu->segments[SEG_CS].limit;
 }
 
 const struct insn *block_find(struct soft_cpu *cpu)
@@ -467,9 +455,13 @@ const struct insn *block_find(struct soft_cpu *cpu)
 	/* Code in device memory is what the bus gives for nothing: all ones, which is undefined. */
 	if (!host)
 		raise_fault(cpu, NULL, EXCEPTION_UD);
+	if (cpu->jit && !cpu->verify) {
+		const void *code = jit_code_at(cpu, host);
+
+		if (code)
+			return gate_to(cpu, code);
+	}
 	b = block_lookup(cpu, host, cpu->mode);
-	if (!b)
-		b = stand_in(cpu, host);
 	if (!b) {
 		enum tier before = tier_change(cpu, TIER_DECODING);
 
@@ -478,7 +470,7 @@ const struct insn *block_find(struct soft_cpu *cpu)
 	}
 	if (!b)
 		raise_fault(cpu, NULL, EXCEPTION_UD);
-	if (unlikely(!within_limit(cpu, b))) {
+	if (unlikely(!within_limit(cpu, b->bytes))) {
 		/* Instruction by instruction up to the one that leaves the segment. */
 		if (cpu->mode & MODE_SINGLE)
 			raise_error(cpu, NULL, EXCEPTION_GP, 0);
@@ -494,7 +486,7 @@ struct block *block_here(struct soft_cpu *cpu)
 	const uint8_t *host = fetch_host(cpu, fetch_linear(cpu));
 	struct block *b = host ? block_lookup(cpu, host, cpu->mode) : NULL;
 
-	return b && within_limit(cpu, b) ? b : NULL;
+	return b && within_limit(cpu, b->bytes) ? b : NULL;
 }
 
 const struct insn *link_resolve(struct soft_cpu *cpu, struct link *link)
@@ -504,7 +496,7 @@ const struct insn *link_resolve(struct soft_cpu *cpu, struct link *link)
 	const struct insn *target = block_find(cpu);
 
 	/* The link itself is gone if everything was dropped meanwhile. */
-	if (flushes == cpu->blocks->flushes && mode == cpu->mode)
+	if (flushes == cpu->blocks->flushes && mode == cpu->mode && target != &cpu->gate)
 		*link = (struct link){ target, cpu->rip, fetch_host(cpu, fetch_linear(cpu)) };
 	return target;
 }
@@ -512,12 +504,15 @@ const struct insn *link_resolve(struct soft_cpu *cpu, struct link *link)
 const struct insn *jump_resolve(struct soft_cpu *cpu)
 {
 	const struct insn *target = block_find(cpu);
+	const void *code = cpu->gate_code;
 
+	if (target != &cpu->gate)
+		code = cpu->jit ? jit_code_of(cpu, block_of(target)) : NULL;
 	*jump_slot(cpu, cpu->rip) =
 		(struct jump_entry){ .rip = cpu->rip,
 				     .key = cpu->link_key[link_note(cpu, cpu->rip)],
 				     .target = target,
-				     .code = cpu->jit ? jit_code_of(cpu, block_of(target)) : NULL };
+				     .code = code };
 	return target;
 }
 

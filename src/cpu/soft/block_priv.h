@@ -62,7 +62,8 @@ uint64_t block_cache_memory(const struct block_cache *cache);
 
 /*
  * The first instruction of the block at rip in the present mode: decodes it if need be. Raises page
- * faults and the like of the fetch.
+ * faults and the like of the fetch. That of one that is translated may be soft_cpu.gate, which is to
+ * be executed before anything else is looked for, and not to be kept.
  */
 const struct insn *block_find(struct soft_cpu *cpu);
 
@@ -158,7 +159,14 @@ static inline struct jump_entry *jump_slot(struct soft_cpu *cpu, uint64_t rip)
 	return &cpu->jumps[(rip ^ rip >> 12) & (JUMP_ENTRIES - 1)];
 }
 
-/* The block at rip, by the table of jump entries. */
+/* The gate to a block's code. */
+static inline const struct insn *gate_to(struct soft_cpu *cpu, const void *code)
+{
+	cpu->gate_code = code;
+	return &cpu->gate;
+}
+
+/* The block at rip, by the table of jump entries. As block_find(). */
 static inline const struct insn *jump_target(struct soft_cpu *cpu)
 {
 	const struct jump_entry *jump = jump_slot(cpu, cpu->rip);
@@ -168,8 +176,10 @@ static inline const struct insn *jump_target(struct soft_cpu *cpu)
 		   (jump->key == cpu->link_key[LINK_LOCAL] ||
 		    jump->key == cpu->link_key[LINK_GLOBAL]) &&
 		   target) &&
-	    is_alive(target))
+	    is_alive(target)) {
+		cpu->gate_code = jump->code;
 		return target;
+	}
 	return jump_resolve(cpu);
 }
 

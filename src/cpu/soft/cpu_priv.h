@@ -54,7 +54,7 @@ struct code_tlb_entry {
 struct jump_entry {
 	uint64_t rip;
 	uint64_t key;
-	const struct insn *target; /* NULL: not in the interpreter's cache */
+	const struct insn *target; /* NULL: it is not known; soft_cpu.gate: it is translated */
 	const void *code; /* its host code, entered with the byte offset of this entry in T1 */
 };
 
@@ -231,6 +231,10 @@ struct soft_cpu {
 	struct verify *verify; /* of `jit=verify`; else NULL */
 	struct tier_clock *tiers;
 	jmp_buf unwind; /* back to the run loop, out of a handler: enum unwind */
+
+	/* Enters translated code, at the place that was found last; see block_priv.h. */
+	struct insn gate;
+	const void *gate_code;
 
 	/* What translated code finds through GS; see jit/common.c. */
 	struct soft_cpu *self;

@@ -42,10 +42,11 @@ static int parse_heat(const char *value, struct soft_options *options, struct er
 {
 	uint64_t heat;
 
-	if (parse_u64(value, 1, UINT32_MAX, &heat))
-		return err_set(err, EINVAL, "engine 'soft' has no heat '%s': it is a number from 1",
+	if (parse_u64(value, 1, UINT16_MAX, &heat))
+		return err_set(err, EINVAL,
+			       "engine 'soft' has no heat '%s': it is a number from 1 to 65535",
 			       value);
-	options->heat = (uint32_t)heat;
+	options->heat = (uint16_t)heat;
 	return 0;
 }
 

@@ -8,7 +8,7 @@
 #include "base/err.h"
 
 #define SOFT_CACHE_DEFAULT (UINT64_C(64) << 20)
-#define SOFT_HEAT_DEFAULT  32
+#define SOFT_HEAT_DEFAULT  16
 #define SOFT_CACHE_MAX     (UINT64_C(1) << 30)
 
 struct soft_options {
@@ -16,7 +16,7 @@ struct soft_options {
 	bool verify;    /* and compare each translated block's run with the interpreter's */
 	bool perf;      /* write the names of translated code for perf(1) */
 	uint64_t cache; /* bytes of translated code in a VM; each vCPU has its share of it */
-	uint32_t heat;  /* entries before a block is translated */
+	uint16_t heat;  /* entries before a block is translated */
 };
 
 /* Parses "key=value,…"; NULL or "": the defaults. -EINVAL names the first word that is wrong. */

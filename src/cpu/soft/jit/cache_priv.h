@@ -115,7 +115,7 @@ static_assert(sizeof(struct translation) == 24, "under twice the guest's code of
 
 #define PAGE_LISTS 4096u
 #define UNSHARED   65536u /* bits of jit.unshared */
-#define HEATS      32768u
+#define HEATS      131072u
 
 /* What has happened so far. Written by the vCPU's thread. */
 struct jit_stats {
@@ -124,7 +124,7 @@ struct jit_stats {
 	uint64_t drops;       /* blocks whose code became invalid */
 	uint64_t replaced;    /* blocks dropped to be translated again, without shared checks */
 	uint64_t links;       /* ways out joined to their target's code */
-	uint64_t leaves;      /* ends of blocks done by a handler; and of them */
+	uint64_t leaves;      /* ends of blocks done by a handler */
 	uint64_t jumps;       /* those whose target was not in the table */
 	uint64_t misses;      /* calls of handlers because of memory or a trap */
 	uint64_t handlers;    /* because the instruction is left to its handler */
@@ -135,7 +135,7 @@ struct jit_stats {
 
 /* Common code, in the running mapping. */
 struct jit_common {
-	uint64_t enter, enter_block, call, no_body, vector_load, x87_load, end;
+	uint64_t gate, enter_block, call, no_body, vector_load, x87_load, end;
 };
 
 /* A part of the cache where stubs are put, from the start of it: they are kept from the code that
@@ -144,7 +144,14 @@ struct stub_room {
 	unsigned used, end;
 };
 
-struct single;
+/* An instruction of a translated block, as if it were alone; see single.c. */
+struct single {
+	uint64_t key; /* number of the translation and offset, 0: free */
+	struct insn insn;
+	insn_exec *behind; /* the next insn's, for NEXT(): jit_stop() */
+};
+
+#define SINGLES 8192u
 
 struct jit {
 	uint8_t *write, *run; /* two mappings of the same memory */
@@ -154,10 +161,12 @@ struct jit {
 	uint32_t *hash;                   /* their numbers, by block_hash(); as many */
 	uint32_t capacity, count;
 	uint32_t pages[PAGE_LISTS];
-	uint32_t heat[HEATS];             /* entries of blocks that are not translated, by hash */
+	uint16_t heat[HEATS];             /* of blocks that are not translated, by hash; */
+	uint32_t cooled;                  /* those that have cooled down last end here */
 	uint64_t unshared[UNSHARED / 64]; /* by hash: to be translated without shared checks */
 	struct single *singles;
-	uint64_t generation; /* changes when all translations are dropped */
+	struct link links[2]; /* of whichever wants some: they remember nothing */
+	uint64_t generation;  /* changes when all translations are dropped */
 	struct jit_common common;
 	struct translator *translator;
 	uint8_t *signal_stack;
@@ -220,15 +229,6 @@ static inline const uint8_t *translation_code(const struct jit *jit, const struc
 	return jit->run + t->code;
 }
 
-/* Goes there, where the block at soft_cpu.rip begins. */
-static inline const struct insn *jit_enter(struct soft_cpu *cpu, const uint8_t *code)
-{
-	const struct insn *(*enter)(struct soft_cpu *, const struct insn *, const uint8_t *) =
-		(void *)(uintptr_t)cpu->jit->common.enter;
-
-	return enter(cpu, NULL, code);
-}
-
 /* translation.c: tables for `capacity` translations, a power of two. -ENOMEM. */
 int translations_new(struct jit *jit, uint32_t capacity);
 void translations_free(struct jit *jit);
@@ -260,8 +260,11 @@ void translation_divert(struct jit *jit, const struct translation *dead,
 void jit_unshare(struct soft_cpu *cpu, struct translation *t);
 bool jit_is_unshared(const struct jit *jit, const uint8_t *host, uint8_t mode);
 
-/* resolve.c: where a way out leads that is not joined. */
-uint64_t link_rip(const struct soft_cpu *cpu, struct call call);
+/*
+ * resolve.c: the code to which a way out of `from` leads that was not joined, and is now; NULL if that
+ * cannot be said. rip becomes the target.
+ */
+const uint8_t *link_follow(struct soft_cpu *cpu, struct call call, const struct translation *from);
 
 /* single.c: a table for decoded instructions. -ENOMEM. */
 int singles_new(struct jit *jit);
@@ -269,9 +272,30 @@ void singles_free(struct jit *jit);
 uint64_t singles_memory(void);
 void singles_forget(struct jit *jit);
 
+const struct insn *single_decode(struct soft_cpu *cpu, const struct translation *t,
+				 unsigned offset);
+
+static inline uint64_t single_key(const struct jit *jit, const struct translation *t,
+				  unsigned offset)
+{
+	return (uint64_t)(t - jit->translations) << 10 | offset;
+}
+
+static inline struct single *single_slot(const struct jit *jit, uint64_t key)
+{
+	return &jit->singles[key * UINT64_C(0x9e3779b97f4a7c15) >> 32 & (SINGLES - 1)];
+}
+
 /*
- * The instruction of a translated block `offset` bytes from its start, as if it were alone: behind
- * it comes jit_stop(). Good until the next call. NULL: the run loop should go on with it, because its bytes
- * may have changed or there is no room.
+ * The instruction of a translated block `offset` bytes from its start; behind it comes jit_stop().
+ * Good until the next call. NULL: the run loop should go on with it, because its bytes may have
+ * changed or there is no room.
  */
-const struct insn *single_find(struct soft_cpu *cpu, const struct translation *t, unsigned offset);
+static inline const struct insn *single_find(struct soft_cpu *cpu, const struct translation *t,
+					     unsigned offset)
+{
+	uint64_t key = single_key(cpu->jit, t, offset);
+	const struct single *s = single_slot(cpu->jit, key);
+
+	return likely(s->key == key) ? &s->insn : single_decode(cpu, t, offset);
+}

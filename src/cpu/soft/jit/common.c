@@ -57,7 +57,7 @@ static void emit_enter_block(struct code *c)
 	emit_rm(c, MOV_LOAD, HOST_RDX, at(HOST_RSI, body));
 }
 
-/* One of (cpu, insn, code): to that code. The block starts at soft_cpu.rip. */
+/* One whose RDX is the code to go to. The block starts at soft_cpu.rip. */
 static void emit_enter(struct code *c)
 {
 	for (unsigned i = 0; i < ARRAY_SIZE(callee_saved); i++)
@@ -296,9 +296,11 @@ void common_emit(struct jit *jit, struct soft_cpu *cpu)
 	unsigned spill = 0, vector_load, x87_load;
 
 	emit_spill(&code, native_host(cpu->native)->avx);
+	jit->common.gate = run + code.used;
+	emit_rm(&code, MOV_LOAD, HOST_RDX, FIELD(gate_code));
+	emit_enter(&code);
 	jit->common.enter_block = run + code.used;
 	emit_enter_block(&code);
-	jit->common.enter = run + code.used;
 	emit_enter(&code);
 	jit->common.vector_load = run + code.used;
 	vector_load = emit_load(&code, false);

@@ -73,16 +73,17 @@ static const struct insn *leave_rest(struct soft_cpu *cpu, struct call call)
 	struct translation *t = running(cpu);
 
 	cpu->jit->stats.leaves++;
-	cpu->jit->stats.jumps += call.type == CALL_JUMP_LOCAL || call.type == CALL_JUMP_GLOBAL;
-	if (call_is_miss(call))
-		count_refusal(cpu, t);
 	for (unsigned offset = call.insn; offset < t->bytes;) {
 		const struct insn *insn = single_find(cpu, t, offset), *next;
 
 		if (unlikely(!insn))
 			return leave_at(cpu, offset);
-		if (insn->flags & INSN_LAST)
+		if (insn->flags & INSN_LAST) {
+			memset(cpu->jit->links, 0, sizeof(cpu->jit->links));
 			return insn->exec(cpu, insn);
+		}
+		if (offset == call.insn && call_is_miss(call))
+			count_refusal(cpu, t);
 		offset += insn->length;
 		next = do_insn(cpu, t, insn);
 		if (next != insn + 1)
@@ -111,14 +112,24 @@ static const struct insn *leave_second(struct soft_cpu *cpu, struct translation 
 		link_note(cpu, next);
 	} while (epoch != cpu->link_epoch);
 	t[1].second_key = cpu->link_key[LINK_LOCAL];
-	return jit_enter(cpu, translation_code(cpu->jit, t));
+	return gate_to(cpu, translation_code(cpu->jit, t));
 }
 
-/* A way out that is not joined. */
-static const struct insn *leave_link(struct soft_cpu *cpu, struct call call)
+/* A way out that could not be joined. Its target's page is known once the block there was looked for;
+ * rip is the target. */
+static const struct insn *leave_link(struct soft_cpu *cpu, struct call call,
+				     const struct translation *t)
 {
-	cpu->rip = link_rip(cpu, call);
-	return attention_needed(cpu) ? NULL : block_find(cpu);
+	uint64_t generation = cpu->jit->generation;
+	const struct insn *target;
+	const uint8_t *code = NULL;
+
+	if (attention_needed(cpu))
+		return NULL;
+	target = block_find(cpu);
+	if (generation == cpu->jit->generation)
+		code = link_follow(cpu, call, t);
+	return code ? gate_to(cpu, code) : target;
 }
 
 const struct insn *jit_leave(struct soft_cpu *cpu)
@@ -128,7 +139,8 @@ const struct insn *jit_leave(struct soft_cpu *cpu)
 
 	switch ((enum call_type)call.type) {
 	case CALL_START:
-		return NULL;
+		/* If it was dropped, not by a jump entry that leads here again. */
+		return translation_is_dead(t) && !attention_needed(cpu) ? jump_resolve(cpu) : NULL;
 	case CALL_SECOND:
 		return leave_second(cpu, t);
 	case CALL_UNITS:
@@ -138,7 +150,7 @@ const struct insn *jit_leave(struct soft_cpu *cpu)
 		return NULL;
 	case CALL_LINK:
 	case CALL_FAR_LINK:
-		return leave_link(cpu, call);
+		return leave_link(cpu, call, t);
 	default:
 		return leave_rest(cpu, call);
 	}
@@ -151,8 +163,10 @@ const struct insn *jit_leave_jump(struct soft_cpu *cpu)
 	const struct insn *target = entry->target;
 
 	cpu->rip = entry->rip;
-	if (attention_needed(cpu) || !is_alive(target))
+	if (attention_needed(cpu))
 		return NULL;
+	if (!target || !is_alive(target))
+		return jump_resolve(cpu);
 	entry->code = jit_code_of(cpu, block_of(target));
 	return ENTER(cpu, target);
 }

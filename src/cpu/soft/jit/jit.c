@@ -34,6 +34,12 @@
 /* A block has more code than that, so that its tables are never full before the cache is. */
 #define CODE_PER_TRANSLATION 256u
 
+/* Each part of the blocks cools down once in so many times that the decoded ones are forgotten. */
+#define COOLING 32u
+
+/* So many times decoding a block is as dear as entering it until it is hot. */
+#define DECODING_SHARE 2
+
 #define SIGNAL_STACK_BYTES (UINT64_C(64) << 10)
 
 #define HWCAP2_HAS_FSGSBASE (1u << 1)
@@ -96,6 +102,7 @@ int jit_new(struct jit **ret_jit, struct soft_cpu *cpu, uint64_t code_bytes)
 	common_emit(jit, cpu);
 	jit->used = jit->common.end;
 	cpu->self = cpu;
+	cpu->gate = (struct insn){ .exec = (insn_exec *)jit->common.gate };
 	*ret_jit = jit;
 	return 0;
 }
@@ -165,21 +172,27 @@ void jit_reset(struct soft_cpu *cpu)
 	jit->stats.resets++;
 }
 
+/* A part of the blocks: code that runs once in a while is not to be translated in the end. */
+static void cool(struct jit *jit)
+{
+	for (unsigned i = 0; i < HEATS / COOLING; i++, jit->cooled++)
+		jit->heat[jit->cooled % HEATS] /= 2;
+}
+
+void jit_forget_thunks(struct soft_cpu *cpu)
+{
+	singles_forget(cpu->jit);
+}
+
 void jit_forget_decoded(struct soft_cpu *cpu)
 {
 	struct jit *jit = cpu->jit;
 
-	singles_forget(jit);
 	for (unsigned i = 0; i < JUMP_ENTRIES; i++) {
-		struct jump_entry *entry = &cpu->jumps[i];
-
-		entry->target = NULL;
-		if (entry->code == (const void *)(uintptr_t)jit->common.no_body)
-			*entry = (struct jump_entry){ 0 };
+		if (cpu->jumps[i].target != &cpu->gate)
+			cpu->jumps[i] = (struct jump_entry){ 0 };
 	}
-	/* What is entered again and again gets there all the same. */
-	for (unsigned i = 0; i < HEATS; i++)
-		jit->heat[i] /= 2;
+	cool(jit);
 }
 
 bool jit_has_room(const struct jit *jit)
@@ -247,25 +260,44 @@ static bool translate(struct soft_cpu *cpu, struct block *block)
 	return done;
 }
 
-static uint32_t *heat_of(struct jit *jit, const uint8_t *host, uint8_t mode)
+static uint16_t *heat_of(struct jit *jit, const uint8_t *host, uint8_t mode)
 {
 	return &jit->heat[block_hash(host, mode) % HEATS];
+}
+
+/* Adds to the heat of a block that is not translated; whether it should be. */
+static bool heat(struct soft_cpu *cpu, const struct block *block, unsigned by)
+{
+	uint16_t *heat = heat_of(cpu->jit, block->host, block->mode);
+	unsigned sum = *heat + by;
+	bool hot = sum >= cpu->engine->options.heat;
+
+	*heat = hot ? 0 : (uint16_t)sum;
+	return hot;
 }
 
 /* In place of a block's first handler, until the block is translated. */
 static const struct insn *op_heat(struct soft_cpu *cpu, const struct insn *insn)
 {
 	struct block *block = block_of(insn);
-	uint32_t *heat = heat_of(cpu->jit, block->host, block->mode);
 
 	if (unlikely(cpu->verify) && verify_runs(cpu))
 		return NULL;
-	if (++*heat < cpu->engine->options.heat)
+	if (!heat(cpu, block, 1))
 		return block->first(cpu, insn);
-	*heat = 0;
 	if (!translate(cpu, block))
 		return block->dead ? NULL : block->first(cpu, insn);
 	return ENTER(cpu, insn);
+}
+
+/* Of a block that has been entered before, and decoded: that is as dear as running it many times. */
+static void reheat(struct soft_cpu *cpu, const struct block *block)
+{
+	uint16_t *heat = heat_of(cpu->jit, block->host, block->mode);
+	unsigned hot = cpu->engine->options.heat, sum = *heat + hot / DECODING_SHARE;
+
+	if (*heat)
+		*heat = (uint16_t)MIN(sum, hot - 1);
 }
 
 void jit_watch(struct soft_cpu *cpu, struct block *block)
@@ -274,27 +306,14 @@ void jit_watch(struct soft_cpu *cpu, struct block *block)
 		return;
 	block->first = block->insns[0].exec;
 	block->insns[0].exec = op_heat;
+	reheat(cpu, block);
 }
 
-bool jit_has(const struct soft_cpu *cpu, const uint8_t *host)
+const void *jit_code_at(const struct soft_cpu *cpu, const uint8_t *host)
 {
-	return cpu->jit && translation_find(cpu->jit, host, cpu->mode);
-}
+	const struct translation *t = translation_find(cpu->jit, host, cpu->mode);
 
-bool jit_stand_in(const struct soft_cpu *cpu, struct block *block)
-{
-	const struct jit *jit = cpu->jit;
-	const struct translation *t = translation_find(jit, block->host, block->mode);
-
-	if (!t)
-		return false;
-	if (translation_has_second(t))
-		block->second = translation_host(t + 1);
-	block->bytes = t->bytes;
-	block->body = translation_code(jit, t);
-	block->count = 1;
-	block->insns[0] = (struct insn){ .exec = (insn_exec *)jit->common.enter_block };
-	return true;
+	return t ? translation_code(cpu->jit, t) : NULL;
 }
 
 void jit_drop_page(struct soft_cpu *cpu, const uint8_t *page)

@@ -5,8 +5,7 @@
  *
  * The first instruction's `exec` of a block in the interpreter's cache counts entries, then
  * translates, and is then the way into the host code. From then on that stands for itself: the
- * interpreter's cache is small and may forget the block, which comes back as a single instruction
- * that enters the code when the interpreter gets there again.
+ * interpreter's cache is small and may forget the block.
  *
  * Whatever the translator does not know, and every memory access that misses the TLB, is done by
  * the interpreter's own handler, called from the host code with all guest state in `struct
@@ -41,12 +40,8 @@ void jit_thread_end(struct soft_cpu *cpu);
 /* A new block has been decoded: counts its entries from now on, if it is of a kind to translate. */
 void jit_watch(struct soft_cpu *cpu, struct block *block);
 
-/* Whether the block there is translated, in the present mode. */
-bool jit_has(const struct soft_cpu *cpu, const uint8_t *host);
-
-/* Makes a block, of which `host` and `mode` are set, one of a single instruction that enters the code
- * of the one that is translated. False: there is none. */
-bool jit_stand_in(const struct soft_cpu *cpu, struct block *block);
+/* The code of the block there in the present mode; NULL: none. */
+const void *jit_code_at(const struct soft_cpu *cpu, const uint8_t *host);
 
 /* The code of blocks that touch the page leads to the run loop from now on. It may be running. */
 void jit_drop_page(struct soft_cpu *cpu, const uint8_t *page);
@@ -58,8 +53,9 @@ void jit_forget(struct soft_cpu *cpu);
 /* None runs: the cache is empty. */
 void jit_reset(struct soft_cpu *cpu);
 
-/* The interpreter's cache is empty. */
+/* The interpreter's cache is empty; the thunks are gone. */
 void jit_forget_decoded(struct soft_cpu *cpu);
+void jit_forget_thunks(struct soft_cpu *cpu);
 
 /* Whether a block can be translated without jit_reset(). */
 bool jit_has_room(const struct jit *jit);

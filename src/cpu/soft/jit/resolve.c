@@ -79,7 +79,7 @@ static void join_far(struct soft_cpu *cpu, struct call call, struct far_way *way
 	jit->stats.links++;
 }
 
-uint64_t link_rip(const struct soft_cpu *cpu, struct call call)
+static uint64_t link_rip(const struct soft_cpu *cpu, struct call call)
 {
 	uint64_t rip = cpu->code_page + call.back;
 
@@ -91,35 +91,46 @@ uint64_t link_rip(const struct soft_cpu *cpu, struct call call)
 	return cpu_code64(cpu) ? rip : (uint32_t)rip;
 }
 
-/* Where code goes on instead of by the way out of the block at rip, or 0. */
-static uint64_t follow_link(struct soft_cpu *cpu, struct call call, const struct translation *from)
+const uint8_t *link_follow(struct soft_cpu *cpu, struct call call, const struct translation *from)
 {
 	struct jit *jit = cpu->jit;
-	uint64_t rip = link_rip(cpu, call);
-	const struct translation *to = translated_at(cpu, rip);
+	const struct translation *to;
 
+	cpu->rip = link_rip(cpu, call);
+	to = translated_at(cpu, cpu->rip);
 	if (!to)
-		return 0;
-	cpu->rip = rip;
+		return NULL;
 	if (call.type == CALL_LINK)
 		join_near(cpu, call, from, to);
 	else
 		join_far(cpu, call, (void *)(jit->write + (cpu->call_value - (uintptr_t)jit->run)),
 			 from, to);
-	cpu->code_page = rip & ~PAGE_MASK;
-	return (uintptr_t)translation_code(jit, to);
+	cpu->code_page = cpu->rip & ~PAGE_MASK;
+	return translation_code(jit, to);
 }
 
-/* Whether the jump entry of the target now leads to its code, under the key of that scope. */
+/*
+ * Gives the target of a jump an entry under the key of that scope: to its code, or if it has none to
+ * what goes on from there. False: that is for the handler to say.
+ */
 static bool enter_jump(struct soft_cpu *cpu, uint64_t rip, enum link_scope scope)
 {
 	const struct translation *target = translated_at(cpu, rip);
+	struct jump_entry entry = {
+		.rip = rip,
+		.code = (const void *)(uintptr_t)cpu->jit->common.no_body,
+	};
 
-	if (!target || (link_note(cpu, rip) == LINK_LOCAL && scope == LINK_GLOBAL))
+	if (cpu_code64(cpu) && !linear_is_canonical(cpu, rip))
 		return false;
-	*jump_slot(cpu, rip) = (struct jump_entry){ .rip = rip,
-						    .key = cpu->link_key[scope],
-						    .code = translation_code(cpu->jit, target) };
+	cpu->jit->stats.jumps++;
+	if (target && (link_note(cpu, rip) == LINK_GLOBAL || scope == LINK_LOCAL)) {
+		entry.code = translation_code(cpu->jit, target);
+		/* To be compared, it is entered in another way. */
+		entry.target = cpu->verify ? NULL : &cpu->gate;
+	}
+	entry.key = cpu->link_key[scope];
+	*jump_slot(cpu, rip) = entry;
 	return true;
 }
 
@@ -148,7 +159,7 @@ uint64_t jit_retry(struct soft_cpu *cpu)
 		return follow_dropped(cpu, t);
 	case CALL_LINK:
 	case CALL_FAR_LINK:
-		return follow_link(cpu, call, t);
+		return (uintptr_t)link_follow(cpu, call, t);
 	case CALL_JUMP_LOCAL:
 		again = enter_jump(cpu, cpu->call_value, LINK_LOCAL);
 		break;

@@ -14,19 +14,6 @@
 #include "cpu/soft/jit/translate_priv.h"
 #include "cpu/soft/jit/verify_priv.h"
 
-#define SINGLES 2048u
-
-struct single {
-	uint64_t key; /* number of the translation and offset, 0: free */
-	struct insn insn;
-	insn_exec *behind; /* the next insn's, for NEXT() */
-	struct link links[2];
-};
-
-static_assert(offsetof(struct single, behind) ==
-		      offsetof(struct single, insn) + sizeof(struct insn),
-	      "as in an array of insns");
-
 int singles_new(struct jit *jit)
 {
 	jit->singles = calloc(SINGLES, sizeof(*jit->singles));
@@ -73,27 +60,26 @@ static bool decode(struct soft_cpu *cpu, const struct translation *t, unsigned o
 	if (decode_insn(cpu, bytes, count, &s->insn, &links) == DECODE_MORE)
 		return false;
 	if (links)
-		s->insn.aux = s->links;
+		s->insn.aux = cpu->jit->links;
 	if (s->insn.flags & INSN_LAST)
 		s->insn.op = 1; /* instruction */
 	atomic_thread_fence(memory_order_seq_cst);
 	return !(atomic_load(&cpu->attention) & ATTENTION_REQUEST);
 }
 
-const struct insn *single_find(struct soft_cpu *cpu, const struct translation *t, unsigned offset)
+const struct insn *single_decode(struct soft_cpu *cpu, const struct translation *t, unsigned offset)
 {
 	struct jit *jit = cpu->jit;
-	uint64_t key = (uint64_t)(t - jit->translations) << 10 | offset;
-	struct single *s = &jit->singles[key * UINT64_C(0x9e3779b97f4a7c15) >> 32 & (SINGLES - 1)];
+	uint64_t key = single_key(jit, t, offset);
+	struct single *s = single_slot(jit, key);
 
 	if (unlikely(cpu->verify) && verify_stop(cpu, t, offset))
 		return verify_stop(cpu, t, offset);
-	if (likely(s->key == key))
-		return &s->insn;
 	jit->stats.singles++;
 	/* The run loop makes room when it decodes a block. */
 	if (!native_has_room(cpu->native, 1) || !decode(cpu, t, offset, s))
 		return NULL;
-	s->key = key;
+	/* Each one is looked at anew while runs are compared. */
+	s->key = cpu->verify ? 0 : key;
 	return &s->insn;
 }
