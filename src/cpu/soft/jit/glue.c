@@ -127,7 +127,7 @@ static const struct insn *leave_link(struct soft_cpu *cpu, struct call call,
 	if (attention_needed(cpu))
 		return NULL;
 	target = block_find(cpu);
-	if (generation == cpu->jit->generation)
+	if (generation == cpu->jit->generation && !translation_is_dead(t))
 		code = link_follow(cpu, call, t);
 	return code ? gate_to(cpu, code) : target;
 }

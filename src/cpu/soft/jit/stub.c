@@ -155,6 +155,8 @@ static void emit_link_stub(struct translator *t, const struct stub *stub)
 				    .back = stub->delta & PAGE_MASK });
 	if (!far)
 		return;
+	while (c->used % alignof(struct far_way))
+		code_byte(c, 0);
 	jump_fill(c, data, c->used);
 	if (stub->key)
 		jump_fill(c, stub->key, c->used + offsetof(struct far_way, key));

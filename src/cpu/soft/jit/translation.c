@@ -109,7 +109,7 @@ void translation_drop(struct jit *jit, struct translation *t)
 
 	if (translation_is_dead(t))
 		return;
-	while (*at != number)
+	while (*at && *at != number)
 		at = &jit->translations[*at].hash_next;
 	*at = t->hash_next;
 	t->key |= TRANSLATION_DEAD;

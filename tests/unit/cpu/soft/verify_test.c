@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/bits.h"
 #include "base/log.h"
 #include "base/macros.h"
 #include "board.h"
@@ -149,7 +150,7 @@ static uint8_t *way_of(struct board *b, const struct translation *t, struct call
 		if (jit->write[i] == 0x49 && jit->write[i + 1] == 0xbb &&
 		    ret_call->block == (uint64_t)(t - jit->translations) &&
 		    (ret_call->type == CALL_LINK || ret_call->type == CALL_FAR_LINK))
-			return jit->write + i + mov + jmp;
+			return jit->write + round_up(i + mov + jmp, alignof(struct far_way));
 	}
 	fail();
 	return NULL;
