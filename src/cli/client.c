@@ -5,10 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/macros.h"
+#include "host/fd.h"
 
 #define ANSWER_MAX      (256u << 20)
 #define CONNECT_SECONDS 10L
@@ -47,18 +49,31 @@ static void prepare(struct client *client)
 		return;
 	}
 	set_option(client, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_3);
-	if (server->certificates) {
-		struct curl_blob blob = { .data = server->certificates,
-					  .len = strlen(server->certificates) };
+	if (client->ca_fd >= 0) {
+		char path[32];
 
-		set_option(client, CURLOPT_CAINFO_BLOB, &blob);
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", client->ca_fd);
+		set_option(client, CURLOPT_CAINFO, path);
 	}
+}
+
+/* The library's GnuTLS takes trusted certificates from files only. */
+static int keep_certificates(struct client *client, struct err *err)
+{
+	const char *pem = client->server.certificates;
+	int rc;
+
+	if (!pem)
+		return 0;
+	client->ca_fd = memfd_create("cella-certificates", MFD_CLOEXEC);
+	rc = client->ca_fd < 0 ? -errno : fd_write_all(client->ca_fd, pem, strlen(pem));
+	return rc ? err_errno(err, rc, "cannot keep the server's certificate") : 0;
 }
 
 int client_open(struct client *client, const char *context, struct err *err)
 {
-	*client = (struct client){ 0 };
-	if (server_find(context, &client->server, err))
+	*client = (struct client){ .ca_fd = -1 };
+	if (server_find(context, &client->server, err) || keep_certificates(client, err))
 		return EXIT_FAILED;
 	if (http_library_open(&client->library, err))
 		return EXIT_FAILED;
@@ -77,6 +92,8 @@ void client_close(struct client *client)
 	if (client->curl)
 		client->library.easy_cleanup(client->curl);
 	http_library_close(&client->library);
+	if (client->ca_fd >= 0)
+		close(client->ca_fd);
 	server_fini(&client->server);
 }
 
@@ -209,10 +226,10 @@ static int explain(const struct answer *answer, struct err *err)
 		message ? message : "the server refused without a reason");
 	if (!message)
 		err_hint(err, "it answered with status %u", answer->status);
-	else if (hint && *hint)
-		err_hint(err, "%s", hint);
 	else if (answer->status == 401)
 		err_hint(err, "sign in with 'cella login'");
+	else if (hint && *hint)
+		err_hint(err, "%s", hint);
 	str_make_plain(err->text);
 	str_make_plain(err->hint);
 	return code_of(answer->status);

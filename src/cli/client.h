@@ -25,6 +25,7 @@ struct client {
 	struct http_library library;
 	CURL *curl;
 	struct curl_slist *headers;
+	int ca_fd; /* certificates to trust; -1: the system's */
 	char failure[CURL_ERROR_SIZE];
 };
 

@@ -364,7 +364,7 @@ static int login(const struct ask *ask, struct err *err)
 {
 	AUTO_FREE char *name = NULL;
 	AUTO_FREE char *token = NULL;
-	struct client client = { 0 };
+	struct client client = { .ca_fd = -1 };
 	char password[1024];
 	int code = choose_context(ask, &name, err);
 
