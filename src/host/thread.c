@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -13,6 +14,7 @@ struct start {
 	void *(*run)(void *);
 	void *ctx;
 	char name[16];
+	bool rights;
 };
 
 /* Only the first thread opens things that take rights. */
@@ -23,12 +25,13 @@ static void *begin(void *ctx)
 	free(ctx);
 	/* From inside, because from outside it takes a file, which a sandbox may refuse. */
 	prctl(PR_SET_NAME, start.name);
-	sandbox_drop_capabilities();
+	if (!start.rights)
+		sandbox_drop_capabilities();
 	return start.run(start.ctx);
 }
 
-int thread_start(pthread_t *ret_thread, const char *name, void *(*run)(void *), void *ctx,
-		 struct err *err)
+static int start_thread(pthread_t *ret_thread, const char *name, void *(*run)(void *), void *ctx,
+			bool rights, struct err *err)
 {
 	static const int synchronous[] = {
 		SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT
@@ -39,7 +42,7 @@ int thread_start(pthread_t *ret_thread, const char *name, void *(*run)(void *), 
 
 	if (!start)
 		return err_errno(err, ENOMEM, "cannot start thread '%s'", name);
-	*start = (struct start){ .run = run, .ctx = ctx };
+	*start = (struct start){ .run = run, .ctx = ctx, .rights = rights };
 	snprintf(start->name, sizeof(start->name), "%s", name);
 	sigfillset(&blocked);
 	for (unsigned i = 0; i < ARRAY_SIZE(synchronous); i++)
@@ -52,4 +55,16 @@ int thread_start(pthread_t *ret_thread, const char *name, void *(*run)(void *), 
 		return err_errno(err, rc, "cannot start thread '%s'", name);
 	}
 	return 0;
+}
+
+int thread_start(pthread_t *ret_thread, const char *name, void *(*run)(void *), void *ctx,
+		 struct err *err)
+{
+	return start_thread(ret_thread, name, run, ctx, false, err);
+}
+
+int thread_start_with_rights(pthread_t *ret_thread, const char *name, void *(*run)(void *),
+			     void *ctx, struct err *err)
+{
+	return start_thread(ret_thread, name, run, ctx, true, err);
 }

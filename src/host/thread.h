@@ -12,10 +12,14 @@
 
 /*
  * Starts a joinable thread named `name` (cut to 15 characters) with all signals blocked but the
- * synchronous ones. Errors: -EAGAIN and what pthread_create(3) says.
+ * synchronous ones, and without capabilities. Errors: -EAGAIN and what pthread_create(3) says.
  */
 int thread_start(pthread_t *ret_thread, const char *name, void *(*run)(void *), void *ctx,
 		 struct err *err);
+
+/* The same for one that keeps the capabilities of its starter: for what takes rights all the time. */
+int thread_start_with_rights(pthread_t *ret_thread, const char *name, void *(*run)(void *),
+			     void *ctx, struct err *err);
 
 static inline pthread_mutex_t *lock_scope_enter(pthread_mutex_t *lock)
 {

@@ -208,7 +208,7 @@ static int ask(struct netlink *netlink, int fd, struct request *request, message
 	if (!answer)
 		return err_errno(err, ENOMEM, "cannot %s", what);
 	request->header.nlmsg_seq = ++netlink->sequence;
-	if (!(request->header.nlmsg_flags & NLM_F_DUMP))
+	if ((request->header.nlmsg_flags & NLM_F_DUMP) != NLM_F_DUMP)
 		request->header.nlmsg_flags |= NLM_F_ACK;
 	if (send(fd, request, request->header.nlmsg_len, 0) < 0)
 		return err_errno(err, errno, "cannot %s", what);

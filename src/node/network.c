@@ -17,30 +17,12 @@
 
 #include "base/log.h"
 #include "base/macros.h"
-#include "host/thread.h"
 #include "node/network_priv.h"
 #include "node/nft.h"
 
 #define LOOK_AGAIN_MS 15000
 
-/* ---- the plan in force, soon ---- */
-
-static void apply(struct work *work)
-{
-	struct networks *networks = container_of(work, struct networks, work);
-	struct problem problem = PROBLEM_INIT;
-
-	atomic_store(&networks->queued, false);
-	LOCK_SCOPE(&networks->lock);
-	if (networks_apply_locked(networks, &problem))
-		log_error("networks: %s", problem.err.text);
-}
-
-void networks_touch(struct networks *networks)
-{
-	if (!atomic_exchange(&networks->queued, true))
-		workers_submit(networks->node->workers, &networks->work);
-}
+/* ---- changes of machines ---- */
 
 static void machine_changed(void *ctx, const struct store_event *event)
 {
@@ -275,9 +257,10 @@ static int start(struct node *node, struct err *err)
 	if (!networks)
 		return err_errno(err, ENOMEM, "cannot start networks");
 	networks->node = node;
-	networks->work.run = apply;
 	networks->netlink = (struct netlink){ .route_fd = -1, .filter_fd = -1 };
+	networks->last = &networks->first;
 	pthread_mutex_init(&networks->lock, NULL);
+	pthread_cond_init(&networks->changed, NULL);
 	node->networks = networks;
 	rc = make_default(node, err);
 	if (!rc)
@@ -285,18 +268,17 @@ static int start(struct node *node, struct err *err)
 	if (rc)
 		return rc;
 	find_user(networks);
-	if (network_rights(&networks->unable))
-		return 0;
-	rc = netlink_open(&networks->netlink, err);
-	if (rc)
-		return rc;
-	networks->tracking = find_tracking();
-	rc = find_all(networks, err);
-	if (!rc) {
+	if (!network_rights(&networks->unable)) {
+		rc = netlink_open(&networks->netlink, err);
+		if (!rc)
+			rc = find_all(networks, err);
+		if (rc)
+			return rc;
+		networks->tracking = find_tracking();
 		start_watch(networks);
 		networks_touch(networks);
 	}
-	return rc;
+	return networks_start_thread(networks, err);
 }
 
 /* What was made stays: machines go on. */
@@ -308,6 +290,7 @@ static void stop(struct node *node)
 	if (!networks)
 		return;
 	store_watch_end(networks->watch);
+	networks_stop_thread(networks);
 	vec_for_each (server, &networks->servers) {
 		dnsmasq_close(&(*server)->dnsmasq);
 		free(*server);
@@ -315,6 +298,7 @@ static void stop(struct node *node)
 	vec_fini(&networks->servers);
 	vec_fini(&networks->attachments);
 	netlink_close(&networks->netlink);
+	pthread_cond_destroy(&networks->changed);
 	pthread_mutex_destroy(&networks->lock);
 	free(networks->rules);
 	free(networks->folder);
@@ -474,7 +458,7 @@ static json_t *make_status(struct networks *networks, const struct plan_network 
 	if (network->subnet6.address.bytes)
 		json_object_set_new(status, "subnet6",
 				    json_string(subnet_text(&network->subnet6, subnet)));
-	if (network->type == NETWORK_NAT && !networks_plan_locked(networks, &plan, &problem))
+	if (network->type == NETWORK_NAT && !networks_plan_there(networks, &plan, &problem))
 		json_object_set_new(status, "leases", lease_list(networks, &plan, network->uid));
 	plan_fini(&plan);
 	return status;
@@ -482,39 +466,60 @@ static json_t *make_status(struct networks *networks, const struct plan_network 
 
 /* ---- reconciling ---- */
 
+/* What reconcile() asks the thread for. */
+struct see_to_call {
+	struct network_call call;
+	struct networks *networks;
+	const struct object *object;
+	struct plan_network *network;
+	struct problem *problem;
+	json_t *status;
+	int rc;
+};
+
+static void run_let_go(struct network_call *call)
+{
+	struct see_to_call *see_to = container_of(call, struct see_to_call, call);
+
+	see_to->rc = networks_apply_there(see_to->networks, see_to->problem);
+	if (see_to->rc)
+		return;
+	see_to->rc =
+		network_down_there(see_to->networks, see_to->object->uid, &see_to->problem->err);
+	if (see_to->rc)
+		problem_from_err(see_to->problem, see_to->rc);
+}
+
 static int let_go(struct node *node, const struct object *object, struct problem *problem)
 {
-	struct networks *networks = node->networks;
-	int rc;
+	struct see_to_call see_to = {
+		.call.run = run_let_go,
+		.networks = node->networks,
+		.object = object,
+		.problem = problem,
+	};
 
-	pthread_mutex_lock(&networks->lock);
-	rc = networks_apply_locked(networks, problem);
-	if (!rc) {
-		rc = network_down_locked(networks, object->uid, &problem->err);
-		if (rc)
-			problem_from_err(problem, rc);
-	}
-	pthread_mutex_unlock(&networks->lock);
-	if (rc)
-		return rc;
+	networks_call(node->networks, &see_to.call);
+	if (see_to.rc)
+		return see_to.rc;
 	network_forget_addresses(node, object->uid, NULL);
 	return object_gone(node, object);
 }
 
-static int see_to_nat_locked(struct networks *networks, const struct object *object,
-			     struct plan_network *network, struct problem *problem)
+static int see_to_nat_there(struct networks *networks, const struct object *object,
+			    struct plan_network *network, struct problem *problem)
 {
 	const struct server *server;
 	int rc = 0;
 
 	if (network_subnet(networks->node, object, network))
-		rc = network_choose_subnet_locked(networks, object, network, problem);
+		rc = network_choose_subnet_there(networks, object, network, problem);
 	if (rc)
 		return rc;
-	rc = network_up_locked(networks, network, &problem->err);
+	rc = network_up_there(networks, network, &problem->err);
 	if (rc)
 		return problem_from_err(problem, rc);
-	rc = networks_apply_locked(networks, problem);
+	rc = networks_apply_there(networks, problem);
 	server = networks_find_server(networks, network->uid);
 	if (!rc && server && server->err.code) {
 		problem->err = server->err;
@@ -523,8 +528,8 @@ static int see_to_nat_locked(struct networks *networks, const struct object *obj
 	return rc;
 }
 
-static int see_to_bridge_locked(struct networks *networks, const struct plan_network *network,
-				struct problem *problem)
+static int see_to_bridge_there(struct networks *networks, const struct plan_network *network,
+			       struct problem *problem)
 {
 	struct netlink_link link;
 	int rc = netlink_find(&networks->netlink, network->bridge, &link, &problem->err);
@@ -540,12 +545,12 @@ static int see_to_bridge_locked(struct networks *networks, const struct plan_net
 	if (strcmp(link.kind, "bridge"))
 		return problem_set(problem, API_CODE_CONFLICT, "'%s' is no bridge",
 				   network->bridge);
-	return networks_apply_locked(networks, problem);
+	return networks_apply_there(networks, problem);
 }
 
 /* Ports get what the network says of isolation, also if they have long been there. */
-static int isolate_ports_locked(struct networks *networks, const struct plan_network *network,
-				struct problem *problem)
+static int isolate_ports_there(struct networks *networks, const struct plan_network *network,
+			       struct problem *problem)
 {
 	const struct attachment *attachment;
 
@@ -567,8 +572,8 @@ static int isolate_ports_locked(struct networks *networks, const struct plan_net
 	return 0;
 }
 
-static int see_to_locked(struct networks *networks, const struct object *object,
-			 struct plan_network *network, struct problem *problem)
+static int see_to_there(struct networks *networks, const struct object *object,
+			struct plan_network *network, struct problem *problem)
 {
 	int rc;
 
@@ -579,37 +584,47 @@ static int see_to_locked(struct networks *networks, const struct object *object,
 		return problem_from_err(problem, -EPERM);
 	}
 	if (network->type == NETWORK_NAT)
-		rc = see_to_nat_locked(networks, object, network, problem);
+		rc = see_to_nat_there(networks, object, network, problem);
 	else
-		rc = see_to_bridge_locked(networks, network, problem);
-	return rc ? rc : isolate_ports_locked(networks, network, problem);
+		rc = see_to_bridge_there(networks, network, problem);
+	return rc ? rc : isolate_ports_there(networks, network, problem);
+}
+
+static void run_see_to(struct network_call *call)
+{
+	struct see_to_call *see_to = container_of(call, struct see_to_call, call);
+
+	see_to->rc =
+		see_to_there(see_to->networks, see_to->object, see_to->network, see_to->problem);
+	see_to->status = make_status(see_to->networks, see_to->network);
 }
 
 static int reconcile(struct node *node, const struct object *object, struct problem *problem)
 {
-	struct networks *networks = node->networks;
 	struct find_user find = { .node = node, .uid = object->uid };
-	struct plan_network *network;
-	json_t *status;
+	struct see_to_call see_to = {
+		.call.run = run_see_to,
+		.networks = node->networks,
+		.object = object,
+		.problem = problem,
+	};
 	int rc, stored;
 
 	if (object->deleting)
 		return let_go(node, object, problem);
-	rc = plan_network_read(object, &network, problem);
+	rc = plan_network_read(object, &see_to.network, problem);
 	if (rc)
 		return rc;
+	networks_call(node->networks, &see_to.call);
 	object_each(node, &api_vm, NULL, count_machine, &find);
-	pthread_mutex_lock(&networks->lock);
-	rc = see_to_locked(networks, object, network, problem);
-	status = make_status(networks, network);
-	pthread_mutex_unlock(&networks->lock);
-	json_object_set_new(status, "state", json_string(rc ? "failed" : "ready"));
-	json_object_set_new(status, "vms", json_integer(find.count));
-	stored = object_patch_status(node, object, status);
-	plan_network_free(network);
-	if (rc || stored)
-		return rc ? rc : stored;
-	return schema_string(object_spec(object), "type")[0] == 'u' ? 0 : LOOK_AGAIN_MS;
+	json_object_set_new(see_to.status, "state", json_string(see_to.rc ? "failed" : "ready"));
+	json_object_set_new(see_to.status, "vms", json_integer(find.count));
+	stored = object_patch_status(node, object, see_to.status);
+	rc = see_to.network->type == NETWORK_USER ? 0 : LOOK_AGAIN_MS;
+	plan_network_free(see_to.network);
+	if (see_to.rc || stored)
+		return see_to.rc ? see_to.rc : stored;
+	return rc;
 }
 
 const struct kind_ops network_ops = {

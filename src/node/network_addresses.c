@@ -224,8 +224,8 @@ static int drop_stale(void *ctx, const struct store_item *item)
 	return 0;
 }
 
-int network_give_addresses_locked(struct networks *networks, const struct plan_network *network,
-				  struct plan_nic *nic, struct problem *problem)
+int network_give_addresses_there(struct networks *networks, const struct plan_network *network,
+				 struct plan_nic *nic, struct problem *problem)
 {
 	struct stale stale = { networks->node, nic, "" };
 	struct book book;

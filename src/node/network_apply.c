@@ -143,7 +143,7 @@ static int add_nic(struct planning *planning, const struct attachment *attachmen
 	return 0;
 }
 
-int networks_plan_locked(struct networks *networks, struct plan *plan, struct problem *problem)
+int networks_plan_there(struct networks *networks, struct plan *plan, struct problem *problem)
 {
 	struct planning planning = { networks, plan, problem };
 	const struct attachment *attachment;
@@ -304,14 +304,14 @@ static int apply_servers(struct networks *networks, const struct plan *plan,
 	return 0;
 }
 
-int networks_apply_locked(struct networks *networks, struct problem *problem)
+int networks_apply_there(struct networks *networks, struct problem *problem)
 {
 	struct plan plan = { 0 };
 	int rc;
 
 	if (networks->unable.code)
 		return 0;
-	rc = networks_plan_locked(networks, &plan, problem);
+	rc = networks_plan_there(networks, &plan, problem);
 	if (!rc)
 		rc = apply_rules(networks, &plan, problem);
 	if (!rc)

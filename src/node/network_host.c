@@ -187,8 +187,7 @@ static int route_loopback(const char *bridge, struct err *err)
 	return write_setting(path, '1', err);
 }
 
-int network_up_locked(struct networks *networks, const struct plan_network *network,
-		      struct err *err)
+int network_up_there(struct networks *networks, const struct plan_network *network, struct err *err)
 {
 	const struct netlink_change change = { .mtu = network->mtu,
 					       .up = true,
@@ -207,7 +206,7 @@ int network_up_locked(struct networks *networks, const struct plan_network *netw
 	return rc ? err_wrap(err, "bridge '%s'", network->bridge) : 0;
 }
 
-int network_down_locked(struct networks *networks, const char *uid, struct err *err)
+int network_down_there(struct networks *networks, const char *uid, struct err *err)
 {
 	struct server *server = networks_find_server(networks, uid);
 	char bridge[IFNAMSIZ];
@@ -278,8 +277,8 @@ static int compare_network(void *ctx, const struct object *object)
 	return 0;
 }
 
-int network_choose_subnet_locked(struct networks *networks, const struct object *object,
-				 struct plan_network *network, struct problem *problem)
+int network_choose_subnet_there(struct networks *networks, const struct object *object,
+				struct plan_network *network, struct problem *problem)
 {
 	struct free_subnet wish = { .object = object, .node = networks->node };
 	char text[SUBNET_TEXT_SIZE];

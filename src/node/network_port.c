@@ -11,7 +11,6 @@
 
 #include "base/log.h"
 #include "base/macros.h"
-#include "host/thread.h"
 #include "node/network_priv.h"
 
 static const json_t *nets_of(const struct object *vm)
@@ -265,7 +264,7 @@ static int check_tracking(struct networks *networks, const struct plan_nic *nic,
 
 	if (networks->tracking != NFT_TRACK_NONE)
 		return 0;
-	rc = networks_plan_locked(networks, &plan, problem);
+	rc = networks_plan_there(networks, &plan, problem);
 	restricted = !rc && nft_rules_restrict(&plan, nic);
 	plan_fini(&plan);
 	if (!restricted)
@@ -286,7 +285,7 @@ static int attach_tap(struct networks *networks, const struct object *vm, struct
 	port->net = make_net(vm, nic, "tap");
 	if (!port->net)
 		return no_memory(problem);
-	rc = network_give_addresses_locked(networks, network, nic, problem);
+	rc = network_give_addresses_there(networks, network, nic, problem);
 	if (!rc)
 		rc = check_tracking(networks, nic, problem);
 	if (rc)
@@ -297,60 +296,86 @@ static int attach_tap(struct networks *networks, const struct object *vm, struct
 	port->fd_count = count;
 	rc = note_attachment(networks, nic, network, problem);
 	if (!rc)
-		rc = networks_apply_locked(networks, problem);
+		rc = networks_apply_there(networks, problem);
 	if (rc)
 		return rc;
 	rc = plug_in(networks, nic, network, &problem->err);
 	return rc ? problem_from_err(problem, rc) : 0;
 }
 
-static int attach_bridged(struct networks *networks, const struct object *vm,
-			  const struct object *object, struct plan_nic *nic,
-			  struct plan_network *network, unsigned queues, struct network_port *port,
-			  struct problem *problem)
+struct attach_call {
+	struct network_call call;
+	struct networks *networks;
+	const struct object *vm, *object;
+	struct plan_nic *nic;
+	struct plan_network *network;
+	unsigned queues;
+	struct network_port *port;
+	struct problem *problem;
+	int rc;
+};
+
+static int attach_there(struct attach_call *attach)
 {
+	struct networks *networks = attach->networks;
 	int rc = 0;
 
-	LOCK_SCOPE(&networks->lock);
 	if (networks->unable.code) {
-		problem->err = networks->unable;
-		return problem_from_err(problem, -EPERM);
+		attach->problem->err = networks->unable;
+		return problem_from_err(attach->problem, -EPERM);
 	}
-	if (network->type == NETWORK_NAT && network_subnet(networks->node, object, network))
-		rc = network_choose_subnet_locked(networks, object, network, problem);
-	if (!rc && network->type == NETWORK_NAT) {
-		rc = network_up_locked(networks, network, &problem->err);
-		if (rc)
-			problem_from_err(problem, rc);
+	if (attach->network->type == NETWORK_NAT) {
+		if (network_subnet(networks->node, attach->object, attach->network))
+			rc = network_choose_subnet_there(networks, attach->object, attach->network,
+							 attach->problem);
+		if (!rc && network_up_there(networks, attach->network, &attach->problem->err))
+			rc = problem_from_err(attach->problem, attach->problem->err.code);
 	}
 	if (!rc)
-		rc = attach_tap(networks, vm, nic, network, queues, port, problem);
+		rc = attach_tap(networks, attach->vm, attach->nic, attach->network, attach->queues,
+				attach->port, attach->problem);
 	if (rc)
-		forget_attachment(networks, vm->uid, nic->index);
+		forget_attachment(networks, attach->vm->uid, attach->nic->index);
 	return rc;
+}
+
+static void run_attach(struct network_call *call)
+{
+	struct attach_call *attach = container_of(call, struct attach_call, call);
+
+	attach->rc = attach_there(attach);
 }
 
 static int attach(struct node *node, const struct object *vm, const struct object *object,
 		  unsigned index, unsigned queues, struct network_port *port,
 		  struct problem *problem)
 {
-	struct plan_network *network;
+	struct attach_call attach = {
+		.call.run = run_attach,
+		.networks = node->networks,
+		.vm = vm,
+		.object = object,
+		.queues = queues,
+		.port = port,
+		.problem = problem,
+	};
 	struct plan_nic nic;
-	int rc = plan_network_read(object, &network, problem);
+	int rc = plan_network_read(object, &attach.network, problem);
 
 	if (rc)
 		return rc;
 	rc = plan_nic_read(vm, index, &nic, problem);
 	if (!rc) {
-		nic.network = network;
-		if (network->type == NETWORK_USER)
-			rc = attach_user(node, vm, &nic, network, port, problem);
+		nic.network = attach.network;
+		attach.nic = &nic;
+		if (attach.network->type == NETWORK_USER)
+			attach.rc = attach_user(node, vm, &nic, attach.network, port, problem);
 		else
-			rc = attach_bridged(node->networks, vm, object, &nic, network, queues, port,
-					    problem);
+			networks_call(node->networks, &attach.call);
+		rc = attach.rc;
 		plan_nic_fini(&nic);
 	}
-	plan_network_free(network);
+	plan_network_free(attach.network);
 	return rc;
 }
 
@@ -388,26 +413,44 @@ void network_port_fini(struct network_port *port)
 	*port = (struct network_port){ 0 };
 }
 
+struct detach_call {
+	struct network_call call;
+	struct networks *networks;
+	const char *vm_uid;
+	unsigned index;
+	char network_uid[UID_SIZE];
+};
+
+static void run_detach(struct network_call *call)
+{
+	struct detach_call *detach = container_of(call, struct detach_call, call);
+	struct networks *networks = detach->networks;
+	struct problem problem = PROBLEM_INIT;
+	struct attachment *attachment = find_attachment(networks, detach->vm_uid, detach->index);
+	char tap[IFNAMSIZ];
+
+	if (!attachment)
+		return;
+	memcpy(detach->network_uid, attachment->network_uid, sizeof(detach->network_uid));
+	forget_attachment(networks, detach->vm_uid, detach->index);
+	plan_tap_name(detach->vm_uid, detach->index, tap);
+	netlink_remove(&networks->netlink, tap, NULL);
+	if (networks_apply_there(networks, &problem))
+		log_error("networks: %s", problem.err.text);
+}
+
 void network_detach(struct node *node, const char *vm_uid, unsigned index)
 {
-	struct networks *networks = node->networks;
-	struct problem problem = PROBLEM_INIT;
-	char network_uid[UID_SIZE] = "", tap[IFNAMSIZ];
-	struct attachment *attachment;
+	struct detach_call detach = {
+		.call.run = run_detach,
+		.networks = node->networks,
+		.vm_uid = vm_uid,
+		.index = index,
+	};
 
-	pthread_mutex_lock(&networks->lock);
-	attachment = find_attachment(networks, vm_uid, index);
-	if (attachment) {
-		memcpy(network_uid, attachment->network_uid, sizeof(network_uid));
-		forget_attachment(networks, vm_uid, index);
-		plan_tap_name(vm_uid, index, tap);
-		netlink_remove(&networks->netlink, tap, NULL);
-		if (networks_apply_locked(networks, &problem))
-			log_error("networks: %s", problem.err.text);
-	}
-	pthread_mutex_unlock(&networks->lock);
-	if (*network_uid)
-		reconcile_poke(node, &api_network, network_uid);
+	networks_call(node->networks, &detach.call);
+	if (*detach.network_uid)
+		reconcile_poke(node, &api_network, detach.network_uid);
 }
 
 void network_forget(struct node *node, const char *vm_uid)

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the files of networks share. Who changes the host's network holds the lock meanwhile: one
- * thread at a time, and the next one sees what is there. It is the last lock that is taken, but for
- * those of the loop and the store.
+ * What the files of networks share.
+ *
+ * The host's network is changed by one thread alone, which has the capabilities that this takes and
+ * no others, and which all others ask: functions whose names end in `_there` are for it. Nothing else
+ * in the daemon has a right on the host.
  */
 #pragma once
 
 #include <pthread.h>
-#include <stdatomic.h>
 
 #include "node/dnsmasq.h"
 #include "node/kind_ops.h"
@@ -38,17 +39,45 @@ struct networks {
 	char *folder;  /* of folders of servers */
 	char user[64]; /* that servers run as: the daemon's own */
 
-	pthread_mutex_t lock; /* guards what follows, and the host's network */
+	pthread_t thread;
+	bool started;
+
+	pthread_mutex_t lock; /* guards these */
+	pthread_cond_t changed;
+	struct network_call *first, **last;
+	bool apply_wanted, ending;
+
+	/* The thread's own. */
 	struct netlink netlink;
 	VEC(struct attachment) attachments;
 	VEC(struct server *) servers;
 	char *rules;         /* in force; NULL: not known */
 	uint64_t handles[2]; /* of our tables when the rules were made */
 
-	struct store_watch *watch; /* of machines: their labels and forwards are in the rules */
-	struct work work;          /* puts the plan in force; loop's thread submits it */
-	atomic_bool queued;
+	/* The loop's: of machines, whose labels and forwards are in the rules. */
+	struct store_watch *watch;
 };
+
+/* ---- network_thread.c ---- */
+
+/* Something to do for the thread, embedded in what it takes. */
+struct network_call {
+	void (*run)(struct network_call *call);
+	struct network_call *next;
+	bool done;
+};
+
+int networks_start_thread(struct networks *networks, struct err *err);
+/* Ends it after what it was asked for. */
+void networks_stop_thread(struct networks *networks);
+
+/* Has it run the call, and waits for that. Workers and operations. */
+void networks_call(struct networks *networks, struct network_call *call);
+
+/* Sees to it soon that rules and servers fit what objects say. Any thread, does not wait. */
+void networks_touch(struct networks *networks);
+/* The same, and waits. */
+int networks_apply(struct networks *networks, struct problem *problem);
 
 /* ---- network.c ---- */
 
@@ -56,40 +85,37 @@ struct networks {
 int network_of(struct node *node, const struct object *vm, unsigned index,
 	       struct object *ret_network, struct problem *problem);
 
-/* Sees to it soon that rules and servers fit what objects say. Any thread. */
-void networks_touch(struct networks *networks);
-
-/* ---- network_apply.c: functions with the lock held ---- */
+/* ---- network_apply.c ---- */
 
 /* Networks that are up, and machines that are on them. */
-int networks_plan_locked(struct networks *networks, struct plan *plan, struct problem *problem);
+int networks_plan_there(struct networks *networks, struct plan *plan, struct problem *problem);
 /* Puts rules and servers in force; what a server cannot do is in its `err`. */
-int networks_apply_locked(struct networks *networks, struct problem *problem);
+int networks_apply_there(struct networks *networks, struct problem *problem);
 struct server *networks_find_server(struct networks *networks, const char *uid);
 
 /* ---- network_host.c ---- */
 
 /* Whether the process may change the host's network; else says why not, and what to do. */
 int network_rights(struct err *err);
-/* Makes the bridge of a network of the type nat what the network says, with the lock held. */
-int network_up_locked(struct networks *networks, const struct plan_network *network,
-		      struct err *err);
+/* Makes the bridge of a network of the type nat what the network says. */
+int network_up_there(struct networks *networks, const struct plan_network *network,
+		     struct err *err);
 /* Removes it, and its server. */
-int network_down_locked(struct networks *networks, const char *uid, struct err *err);
+int network_down_there(struct networks *networks, const char *uid, struct err *err);
 /* Packets may go from one link to another. */
 int network_enable_forwarding(bool ipv6, struct err *err);
 /* The subnet that the network has: of the spec, or one that was chosen before. */
 int network_subnet(struct node *node, const struct object *object, struct plan_network *network);
 /* Chooses one that nothing on the host has, and remembers it. */
-int network_choose_subnet_locked(struct networks *networks, const struct object *object,
-				 struct plan_network *network, struct problem *problem);
+int network_choose_subnet_there(struct networks *networks, const struct object *object,
+				struct plan_network *network, struct problem *problem);
 
 /* ---- network_addresses.c: who has which address, in the store ---- */
 
 /* Completes the addresses of a card on a network of the type nat, the same as before if it can be,
- * and keeps those of the spec for it. With the lock held. */
-int network_give_addresses_locked(struct networks *networks, const struct plan_network *network,
-				  struct plan_nic *nic, struct problem *problem);
+ * and keeps those of the spec for it. */
+int network_give_addresses_there(struct networks *networks, const struct plan_network *network,
+				 struct plan_nic *nic, struct problem *problem);
 /* The same without giving any: what it has. */
 void network_known_addresses(struct node *node, const struct plan_network *network,
 			     struct plan_nic *nic);

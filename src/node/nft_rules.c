@@ -521,7 +521,7 @@ static void translation(struct rules *rules)
 	str_add(text, "\t}\n\tchain own-forwards {\n"
 		      "\t\ttype nat hook output priority -100; policy accept;\n");
 	add_forwards(rules);
-	str_add(text, "\t}\n\tchain masquerade {\n"
+	str_add(text, "\t}\n\tchain translate {\n"
 		      "\t\ttype nat hook postrouting priority 100; policy accept;\n");
 	vec_for_each (network, &rules->plan->networks) {
 		if ((*network)->type != NETWORK_NAT)

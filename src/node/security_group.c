@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The kind security-group: what its rules say is a part of the plan of networks. */
-#include "host/thread.h"
 #include "node/network_priv.h"
 
 static int prepare(struct change *change, const struct object *before, struct object *after,
@@ -33,11 +32,8 @@ static int reconcile(struct node *node, const struct object *object, struct prob
 {
 	struct selected selected = { .group = object };
 	struct networks *networks = node->networks;
-	int rc;
+	int rc = networks_apply(networks, problem);
 
-	pthread_mutex_lock(&networks->lock);
-	rc = networks_apply_locked(networks, problem);
-	pthread_mutex_unlock(&networks->lock);
 	if (rc)
 		return rc;
 	if (object->deleting)
