@@ -84,7 +84,6 @@ static const struct api_kind *find_plural(const char *plural)
 static bool find_below(struct asked *asked, const struct parts *parts, unsigned at)
 {
 	const struct api_kind *kind = asked->kind;
-	const struct resource_ops *resource;
 
 	if (at == parts->count) {
 		asked->methods = kind == &api_operation ? route_operations
@@ -106,13 +105,8 @@ static bool find_below(struct asked *asked, const struct parts *parts, unsigned 
 	}
 	if (at + 2 != parts->count || !copy(asked->part, parts->part[at + 1]))
 		return false;
-	resource = resource_find(kind, asked->part);
-	if (!resource)
-		return false;
-	asked->resource[0] =
-		(struct route_method){ resource->method, answer_resource, resource->queries };
 	asked->methods = asked->resource;
-	return true;
+	return resource_methods(kind, asked->part, asked->resource);
 }
 
 static bool find(struct asked *asked)

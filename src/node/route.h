@@ -31,12 +31,14 @@ struct route_fixed {
 /* Of other files than this folder's core: /metrics. */
 extern const struct route_fixed *const route_tables[];
 
+#define ROUTE_RESOURCE_METHODS 3 /* of what is below an object */
+
 struct asked {
 	struct node *node;
 	const struct web_request *web;
 	struct identity who;
 	const struct route_method *methods; /* of the place, ended by a NULL `answer` */
-	struct route_method resource[2];    /* the table of a place that has just one method */
+	struct route_method resource[ROUTE_RESOURCE_METHODS + 1]; /* the table of such a place */
 	const struct route_fixed *fixed;
 	const struct api_kind *kind;
 	bool everywhere; /* a list of all projects */
@@ -98,7 +100,11 @@ extern const struct route_fixed route_server[];
 
 route_answer list_objects;
 /* The function of an action or resource. */
-const struct resource_ops *resource_find(const struct api_kind *kind, const char *name);
+const struct resource_ops *resource_find(const struct api_kind *kind, const char *name,
+					 enum web_method method);
+/* Rows for all methods of it, ended by one without `answer`; false: there is no such resource. */
+bool resource_methods(const struct api_kind *kind, const char *name,
+		      struct route_method ret_rows[ROUTE_RESOURCE_METHODS + 1]);
 route_answer answer_resource;
 int route_upload(struct asked *asked, uint64_t bytes, const struct web_upload_ops **ret_ops,
 		 void **ret_ctx, struct problem *problem);

@@ -167,21 +167,41 @@ const struct route_method route_action[] = {
 
 /* ---- below objects ---- */
 
-const struct resource_ops *resource_find(const struct api_kind *kind, const char *name)
+const struct resource_ops *resource_find(const struct api_kind *kind, const char *name,
+					 enum web_method method)
 {
 	const struct kind_ops *ops = kind_ops_of(kind);
 
+	if (method == WEB_HEAD)
+		method = WEB_GET;
 	for (const struct resource_ops *row = ops ? ops->resources : NULL; row && row->name;
 	     row++) {
-		if (!strcmp(row->name, name))
+		if (!strcmp(row->name, name) && row->method == method)
 			return row;
 	}
 	return NULL;
 }
 
+bool resource_methods(const struct api_kind *kind, const char *name,
+		      struct route_method ret_rows[ROUTE_RESOURCE_METHODS + 1])
+{
+	const struct kind_ops *ops = kind_ops_of(kind);
+	unsigned count = 0;
+
+	memset(ret_rows, 0, (ROUTE_RESOURCE_METHODS + 1) * sizeof(ret_rows[0]));
+	for (const struct resource_ops *row = ops ? ops->resources : NULL;
+	     row && row->name && count < ROUTE_RESOURCE_METHODS; row++) {
+		if (!strcmp(row->name, name))
+			ret_rows[count++] =
+				(struct route_method){ row->method, answer_resource, row->queries };
+	}
+	return count;
+}
+
 int answer_resource(struct asked *asked, struct problem *problem)
 {
-	const struct resource_ops *ops = resource_find(asked->kind, asked->part);
+	const struct resource_ops *ops =
+		resource_find(asked->kind, asked->part, asked->web->method);
 	struct object object;
 	int rc;
 
@@ -206,7 +226,9 @@ int route_upload(struct asked *asked, uint64_t bytes, const struct web_upload_op
 		 void **ret_ctx, struct problem *problem)
 {
 	const struct resource_ops *ops =
-		asked->methods == asked->resource ? resource_find(asked->kind, asked->part) : NULL;
+		asked->methods == asked->resource
+			? resource_find(asked->kind, asked->part, asked->web->method)
+			: NULL;
 	struct object object;
 	int rc;
 
