@@ -375,6 +375,22 @@ static void follow_up(struct change *change)
 	}
 }
 
+/* Watches are told of an object before what belongs to it. */
+static void put_objects_first(struct store_commit *commit)
+{
+	struct store_change *items = commit->changes.items;
+	size_t first = 0;
+
+	for (size_t i = 0; i < commit->changes.count; i++) {
+		struct store_change item = items[i];
+
+		if (strncmp(item.key, "/objects/", 9))
+			continue;
+		memmove(items + first + 1, items + first, (i - first) * sizeof(*items));
+		items[first++] = item;
+	}
+}
+
 int change_commit(struct change *change, struct problem *problem)
 {
 	struct err err = ERR_INIT;
@@ -382,6 +398,7 @@ int change_commit(struct change *change, struct problem *problem)
 
 	if (change->commit.failed)
 		return no_memory(problem);
+	put_objects_first(&change->commit);
 	rc = store_commit(change->node->store, &change->commit, &change->revision, &err);
 	if (rc == -ESTALE)
 		return refused(change, problem);

@@ -378,6 +378,34 @@ def test_slow_reader_gets_everything_later(node):
         assert list(dict.fromkeys(seen)) == [str(number) for number in range(60)]
 
 
+def read_frame(stream):
+    """One frame of the server: opcode and content. Spec: RFC 6455, section 5.2."""
+    head = stream.read(2)
+    size = head[1] & 0x7F
+    if size > 125:
+        size = int.from_bytes(stream.read(2 if size == 126 else 8), "big")
+    return head[0] & 0xF, stream.read(size)
+
+
+def test_events_on_a_web_socket_are_the_same(node):
+    with socket.socket(socket.AF_UNIX) as end:
+        end.settimeout(TIMEOUT)
+        end.connect(str(node.socket))
+        end.sendall(b"GET /v1/events?kind=key&name=ws HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\n"
+                    b"connection: upgrade\r\nsec-websocket-version: 13\r\n"
+                    b"sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+        stream = end.makefile("rb")
+        assert stream.readline().split()[1] == b"101"
+        while stream.readline() != b"\r\n":
+            pass
+        opcode, text = read_frame(stream)
+        assert opcode == 1 and json.loads(text)["type"] == "ready"
+        created = node.post(KEYS, key("ws"), status=201)
+        told = json.loads(read_frame(stream)[1])
+        assert (told["type"], told["revision"], told["object"]["uid"]) == \
+            ("create", created["revision"], created["uid"])
+
+
 # ---- audit ----
 
 
@@ -412,6 +440,34 @@ def test_second_daemon_is_refused(node, tmp_path):
     assert done.returncode == 1
     assert "another cellad has the folder" in done.stderr
     assert node.get("/v1").status == 200
+
+
+def test_full_disk_refuses_and_recovers(tmp_path):
+    """The data is on a file system of 24 MiB, which the test fills to its end."""
+    data = tmp_path / "data"
+    data.mkdir()
+    script = f"mount -t tmpfs -o size=24m tmpfs {data} && exec \"$@\""
+    with Node(tmp_path, wrapper=["unshare", "-m", "sh", "-c", script, "sh"]) as node:
+        node.post(KEYS, key("before"), status=201)
+        fill = f"/proc/{node.process.pid}/root{data}/fill"
+        with open(fill, "wb", buffering=0) as file:
+            with pytest.raises(OSError):
+                while True:
+                    file.write(bytes(65536))
+            with pytest.raises(OSError):
+                while True:
+                    file.write(b"x")
+        refused = None
+        for number in range(2000):
+            refused = node.post(KEYS, key(f"n{number}", notes="x" * 4000))
+            if refused.status != 201:
+                break
+        assert refused.status == 507 and refused.error == "no-space", refused
+        assert refused["error"]["hint"]
+        assert node.get(f"{KEYS}/before")["name"] == "before"
+        node.get(f"{KEYS}/n{number}", status=404)
+        os.unlink(fill)
+        node.post(KEYS, key(f"n{number}"), status=201)
 
 
 def test_first_answer_comes_soon(tmp_path):
