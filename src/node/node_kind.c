@@ -308,6 +308,29 @@ static int start(struct node *node, struct err *err)
 	return metrics_open(node, err);
 }
 
+/* What is not given stays as it is. */
+static int configure(struct call *call, struct problem *problem)
+{
+	json_t *spec = json_object_get(call->object->document, "spec");
+	struct change change;
+	int rc;
+
+	json_object_update(spec, (json_t *)(uintptr_t)call->params);
+	change_begin(&change, call->node, call->who);
+	rc = change_put(&change, call->object, problem);
+	if (!rc)
+		rc = change_commit(&change, problem);
+	change_fini(&change);
+	if (!rc)
+		call->result = json_incref(spec);
+	return rc;
+}
+
+static const struct action_ops actions[] = {
+	{ "configure", .answer = configure },
+	{ 0 },
+};
+
 static const struct resource_ops resources[] = {
 	{ "metrics", WEB_GET, API_READ, metrics_queries, .answer = metrics_show_node },
 	{ 0 },
@@ -318,5 +341,6 @@ const struct kind_ops node_ops = {
 	.start = start,
 	.stop = metrics_close,
 	.reconcile = reconcile,
+	.actions = actions,
 	.resources = resources,
 };

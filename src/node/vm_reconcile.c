@@ -217,6 +217,33 @@ static int could_not(struct vm *vm, const struct object *object, struct problem 
 	return problem->err.code;
 }
 
+/* One that is being made will be there soon: that is no reason to fail. */
+static bool awaits_disks(struct vm *vm, const struct object *object)
+{
+	const json_t *items = json_object_get(object_spec(object), "disks");
+	struct node *node = vm->vms->node;
+	bool awaits = false;
+	size_t index;
+	json_t *item;
+
+	json_array_foreach((json_t *)(uintptr_t)items, index, item)
+	{
+		struct object disk;
+		const char *state;
+		json_t *status;
+
+		if (object_resolve(node, &api_disk, object->project, schema_string(item, "disk"),
+				   &disk, NULL))
+			continue;
+		status = object_status(node, &disk);
+		state = schema_string(status, "state");
+		awaits |= !state || !strcmp(state, "creating");
+		json_decref(status);
+		object_fini(&disk);
+	}
+	return awaits;
+}
+
 static int start_step(struct vm *vm, const struct object *object, struct problem *problem)
 {
 	uint64_t now_ns = clock_now_ns();
@@ -224,6 +251,11 @@ static int start_step(struct vm *vm, const struct object *object, struct problem
 
 	if (now_ns < vm->not_before_ns && !atomic_load(&vm->starters))
 		return (int)((vm->not_before_ns - now_ns) / NS_PER_MS + 1);
+	if (awaits_disks(vm, object)) {
+		vm_see(vm, &view);
+		vm_write_status(vm, object, &view, "starting", NULL);
+		return LOOK_AGAIN_MS / 2;
+	}
 	if (!vm->not_before_ns)
 		vm->restarts = vm->failures = vm->in_window = 0;
 	atomic_store(&vm->force, false);

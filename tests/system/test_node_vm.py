@@ -225,6 +225,20 @@ def test_start_that_fails_says_why(node):
     assert node.status("huge")["state"] == "failed"
 
 
+def test_host_gives_memory_by_its_policy(node):
+    host = f"/v1/nodes/{node.get('/v1/nodes').json['items'][0]['name']}"
+    node.create("web", tiny.HALT, memory=256 << 20)
+    all_memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGESIZE")
+    changed = node.post(f"{host}/actions/configure", {"memory-reserved": all_memory - (200 << 20)}, status=200)
+    assert changed["memory-overcommit"] == 100
+    failed = node.act("web", "start", "failed")
+    assert "200 MiB" in failed["status"]["error"]["message"] or "199 MiB" in failed["status"]["error"]["message"]
+    node.post(f"{host}/actions/configure", {"memory-overcommit": 200}, status=200)
+    node.act("web", "start")
+    node.act("web", "stop", force=True)
+    assert node.post(f"{host}/actions/configure", {"memory-overcommit": 5}).error == "invalid"
+
+
 def test_restart_is_another_process_with_what_was_pending(node):
     node.create("web", BUTTON)
     node.act("web", "start")
@@ -375,6 +389,15 @@ def test_disks_come_and_go_while_the_machine_runs(node):
     assert node.wait("web", lambda status: status.get("pending"))["pending"] == ["disks"]
     node.act("web", "restart", force=True)
     assert disks_of(node, "web") == ["root", "data"] and node.status("web")["pending"] == []
+    node.act("web", "stop", force=True)
+
+
+def test_start_waits_for_disks_that_are_being_made(node):
+    made = node.post(DISKS, {"name": "root", "spec": {"size": 8 << 20}})
+    node.create("web", tiny.ECHO, disks=[{"disk": "root"}])
+    node.act("web", "start")
+    node.done(made)
+    assert node.status("web")["restarts"] == 0
     node.act("web", "stop", force=True)
 
 

@@ -87,17 +87,25 @@ const struct api_kind api_operation = {
 	.columns = operation_columns,
 };
 
-static const struct schema_field node_spec[] = {
-	{ .name = "memory-overcommit",
-	  .type = SCHEMA_INTEGER,
-	  .min = 10,
-	  .max = 1000,
-	  .preset = "100",
-	  .help = "most memory of running machines, in percent of the host's" },
-	{ .name = "memory-reserved",
-	  .type = SCHEMA_SIZE,
-	  .preset = "536870912",
-	  .help = "memory that the host keeps for itself" },
+#define NODE_FIELDS(overcommit_preset, reserved_preset)                                            \
+	{ .name = "memory-overcommit",                                                             \
+	  .type = SCHEMA_INTEGER,                                                                  \
+	  .min = 10,                                                                               \
+	  .max = 1000,                                                                             \
+	  .preset = (overcommit_preset),                                                           \
+	  .help = "most memory of running machines, in percent of the host's" },                   \
+	{                                                                                          \
+		.name = "memory-reserved", .type = SCHEMA_SIZE, .preset = (reserved_preset),       \
+		.help = "memory that the host keeps for itself"                                    \
+	}
+
+static const struct schema_field node_spec[] = { NODE_FIELDS("100", "536870912"), { 0 } };
+
+/* Without presets: what is not given stays as it is. */
+static const struct schema_field node_params[] = { NODE_FIELDS(NULL, NULL), { 0 } };
+
+static const struct api_action node_actions[] = {
+	{ "configure", node_params, API_CHANGE, false, "change what the host gives to machines" },
 	{ 0 },
 };
 
@@ -154,5 +162,6 @@ const struct api_kind api_node = {
 	.internal = true,
 	.spec = node_spec,
 	.status = node_status,
+	.actions = node_actions,
 	.columns = node_columns,
 };

@@ -179,14 +179,15 @@ static const struct {
 	const char *action;
 	enum api_verb verb;
 } actions[] = {
-	{ &api_image, "create", API_CREATE }, { &api_template, "instantiate", API_CREATE },
-	{ &api_disk, "create", API_CREATE },  { &api_disk, "clone", API_CREATE },
-	{ &api_vm, "start", API_OPERATE },    { &api_vm, "stop", API_OPERATE },
-	{ &api_vm, "restart", API_OPERATE },  { &api_vm, "pause", API_OPERATE },
-	{ &api_vm, "resume", API_OPERATE },   { &api_vm, "reset", API_OPERATE },
-	{ &api_vm, "nmi", API_OPERATE },      { &api_vm, "limits", API_CHANGE },
-	{ &api_vm, "clone", API_CREATE },     { &api_vm, "rename", API_CHANGE },
-	{ &api_vm, "logs", API_READ },        { &api_vm, "cloud-init", API_READ },
+	{ &api_image, "create", API_CREATE },   { &api_template, "instantiate", API_CREATE },
+	{ &api_disk, "create", API_CREATE },    { &api_disk, "clone", API_CREATE },
+	{ &api_vm, "start", API_OPERATE },      { &api_vm, "stop", API_OPERATE },
+	{ &api_vm, "restart", API_OPERATE },    { &api_vm, "pause", API_OPERATE },
+	{ &api_vm, "resume", API_OPERATE },     { &api_vm, "reset", API_OPERATE },
+	{ &api_vm, "nmi", API_OPERATE },        { &api_vm, "limits", API_CHANGE },
+	{ &api_vm, "clone", API_CREATE },       { &api_vm, "rename", API_CHANGE },
+	{ &api_vm, "logs", API_READ },          { &api_vm, "cloud-init", API_READ },
+	{ &api_node, "configure", API_CHANGE },
 };
 
 static void matrix_every_action_asks_for_its_verb(void **state)
