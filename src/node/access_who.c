@@ -46,17 +46,23 @@ static uint64_t kind_bit(const struct api_kind *kind)
 	return bit;
 }
 
-/* What nobody has to be given: one's own tokens, and the pools where one has a project's rights. */
+/* What nobody has to be given: one's own tokens; where one has rights, the project and the pools. */
 static int add_own(struct grants *grants, const char *user)
 {
 	struct grant tokens = { .verbs = 1u << API_READ | 1u << API_DELETE,
 				.kinds = kind_bit(&api_token),
 				.labels = json_pack("{ss}", "user", user) };
 	struct grant pools = { .verbs = 1u << API_READ, .kinds = kind_bit(&api_pool) };
-	bool any = grants->list.count > 0;
+	size_t given = grants->list.count;
 	int rc = tokens.labels ? grants_add(grants, tokens) : -ENOMEM;
 
-	return !rc && any ? grants_add(grants, pools) : rc;
+	for (size_t i = 0; i < given && !rc; i++) {
+		struct grant project = { .verbs = 1u << API_READ, .kinds = kind_bit(&api_project) };
+
+		memcpy(project.project, grants->list.items[i].project, sizeof(project.project));
+		rc = grants_add(grants, project);
+	}
+	return !rc && given ? grants_add(grants, pools) : rc;
 }
 
 static void identity_take_grants(struct identity *identity, struct grants *grants)

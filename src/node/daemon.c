@@ -157,7 +157,12 @@ static int start_web(struct node *node, struct err *err)
 		return rc;
 	web.certificate = config->certificate;
 	web.key = config->key;
-	return web_start(&node->web, &web, &route_web_ops, node, err);
+	rc = web_start(&node->web, &web, &route_web_ops, node, err);
+	/* Users of the host are known by who they are, not by what they can open. */
+	if (!rc && chmod(config->socket, 0666))
+		rc = err_errno(err, errno, "cannot open '%s' to the users of the host",
+			       config->socket);
+	return rc;
 }
 
 static void stop_web(struct node *node)

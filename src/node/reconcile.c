@@ -90,6 +90,8 @@ static void reap(struct loop_task *task)
 	if (entry->state != IDLE)
 		return;
 	loop_timer_cancel(all->node->loop, &entry->timer);
+	/* It was posted again if the object was worked on while this call was on its way here. */
+	loop_task_cancel(all->node->loop, &entry->reap);
 	list_remove(&entry->node);
 	free(entry);
 }

@@ -219,12 +219,11 @@ static int create(struct asked *asked, struct problem *problem)
 	const char *place = asked_place(asked->kind, asked->project, "");
 	json_t *body;
 	unsigned ms;
-	int rc = 0;
+	int rc;
 
 	if (asked->everywhere)
 		return problem_set(problem, API_CODE_METHOD, "make it in a project");
-	if (*place || asked->kind != &api_project)
-		rc = access_require(&asked->who, API_CREATE, asked->kind, place, NULL, problem);
+	rc = access_require(&asked->who, API_CREATE, asked->kind, place, NULL, problem);
 	if (!rc)
 		rc = asked_wait(asked, &ms, problem);
 	if (!rc)

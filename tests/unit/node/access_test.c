@@ -152,13 +152,12 @@ static int access_init(void **state)
 static int access_fini(void **state)
 {
 	struct rig *rig = *state;
-	struct node *node = &rig->node;
+	struct node rest = { .access = rig->node.access };
+	int rc = rig_fini(state);
 
-	/* The reconciler uses it to the last. */
-	operations_stop(node);
-	reconciler_stop(node);
-	access_close(node);
-	return rig_fini(state);
+	/* Whoever reconciles uses it to the last. */
+	access_close(&rest);
+	return rc;
 }
 
 /* A new one as `who` (NULL: the server). `ret_once` (or NULL): a token's secret. */
@@ -736,6 +735,28 @@ static void token_is_seen_by_its_owner(void **state)
 	identity_fini(&bob);
 }
 
+static void project_is_seen_by_who_has_rights_in_it(void **state)
+{
+	static const char spec[] = "{\"grants\": [{\"role\": \"own\", \"project\": \"p\","
+				   " \"labels\": {\"tier\": \"web\"}}]}";
+	static const char rules[] = "{\"rules\": [{\"kinds\": [\"vm\"], \"verbs\": [\"read\"]}]}";
+	struct rig *rig = *state;
+	json_t *none = json_object();
+	struct identity alice;
+
+	assert_int_equal(make(rig, NULL, &api_role, "own", rules, NULL), API_CODE_NONE);
+	assert_int_equal(make(rig, NULL, &api_user, "alice", spec, NULL), API_CODE_NONE);
+	identity_named(rig, "alice", &alice);
+	assert_true(access_allows(&alice, API_READ, &api_project, "p", none));
+	assert_true(access_allows(&alice, API_READ, &api_pool, "", none));
+	assert_false(access_allows(&alice, API_READ, &api_project, "q", none));
+	assert_false(access_allows(&alice, API_CHANGE, &api_project, "p", none));
+	assert_false(access_allows(&alice, API_READ, &api_node, "", none));
+	assert_false(access_allows(&alice, API_READ, &api_vm, "p", none));
+	identity_fini(&alice);
+	json_decref(none);
+}
+
 /* ---- giving and taking ---- */
 
 static void manager_gives_and_takes_what_one_has(void **state)
@@ -979,6 +1000,7 @@ int main(void)
 		TEST(token_that_ended_is_nobody),
 		TEST(token_gives_no_more_than_one_has),
 		TEST(token_is_seen_by_its_owner),
+		TEST(project_is_seen_by_who_has_rights_in_it),
 		TEST(manager_gives_and_takes_what_one_has),
 		TEST(admin_last_one_stays),
 		TEST(role_of_the_product_or_in_use_stays),
