@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * `apply`, `diff`, `export`: objects as documents. What a document would change is what the server says
- * to a dry run, with its presets and checks; so the plan is the server's, not a guess made here.
- */
+/* `apply`, `diff`, `export`: objects as documents, which the server compares with what it has. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,18 +14,6 @@
 #include "host/fd.h"
 
 #define TEXT_MAX (16u << 20)
-
-/* What others need comes first. */
-static const struct api_kind *const order[] = {
-	&api_project,        &api_pool,  &api_role, &api_user,     &api_key, &api_network,
-	&api_security_group, &api_image, &api_disk, &api_template, &api_vm,
-};
-
-struct plan {
-	struct noun noun; /* of the object under way */
-	bool dry_run;
-	unsigned created, changed, same, failed;
-};
 
 /* ---- documents ---- */
 
@@ -73,22 +58,6 @@ static int read_documents(const char *file, json_t *all, struct err *err)
 	return 0;
 }
 
-static int check_document(const json_t *document, struct err *err)
-{
-	const char *kind = json_string_value(json_object_get(document, "kind"));
-	const char *name = json_string_value(json_object_get(document, "name"));
-
-	if (!kind || !name) {
-		err_set(err, EINVAL, "a document has no %s", kind ? "name" : "kind");
-		return err_hint(err, "each has kind, name and spec: see 'cella export'");
-	}
-	for (unsigned i = 0; i < ARRAY_SIZE(order); i++) {
-		if (api_kind_find(kind) == order[i])
-			return 0;
-	}
-	return err_set(err, EINVAL, "'%s' is no kind of object that can be applied", kind);
-}
-
 static int read_all(const struct ask *ask, json_t **ret_documents, struct err *err)
 {
 	json_t *all = json_array();
@@ -96,8 +65,6 @@ static int read_all(const struct ask *ask, json_t **ret_documents, struct err *e
 
 	for (unsigned i = 0; !rc && i < ask->file_count; i++)
 		rc = read_documents(ask->files[i], all, err);
-	for (size_t i = 0; !rc && i < json_array_size(all); i++)
-		rc = check_document(json_array_get(all, i), err);
 	if (rc)
 		json_decref(all);
 	else
@@ -105,200 +72,169 @@ static int read_all(const struct ask *ask, json_t **ret_documents, struct err *e
 	return rc;
 }
 
-/* ---- what differs ---- */
+/* ---- the plan ---- */
 
-static void print_mark(char mark, const char *path, const json_t *value)
+static const struct mark {
+	const char *action, *mark, *future, *past, *colour;
+} marks[] = {
+	{ "create", "+", "would create", "created", "\033[32m" },
+	{ "change", "~", "would change", "changed", "\033[33m" },
+	{ "delete", "-", "would delete", "deleted", "\033[31m" },
+};
+
+static const struct mark *find_mark(const char *action)
 {
-	struct str text = { 0 };
-	const char *colour = mark == '+' ? "\033[32m" : "\033[31m";
-	bool colours = output_has_colour(stdout);
-	AUTO_FREE char *json = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
-
-	str_printf(&text, "  %c %s: %s", mark, path, json ? json : "");
-	if (text.text) {
-		str_make_plain(text.text);
-		printf("%s%s%s\n", colours ? colour : "", text.text, colours ? "\033[0m" : "");
+	for (unsigned i = 0; action && i < ARRAY_SIZE(marks); i++) {
+		if (!strcmp(action, marks[i].action))
+			return &marks[i];
 	}
-	str_fini(&text);
+	return NULL;
 }
 
-static void print_difference(const char *path, const json_t *before, const json_t *after)
+/* Members that differ, by their paths. */
+static void print_difference(const char *path, const json_t *value)
 {
 	const char *key;
-	json_t *value;
+	json_t *inner;
 
-	if (json_equal(before, after))
-		return;
-	if (!json_is_object(before) || !json_is_object(after)) {
-		if (before)
-			print_mark('-', path, before);
-		if (after)
-			print_mark('+', path, after);
+	if (!json_is_object(value) || !json_object_size(value)) {
+		AUTO_FREE char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+
+		if (text)
+			str_make_plain(text);
+		printf("    %s: %s\n", path, text ? text : "");
 		return;
 	}
-	json_object_foreach((json_t *)before, key, value)
+	json_object_foreach((json_t *)value, key, inner)
 	{
-		struct str inner = { 0 };
+		struct str at = { 0 };
 
-		str_printf(&inner, "%s%s%s", path, *path ? "." : "", key);
-		print_difference(inner.text, value, json_object_get(after, key));
-		str_fini(&inner);
-	}
-	json_object_foreach((json_t *)after, key, value)
-	{
-		struct str inner = { 0 };
-
-		str_printf(&inner, "%s%s%s", path, *path ? "." : "", key);
-		if (!json_object_get(before, key))
-			print_difference(inner.text, NULL, value);
-		str_fini(&inner);
+		str_printf(&at, "%s%s%s", path, *path ? "." : "", key);
+		if (at.text)
+			print_difference(at.text, inner);
+		str_fini(&at);
 	}
 }
 
-static void print_heading(const struct plan *plan, const char *mark, const char *what,
-			  const json_t *document)
+static void name_step(const json_t *step, struct str *name)
 {
-	const char *name = json_string_value(json_object_get(document, "name"));
+	const char *project = json_string_value(json_object_get(step, "project"));
 
-	printf("%s %s %s/%s%s%s\n", mark, what, plan->noun.kind->name,
-	       plan->noun.kind->scope == API_SCOPE_PROJECT ? noun_project(&plan->noun) : "",
-	       plan->noun.kind->scope == API_SCOPE_PROJECT ? "/" : "", name);
+	str_printf(name, "%s/%s%s%s", json_string_value(json_object_get(step, "kind")) ?: "",
+		   project ? project : "", project && *project ? "/" : "",
+		   json_string_value(json_object_get(step, "name")) ?: "");
 }
 
-/* ---- one document ---- */
-
-static int write_document(struct plan *plan, const char *method, const char *path, const char *etag,
-			  const json_t *document, struct answer *answer, struct err *err)
+/* Whether it does, or would do, something. */
+static bool print_step(const json_t *step, bool dry_run)
 {
-	struct str url = { 0 };
-	const struct call_options options = { .method = method,
-					      .body = document,
-					      .if_match = etag };
+	const struct mark *mark = find_mark(json_string_value(json_object_get(step, "action")));
+	const json_t *difference = json_object_get(step, "difference");
+	bool colours = output_has_colour(stdout);
+	struct str name = { 0 };
+
+	if (!mark || json_object_get(step, "error"))
+		return false;
+	name_step(step, &name);
+	printf("%s%s %s %s%s%s\n", colours ? mark->colour : "", mark->mark,
+	       dry_run ? mark->future : mark->past, name.text ? name.text : "",
+	       colours ? "\033[0m" : "",
+	       json_is_true(json_object_get(step, "restart")) ? " (at its next start)" : "");
+	if (difference && !strcmp(mark->action, "change"))
+		print_difference("", difference);
+	str_fini(&name);
+	return true;
+}
+
+static int step_failed(const json_t *step, struct err *err)
+{
+	const json_t *error = json_object_get(step, "error");
+	const char *message = json_string_value(json_object_get(error, "message"));
+	const char *hint = json_string_value(json_object_get(error, "hint"));
+	struct str name = { 0 };
+
+	name_step(step, &name);
+	err_set(err, EREMOTEIO, "%s: %s", name.text ? name.text : "", message ? message : "");
+	if (hint && *hint)
+		err_hint(err, "%s", hint);
+	str_make_plain(err->text);
+	str_make_plain(err->hint);
+	str_fini(&name);
+	return EXIT_REFUSED;
+}
+
+static int follow_step(struct client *client, const json_t *step, struct err *err)
+{
+	const char *id = json_string_value(json_object_get(step, "operation"));
+	json_t *operation;
+	char path[128];
 	int code;
 
-	str_printf(&url, "%s%s", path, plan->dry_run ? "?dry-run=true" : "");
-	code = client_call(&plan->noun.client, url.text, &options, answer, err);
-	str_fini(&url);
+	if (!id)
+		return EXIT_DONE;
+	snprintf(path, sizeof(path), "/v1/operations/%s", id);
+	code = client_get(client, path, &operation, err);
+	if (code)
+		return code;
+	code = operation_follow(client, operation, NULL, err);
+	json_decref(operation);
 	return code;
 }
 
-static int create_one(struct plan *plan, const json_t *document, struct err *err)
+/* All steps that were taken are told before the first failure is. */
+static int tell(struct client *client, const struct ask *ask, const json_t *plan, bool diff,
+		struct err *err)
 {
-	AUTO_FREE char *path = noun_path(&plan->noun, NULL, err);
-	struct answer answer = { 0 };
-	int code;
+	bool dry_run = diff || (ask->given & ASK_DRY_RUN);
+	unsigned steps = 0;
+	int code = EXIT_DONE;
+	size_t i;
+	json_t *step;
 
-	if (!path)
-		return EXIT_FAILED;
-	code = write_document(plan, "POST", path, NULL, document, &answer, err);
+	json_array_foreach(plan, i, step) steps += print_step(step, dry_run);
+	json_array_foreach(plan, i, step)
+	{
+		if (json_object_get(step, "error"))
+			return step_failed(step, err);
+	}
+	json_array_foreach(plan, i, step)
+	{
+		if (!code && !dry_run && ask->wait)
+			code = follow_step(client, step, err);
+	}
+	if (!code && !steps)
+		puts("everything is as wanted");
+	return !code && diff && steps ? EXIT_DIFFERENT : code;
+}
+
+static int send_plan(const struct ask *ask, json_t *documents, bool diff, struct err *err)
+{
+	const char *project;
+	struct call_options options = { .method = "POST" };
+	struct answer answer = { 0 };
+	struct client client;
+	json_t *body = NULL;
+	int code = client_open(&client, ask->context, err);
+
 	if (!code) {
-		print_heading(plan, "+", plan->dry_run ? "would create" : "created", document);
-		plan->created++;
+		project = ask->project ? ask->project : client.server.project;
+		body = json_pack("{s:O, s:s, s:s*, s:b}", "documents", documents, "project",
+				 project, "prune", ask->prune, "dry-run",
+				 diff || (ask->given & ASK_DRY_RUN));
+		options.body = body;
+		code = client_call(&client, "/v1/apply", &options, &answer, err);
 	}
-	if (!code && !plan->dry_run)
-		code = noun_follow(&plan->noun, &answer, err);
-	if (code == EXIT_NOT_FOUND && plan->dry_run) {
-		/* What it needs may be what the same documents would create. */
-		print_heading(plan, "+", "would create", document);
-		printf("    not checked: %s\n", err->text);
-		plan->created++;
-		*err = ERR_INIT;
-		code = EXIT_DONE;
-	}
+	/* What was done before a refusal is told as well. */
+	if (json_object_get(answer.json, "plan"))
+		code = tell(&client, ask, json_object_get(answer.json, "plan"), diff, err);
 	answer_fini(&answer);
+	json_decref(body);
+	client_close(&client);
 	return code;
 }
 
-static int change_one(struct plan *plan, const char *path, const struct answer *found,
-		      const json_t *document, struct err *err)
+static int run_plan(const struct ask *ask, bool diff, struct err *err)
 {
-	json_t *before = object_writable(found->json);
-	json_t *after = NULL;
-	bool dry_run = plan->dry_run;
-	struct answer answer = { 0 };
-	int code;
-
-	plan->dry_run = true;
-	code = write_document(plan, "PUT", path, found->etag, document, &answer, err);
-	plan->dry_run = dry_run;
-	if (!code)
-		after = object_writable(answer.json);
-	answer_fini(&answer);
-	answer = (struct answer){ 0 };
-	if (!code && json_equal(before, after)) {
-		plan->same++;
-	} else if (!code) {
-		print_heading(plan, "~", dry_run ? "would change" : "changing", document);
-		print_difference("", before, after);
-		plan->changed++;
-		if (!dry_run)
-			code = write_document(plan, "PUT", path, found->etag, document, &answer,
-					      err);
-		if (!code && !dry_run)
-			code = noun_follow(&plan->noun, &answer, err);
-		answer_fini(&answer);
-	}
-	json_decref(before);
-	json_decref(after);
-	return code;
-}
-
-static int apply_one(struct plan *plan, const json_t *document, struct err *err)
-{
-	const struct call_options options = { .method = "GET" };
-	const char *project = json_string_value(json_object_get(document, "project"));
-	const char *said = plan->noun.ask.project;
-	AUTO_FREE char *path = NULL;
-	struct err missing = ERR_INIT;
-	struct answer found = { 0 };
-	int code;
-
-	if (project && *project)
-		plan->noun.ask.project = project;
-	path = noun_path(&plan->noun, json_string_value(json_object_get(document, "name")), err);
-	code = path ? client_call(&plan->noun.client, path, &options, &found, &missing)
-		    : EXIT_FAILED;
-	if (path && !code)
-		code = change_one(plan, path, &found, document, err);
-	else if (code == EXIT_NOT_FOUND)
-		code = create_one(plan, document, err);
-	else if (path)
-		*err = missing;
-	answer_fini(&found);
-	plan->noun.ask.project = said;
-	return code;
-}
-
-/* In the order in which they need each other. The first that fails ends it. */
-static int apply_all(struct plan *plan, const json_t *documents, struct err *err)
-{
-	for (unsigned i = 0; i < ARRAY_SIZE(order); i++) {
-		size_t j;
-		json_t *document;
-
-		plan->noun.kind = order[i];
-		json_array_foreach(documents, j, document)
-		{
-			const char *kind = json_string_value(json_object_get(document, "kind"));
-			int code;
-
-			if (api_kind_find(kind) != order[i])
-				continue;
-			code = apply_one(plan, document, err);
-			if (code) {
-				err_wrap(err, "%s '%s'", order[i]->name,
-					 json_string_value(json_object_get(document, "name")));
-				return code;
-			}
-		}
-	}
-	return EXIT_DONE;
-}
-
-static int run_plan(struct ask *ask, bool diff, struct err *err)
-{
-	struct plan plan = { .noun = { .words = "apply", .ask = *ask },
-			     .dry_run = diff || (ask->given & ASK_DRY_RUN) };
 	json_t *documents;
 	int code;
 
@@ -308,17 +244,8 @@ static int run_plan(struct ask *ask, bool diff, struct err *err)
 	}
 	if (read_all(ask, &documents, err))
 		return EXIT_FAILED;
-	code = client_open(&plan.noun.client, ask->context, err);
-	if (!code)
-		code = apply_all(&plan, documents, err);
-	client_close(&plan.noun.client);
+	code = send_plan(ask, documents, diff, err);
 	json_decref(documents);
-	if (!code && !diff)
-		printf("%u %s, %u %s, %u as wanted\n", plan.created,
-		       plan.dry_run ? "to create" : "created", plan.changed,
-		       plan.dry_run ? "to change" : "changed", plan.same);
-	if (!code && diff && plan.created + plan.changed)
-		code = EXIT_DIFFERENT;
 	return code;
 }
 
@@ -331,7 +258,7 @@ static void print_help(const char *usage, const struct ask *ask)
 int apply_command(int argc, char **argv, struct err *err)
 {
 	struct ask ask = { .switches = ASK_HELP | ASK_CONTEXT | ASK_PROJECT | ASK_FILES |
-				       ASK_DRY_RUN | ASK_WAIT };
+				       ASK_PRUNE | ASK_DRY_RUN | ASK_WAIT };
 
 	if (ask_parse(&ask, "apply", argc - 1, argv + 1, err))
 		return EXIT_FAILED;
@@ -339,7 +266,7 @@ int apply_command(int argc, char **argv, struct err *err)
 		print_help(
 			"Usage: cella apply -f FILE...\n"
 			"Make the server's objects what documents say: what is not there is created, what\n"
-			"differs is changed, the rest stays. Nothing is deleted.\n",
+			"differs is changed; what a document leaves out stays as it is.\n",
 			&ask);
 		return EXIT_DONE;
 	}
@@ -348,7 +275,8 @@ int apply_command(int argc, char **argv, struct err *err)
 
 int diff_command(int argc, char **argv, struct err *err)
 {
-	struct ask ask = { .switches = ASK_HELP | ASK_CONTEXT | ASK_PROJECT | ASK_FILES };
+	struct ask ask = { .switches =
+				   ASK_HELP | ASK_CONTEXT | ASK_PROJECT | ASK_FILES | ASK_PRUNE };
 
 	if (ask_parse(&ask, "diff", argc - 1, argv + 1, err))
 		return EXIT_FAILED;
@@ -364,92 +292,83 @@ int diff_command(int argc, char **argv, struct err *err)
 
 /* ---- export ---- */
 
-static int export_path(struct noun *noun, const char *name, FILE *out, struct err *err)
+static int export_kind(struct client *client, const struct ask *ask, const char *kind, FILE *out,
+		       struct err *err)
 {
-	AUTO_FREE char *path = noun_path(noun, name, err);
-	json_t *objects = NULL;
+	struct str url = { 0 };
+	json_t *answer;
 	size_t i;
-	json_t *object;
+	json_t *document;
 	int code;
 
-	if (!path)
-		return EXIT_FAILED;
-	if (name) {
-		code = client_get(&noun->client, path, &object, err);
-		objects = code ? NULL : json_pack("[o]", object);
-	} else {
-		code = noun_list(&noun->client, path, "", &objects, err);
+	str_add(&url, "/v1/export?project=");
+	if (!(ask->given & ASK_ALL))
+		add_encoded(&url, ask->project ? ask->project : client->server.project);
+	if (kind)
+		str_printf(&url, "&kind=%s", kind);
+	if (ask->labels) {
+		str_add(&url, "&labels=");
+		add_encoded(&url, ask->labels);
 	}
-	json_array_foreach(objects, i, object)
+	code = client_get(client, url.text, &answer, err);
+	str_fini(&url);
+	if (code)
+		return code;
+	json_array_foreach(json_object_get(answer, "documents"), i, document)
 	{
-		json_t *document = object_writable(object);
-
 		fputs("---\n", out);
 		yaml_print(out, document);
-		json_decref(document);
 	}
-	json_decref(objects);
-	return code;
+	json_decref(answer);
+	return EXIT_DONE;
 }
 
-/* "vm", "vms", "vm/web1". */
-static int export_word(struct noun *noun, const char *word, FILE *out, struct err *err)
-{
-	const char *slash = strchr(word, '/');
-	AUTO_FREE char *kind = strndup(word, slash ? (size_t)(slash - word) : strlen(word));
-
-	noun->kind = kind ? api_kind_find(kind) : NULL;
-	if (!noun->kind) {
-		err_set(err, EINVAL, "'%s' is no kind of object", word);
-		err_hint(err, "write KIND or KIND/NAME: vm, vm/web1");
-		return EXIT_FAILED;
-	}
-	return export_path(noun, slash ? slash + 1 : NULL, out, err);
-}
-
-static int export_all(struct noun *noun, FILE *out, struct err *err)
+static int export_words(struct client *client, const struct ask *ask, FILE *out, struct err *err)
 {
 	int code = EXIT_DONE;
 
-	for (unsigned i = 0; !code && i < ARRAY_SIZE(order); i++) {
-		noun->kind = order[i];
-		code = export_path(noun, NULL, out, err);
+	for (unsigned i = 0; !code && i < ask->word_count; i++) {
+		const struct api_kind *kind = api_kind_find(ask->words[i]);
+
+		if (!kind) {
+			err_set(err, EINVAL, "'%s' is no kind of object", ask->words[i]);
+			return EXIT_FAILED;
+		}
+		code = export_kind(client, ask, kind->name, out, err);
 	}
-	return code;
+	return ask->word_count ? code : export_kind(client, ask, NULL, out, err);
 }
 
 int export_command(int argc, char **argv, struct err *err)
 {
-	struct noun noun = { .words = "export" };
-	struct ask *ask = &noun.ask;
+	struct ask ask = { .switches = ASK_HELP | ASK_CONTEXT | ASK_PROJECT | ASK_FILES | ASK_ALL |
+				       ASK_LABELS };
+	struct client client;
 	FILE *out = stdout;
 	int code;
 
-	ask->switches = ASK_HELP | ASK_CONTEXT | ASK_PROJECT | ASK_FILES;
-	if (ask_parse(ask, "export", argc - 1, argv + 1, err))
+	if (ask_parse(&ask, "export", argc - 1, argv + 1, err))
 		return EXIT_FAILED;
-	if (ask->given & ASK_HELP) {
+	if (ask.given & ASK_HELP) {
 		print_help(
-			"Usage: cella export [-f FILE] [KIND[/NAME]]...\n"
-			"Write objects as documents that 'apply' takes: those named, or all of the project.\n"
-			"Secrets are not in them.\n",
-			ask);
+			"Usage: cella export [-f FILE] [KIND]...\n"
+			"Write objects as documents that 'apply' takes, of these kinds or of all; of the\n"
+			"project, or of the whole server (-A). Secrets are not in them.\n",
+			&ask);
 		return EXIT_DONE;
 	}
-	if (ask->file_count)
-		out = fopen(ask->files[0], "we");
+	if (ask.file_count)
+		out = fopen(ask.files[0], "we");
 	if (!out) {
-		err_errno(err, errno, "cannot write '%s'", ask->files[0]);
+		err_errno(err, errno, "cannot write '%s'", ask.files[0]);
 		return EXIT_FAILED;
 	}
-	code = client_open(&noun.client, ask->context, err);
-	for (unsigned i = 0; !code && i < ask->word_count; i++)
-		code = export_word(&noun, ask->words[i], out, err);
-	if (!code && !ask->word_count)
-		code = export_all(&noun, out, err);
-	client_close(&noun.client);
+	code = client_open(&client, ask.context, err);
+	if (!code)
+		code = export_words(&client, &ask, out, err);
+	client_close(&client);
 	if (out != stdout && fclose(out) && !code) {
-		err_errno(err, errno, "cannot write '%s'", ask->files[0]);
+		err_errno(err, errno, "cannot write '%s'", ask.files[0]);
 		code = EXIT_FAILED;
 	}
 	return code;

@@ -32,6 +32,8 @@ static const struct known known[] = {
 	{ ASK_START, "start", 0, .help = "start it when it is there" },
 	{ ASK_FILES, "file", 'f', "FILE", .help = "YAML or JSON; '-': the input; may come often" },
 	{ ASK_DRY_RUN, "dry-run", 0, .help = "show what would be done, and do nothing" },
+	{ ASK_PRUNE, "prune", 0, "LABELS", TAKES(prune),
+	  .help = "delete what has these labels and is in no document" },
 	{ ASK_ALL, "all-projects", 'A', .help = "of all projects" },
 	{ ASK_FILTER, "filter", 0, "TEXT", TAKES(filter),
 	  .help = "conditions: status.state=running,spec.memory>=1G" },

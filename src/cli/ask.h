@@ -42,6 +42,7 @@ enum ask_switch {
 	ASK_USER = 1 << 18,
 	ASK_ONCE = 1 << 19,
 	ASK_START = 1 << 20,
+	ASK_PRUNE = 1 << 21,
 
 	/* What every command that asks a server knows. */
 	ASK_SERVER = ASK_HELP | ASK_CONTEXT | ASK_PROJECT | ASK_FORMAT,
@@ -56,7 +57,8 @@ struct ask {
 
 	/* What was said. */
 	unsigned given; /* switches */
-	const char *context, *project, *format, *filter, *labels, *name, *ca, *fingerprint, *user;
+	const char *context, *project, *format, *filter, *labels, *name, *ca, *fingerprint, *user,
+		*prune;
 	const char *files[ASK_WORDS_MAX];
 	unsigned file_count;
 	bool wait;

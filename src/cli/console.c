@@ -11,7 +11,6 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-#include "base/bytes.h"
 #include "base/cleanup.h"
 #include "base/macros.h"
 #include "cli/noun.h"
@@ -19,11 +18,10 @@
 #include "host/fd.h"
 #include "web/frame.h"
 
-#define INPUT_MAX            (WEB_STREAM_BYTES_MAX + WEB_FRAME_HEAD_MAX)
-#define HEAD_MAX             16384
-#define NAP_MS               20000
-#define TYPED_MAX            4096
-#define WEB_STREAM_BYTES_MAX (1u << 20) /* of a message of the server */
+#define INPUT_MAX (2 * WEB_FRAME_INPUT_MAX)
+#define HEAD_MAX  16384
+#define NAP_MS    20000
+#define TYPED_MAX 4096
 
 struct console {
 	struct client *client;
@@ -147,35 +145,6 @@ static int hear_head(struct console *console, struct err *err)
 
 /* ---- frames of the server ---- */
 
-/* A frame at `bytes`, not masked; its length, 0: it is not complete, negative: broken. */
-static int parse_frame(char *bytes, size_t count, struct web_frame *ret_frame)
-{
-	const uint8_t *head = (const uint8_t *)bytes;
-	uint64_t length;
-	size_t used = 2;
-
-	if (count < 2)
-		return 0;
-	length = head[1] & 0x7f;
-	if (length >= 126)
-		used += length == 126 ? 2 : 8;
-	if (count < used)
-		return 0;
-	if (used == 4)
-		length = be16_get(head + 2);
-	else if (used == 10)
-		length = be64_get(head + 2);
-	if ((head[1] & 0x80) || length > WEB_STREAM_BYTES_MAX)
-		return -EPROTO;
-	if (count < used + length)
-		return 0;
-	*ret_frame = (struct web_frame){ .final = head[0] & 0x80,
-					 .opcode = (enum web_opcode)(head[0] & 0xf),
-					 .payload = (uint8_t *)bytes + used,
-					 .bytes = (size_t)length };
-	return (int)(used + length);
-}
-
 /* False: the end. */
 static bool take_frame(struct console *console, const struct web_frame *frame)
 {
@@ -201,7 +170,8 @@ static bool take_frames(struct console *console)
 
 	while (goes_on) {
 		struct web_frame frame;
-		int length = parse_frame(console->in + done, console->count - done, &frame);
+		int length = web_frame_parse(&frame, WEB_SERVER, (uint8_t *)console->in + done,
+					     console->count - done);
 
 		if (length <= 0) {
 			goes_on = !length;

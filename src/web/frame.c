@@ -14,6 +14,8 @@
 #define LENGTH16 126
 #define LENGTH64 127
 
+#define MASK_BYTES 4
+
 static bool is_control(enum web_opcode opcode)
 {
 	return opcode & 0x8;
@@ -44,15 +46,23 @@ static size_t read_length(const uint8_t *bytes, size_t count, uint64_t *ret_leng
 	return 0;
 }
 
-int web_frame_parse(struct web_frame *ret_frame, uint8_t *bytes, size_t count)
+static void unmask(struct web_frame *frame)
 {
+	const uint8_t *mask = frame->payload - MASK_BYTES;
+
+	for (size_t i = 0; i < frame->bytes; i++)
+		frame->payload[i] ^= mask[i % MASK_BYTES];
+}
+
+int web_frame_parse(struct web_frame *ret_frame, enum web_side from, uint8_t *bytes, size_t count)
+{
+	bool masked = from == WEB_CLIENT;
 	uint64_t length;
 	size_t head;
-	uint8_t mask[4];
 
 	if (count < 2)
 		return 0;
-	if ((bytes[0] & RESERVED) || !is_known(bytes[0] & 0xf) || !(bytes[1] & MASKED))
+	if ((bytes[0] & RESERVED) || !is_known(bytes[0] & 0xf) || !!(bytes[1] & MASKED) != masked)
 		return -WEB_CLOSE_PROTOCOL;
 	head = read_length(bytes, count, &length);
 	if (!head)
@@ -64,18 +74,18 @@ int web_frame_parse(struct web_frame *ret_frame, uint8_t *bytes, size_t count)
 		return -WEB_CLOSE_PROTOCOL;
 	if (length > WEB_MESSAGE_MAX)
 		return -WEB_CLOSE_TOO_LARGE;
-	if (count < head + sizeof(mask) + length)
+	head += masked ? MASK_BYTES : 0;
+	if (count < head + length)
 		return 0;
-	memcpy(mask, bytes + head, sizeof(mask));
 	*ret_frame = (struct web_frame){
 		.final = bytes[0] & FINAL,
 		.opcode = (enum web_opcode)(bytes[0] & 0xf),
-		.payload = bytes + head + sizeof(mask),
+		.payload = bytes + head,
 		.bytes = (size_t)length,
 	};
-	for (size_t i = 0; i < length; i++)
-		ret_frame->payload[i] ^= mask[i % sizeof(mask)];
-	return (int)(head + sizeof(mask) + length);
+	if (masked)
+		unmask(ret_frame);
+	return (int)(head + length);
 }
 
 size_t web_frame_head(uint8_t head[WEB_FRAME_HEAD_MAX], enum web_opcode opcode, uint64_t bytes)

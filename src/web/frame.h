@@ -37,11 +37,13 @@ struct web_frame {
 	size_t bytes;
 };
 
+enum web_side { WEB_CLIENT, WEB_SERVER };
+
 /*
- * Reads a client's frame at `bytes` and takes its mask off, in place. The frame's length; 0: it is
- * not complete; negative: minus the code to close with.
+ * Reads a frame at `bytes` that comes from that side; a client's mask is taken off, in place. The
+ * frame's length; 0: it is not complete; negative: minus the code to close with.
  */
-int web_frame_parse(struct web_frame *ret_frame, uint8_t *bytes, size_t count);
+int web_frame_parse(struct web_frame *ret_frame, enum web_side from, uint8_t *bytes, size_t count);
 
 /* Writes the head of a server's frame of `bytes`; its length. */
 size_t web_frame_head(uint8_t head[WEB_FRAME_HEAD_MAX], enum web_opcode opcode, uint64_t bytes);

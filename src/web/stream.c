@@ -210,7 +210,7 @@ static size_t receive_frames(struct web_stream *stream, uint8_t *bytes, size_t c
 
 	while (!stream->close_received) {
 		struct web_frame frame;
-		int length = web_frame_parse(&frame, bytes + done, count - done);
+		int length = web_frame_parse(&frame, WEB_CLIENT, bytes + done, count - done);
 
 		if (!length)
 			break;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a client of the HTTP server sends: the first byte says what the rest is.
+ * What the ends of HTTP send each other: the first byte says what the rest is.
  *
  *	'h'	the head of a request, whose query and cookies are then searched
- *	'f'	frames of a web socket
+ *	'f'	frames of a web socket, of a client
+ *	's'	... of a server
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -46,7 +47,7 @@ static void fuzz_head(const uint8_t *data, size_t size)
 	free(text);
 }
 
-static void fuzz_frames(const uint8_t *data, size_t size)
+static void fuzz_frames(enum web_side from, const uint8_t *data, size_t size)
 {
 	uint8_t *bytes = malloc(size);
 	struct web_message message = { 0 };
@@ -55,7 +56,7 @@ static void fuzz_frames(const uint8_t *data, size_t size)
 	memcpy(bytes, data, size);
 	while (at < size) {
 		struct web_frame frame;
-		int length = web_frame_parse(&frame, bytes + at, size - at);
+		int length = web_frame_parse(&frame, from, bytes + at, size - at);
 		int rc = 0;
 
 		if (length <= 0)
@@ -80,6 +81,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size > 1 && *data == 'h')
 		fuzz_head(data + 1, size - 1);
 	else if (size > 1 && *data == 'f')
-		fuzz_frames(data + 1, size - 1);
+		fuzz_frames(WEB_CLIENT, data + 1, size - 1);
+	else if (size > 1 && *data == 's')
+		fuzz_frames(WEB_SERVER, data + 1, size - 1);
 	return 0;
 }

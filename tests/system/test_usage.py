@@ -262,7 +262,7 @@ def complete(*words):
 
 
 def test_completion_offers_commands_options_and_values():
-    assert complete("cella", "r") == ["run"]
+    assert complete("cella", "ru") == ["run"]
     assert complete("cella", "run", "--me") == ["--memory"]
     assert complete("cella", "run", "--engine", "s") == ["soft"]
     assert "device.dump" in complete("cella", "control", "socket", "device.")

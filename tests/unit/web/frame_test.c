@@ -15,7 +15,7 @@ static int parse(struct web_frame *frame, const void *bytes, size_t count, uint8
 {
 	*ret_copy = malloc(count + 1);
 	memcpy(*ret_copy, bytes, count);
-	return web_frame_parse(frame, *ret_copy, count);
+	return web_frame_parse(frame, WEB_CLIENT, *ret_copy, count);
 }
 
 /* Spec: RFC 6455, section 5.7. */
@@ -37,6 +37,20 @@ static void frame_of_the_specification_is_read(void **state)
 		assert_int_equal(parse(&frame, bytes, count, &copy), 0);
 		free(copy);
 	}
+}
+
+static void frame_of_a_server_has_no_mask(void **state)
+{
+	uint8_t bytes[] = { 0x82, 0x03, 'a', 'b', 'c' };
+	uint8_t masked[] = { 0x82, 0x83, 1, 2, 3, 4, 'a', 'b', 'c' };
+	struct web_frame frame;
+
+	(void)state;
+	assert_int_equal(web_frame_parse(&frame, WEB_SERVER, bytes, sizeof(bytes)), sizeof(bytes));
+	assert_int_equal(frame.bytes, 3);
+	assert_memory_equal(frame.payload, "abc", 3);
+	assert_int_equal(web_frame_parse(&frame, WEB_SERVER, masked, sizeof(masked)),
+			 -WEB_CLOSE_PROTOCOL);
 }
 
 static void frame_that_breaks_a_rule_is_refused(void **state)
@@ -184,6 +198,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(frame_of_the_specification_is_read),
+		cmocka_unit_test(frame_of_a_server_has_no_mask),
 		cmocka_unit_test(frame_that_breaks_a_rule_is_refused),
 		cmocka_unit_test(head_of_our_frames_has_the_shortest_length),
 		cmocka_unit_test(message_in_parts_is_put_together),

@@ -1,0 +1,346 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The command line against a real daemon: objects, documents, consoles, contexts, completion."""
+import csv
+import io
+import json
+import os
+import pathlib
+import pty
+import select
+import subprocess
+import time
+
+import pytest
+
+import tiny
+from machine import CELLA
+from node import ROOT, TIMEOUT
+from test_node_vm import Machines
+
+DONE, FAILED, DIFFERENT, REFUSED, NOT_FOUND, NOT_ALLOWED, NO_SERVER, OPERATION = range(8)
+
+
+class Cli:
+    """`cella` with a daemon and a home of its own."""
+
+    def __init__(self, node, home):
+        self.node = node
+        self.env = {**os.environ, "CELLA_SOCKET": str(node.socket), "XDG_CONFIG_HOME": str(home), "NO_COLOR": "1"}
+        for name in ("CELLA_CONTEXT", "CELLA_PROJECT"):
+            self.env.pop(name, None)
+
+    def __call__(self, *words, code=DONE, text=None, env=None, **options):
+        done = subprocess.run([str(CELLA), *map(str, words)], input=text, capture_output=True, text=True, timeout=TIMEOUT,
+                              check=False, env={**self.env, **(env or {})}, **options)
+        assert done.returncode == code, f"{words}: {done}"
+        if code not in (DONE, DIFFERENT):
+            assert done.stderr.startswith("cella: "), done
+        return done
+
+    def json(self, *words):
+        return json.loads(self(*words, "--format", "json").stdout)
+
+
+@pytest.fixture(name="node", scope="module")
+def node_fixture(tmp_path_factory):
+    with Machines(tmp_path_factory.mktemp("node"), listen="127.0.0.1:0") as node:
+        yield node
+
+
+@pytest.fixture(name="cli")
+def cli_fixture(node, tmp_path):
+    return Cli(node, tmp_path)
+
+
+@pytest.fixture(name="project")
+def project_fixture(cli):
+    """A project for one test."""
+    name = f"p{time.monotonic_ns()}"
+    cli("project", "create", name)
+    cli.env["CELLA_PROJECT"] = name
+    cli("network", "create", "default", "--type", "user")
+    return name
+
+
+def kernel(node, code=tiny.HALT):
+    return node.kernel(code)
+
+
+def test_object_is_made_shown_changed_and_deleted(cli, project):
+    cli("vm", "create", "web1", "--memory", "256M", "--cpus", "2", "--labels", "tier=web", "--labels", "env=test",
+        "--net", "default,mac=52:54:00:00:00:01", "--boot-append", "quiet", "--notes", "first: one")
+    vm = cli.json("vm", "show", "web1")
+    assert vm["labels"] == {"tier": "web", "env": "test"} and vm["notes"] == "first: one"
+    assert vm["spec"]["memory"] == 256 << 20 and vm["spec"]["cpus"] == 2
+    assert vm["spec"]["nets"][0]["mac"] == "52:54:00:00:00:01" and vm["spec"]["boot"] == {"append": "quiet"}
+
+    cli("vm", "edit", "web1", "--memory", "512M", "--labels", "tier=db")
+    vm = cli.json("vm", "show", "web1")
+    assert vm["spec"]["memory"] == 512 << 20 and vm["labels"] == {"tier": "db", "env": "test"} and vm["spec"]["cpus"] == 2
+
+    assert cli("vm", "list").stdout.split("\n")[1].split()[:5] == ["web1", "stopped", "2", "512", "MiB"]
+    assert cli("ls", "--filter", "spec.cpus=1").stderr == "cella: no vms\n"
+    assert [row["name"] for row in cli.json("ls", "-l", "tier=db")] == ["web1"]
+    assert f"{project}/web1" not in cli("ls").stdout and project in cli("ls", "-A").stdout
+    cli("vm", "show", f"{project}/web1", env={"CELLA_PROJECT": "default"})
+
+    cli("rm", "web1")
+    cli("vm", "show", "web1", code=NOT_FOUND)
+
+
+def test_formats_say_the_same(cli, project):
+    cli("vm", "create", "a,b".replace(",", "-"), "--memory", "64M")
+    listed = cli.json("vm", "list")
+    rows = list(csv.DictReader(io.StringIO(cli("vm", "list", "-o", "csv").stdout)))
+    assert [row["name"] for row in rows] == ["a-b"] and rows[0]["spec.memory"] == str(64 << 20)
+    shown = cli("vm", "show", "a-b").stdout
+    assert "name: a-b\n" in shown and f"  memory: {64 << 20}\n" in shown and listed[0]["name"] == "a-b"
+    assert cli("vm", "list", "-o", "xml", code=FAILED).stderr.startswith("cella: --format 'xml'")
+
+
+@pytest.mark.parametrize("words, code, parts", [
+    (["vm"], DONE, []),
+    (["vm", "cretae", "x"], FAILED, ["'vm cretae'", "did you mean 'create'"]),
+    (["vm", "create"], FAILED, ["needs NAME"]),
+    (["vm", "create", "x", "--memroy", "1G"], FAILED, ["'--memroy'", "did you mean '--memory'"]),
+    (["vm", "create", "x", "--memory", "1"], FAILED, ["--memory '1'", "16M"]),
+    (["vm", "create", "x", "--engine", "xen"], FAILED, ["--engine 'xen'", "kvm"]),
+    (["vm", "create", "x", "--disk", "colour=red"], FAILED, ["'colour'"]),
+    (["vm", "create", "-x"], FAILED, ["'-x'"]),
+    (["vm", "create", "Upper"], REFUSED, ["name"]),
+    (["vm", "show", "none"], NOT_FOUND, ["'none'"]),
+    (["vm", "start", "none"], NOT_FOUND, ["'none'"]),
+    (["vm", "create", "x", "--context", "none"], FAILED, ["context 'none'"]),
+    (["operation", "create", "x"], FAILED, ["'operation create'"]),
+    (["query", "GET"], FAILED, ["METHOD PATH"]),
+    (["query", "GET", "/v1/none"], NOT_FOUND, []),
+    (["apply"], FAILED, ["-f FILE"]),
+    (["apply", "-f", "/none"], FAILED, ["/none"]),
+    (["context", "use", "none"], FAILED, ["'none'"]),
+    (["login"], FAILED, ["--user"]),
+    (["login", "--user", "x"], FAILED, ["context"]),
+    (["lss"], FAILED, ["'lss'", "'ls'"]),
+])
+def test_what_is_wrong_is_named(cli, words, code, parts):
+    done = cli(*words, code=code)
+    for part in parts:
+        assert part in done.stderr, done.stderr
+
+
+def test_server_that_is_not_there_is_told(cli, tmp_path):
+    done = cli("ls", code=NO_SERVER, env={"CELLA_SOCKET": str(tmp_path / "none")})
+    assert "is cellad running?" in done.stderr
+
+
+@pytest.mark.parametrize("words", [["vm"], ["vm", "create"], ["vm", "stop"], ["vm", "edit"], ["image", "build"], ["run", "-d"],
+                                   ["apply"], ["diff"], ["export"], ["top"], ["doctor"], ["query"], ["context"], ["context", "add"],
+                                   ["login"], ["network", "list"], ["operation", "show"]])
+def test_help_is_there_without_a_server(cli, words):
+    done = cli(*words, "--help", env={"CELLA_SOCKET": "/none"})
+    assert done.stdout.startswith("Usage: cella "), done
+    assert max(map(len, done.stdout.splitlines())) <= 100
+
+
+def test_machine_lives(cli, node, project):
+    cli("vm", "create", "echo", "--memory", "64M", "--engine", "soft", "--boot-kernel", kernel(node, tiny.ECHO), "--restart", "never",
+        "--start")
+    node.done(node.post(f"/v1/projects/{project}/vms/echo/actions/start", {}))
+    assert cli.json("vm", "show", "echo")["status"]["state"] == "running"
+    operation = cli("stop", "echo", "--force", "--no-wait").stdout.strip()
+    node.done(node.get(f"/v1/operations/{operation}?wait=60s", status=None))
+    assert cli.json("vm", "show", "echo")["status"]["state"] == "stopped"
+    cli("start", "echo")
+    cli("restart", "echo", "--force")
+    cli("vm", "pause", "echo")
+    assert cli.json("vm", "show", "echo")["status"]["state"] == "paused"
+    cli("vm", "resume", "echo")
+    cli("stop", "echo", "--force")
+
+
+def test_start_that_fails_tells_why(cli, project):
+    cli("vm", "create", "empty", "--memory", "64M", "--restart", "never")
+    done = cli("start", "empty", code=OPERATION)
+    assert "nothing to boot" in done.stderr
+
+
+class Console:
+    """`cella console` on a terminal."""
+
+    def __init__(self, cli, *words):
+        self.pid, self.terminal = pty.fork()
+        if not self.pid:
+            os.execve(str(CELLA), ["cella", *words], cli.env)
+        self.seen = b""
+
+    def until(self, text):
+        deadline = time.monotonic() + TIMEOUT
+        while text not in self.seen:
+            assert select.select([self.terminal], [], [], deadline - time.monotonic())[0], self.seen
+            self.seen += os.read(self.terminal, 65536)
+
+    def type(self, text):
+        os.write(self.terminal, text)
+
+    def end(self):
+        _, status = os.waitpid(self.pid, 0)
+        os.close(self.terminal)
+        return os.waitstatus_to_exitcode(status)
+
+
+def test_console_is_talked_to_and_left(cli, node, project):
+    cli("vm", "create", "echo", "--memory", "64M", "--engine", "soft", "--boot-kernel", kernel(node, tiny.ECHO), "--restart", "never")
+    cli("start", "echo")
+    console = Console(cli, "console", "echo")
+    console.until(b"connected")
+    console.type(b"hello")
+    console.until(b"hello")
+    console.type(b"\x1d\x1d\x1d")
+    assert console.end() == DONE
+    assert "hello" in cli("logs", "echo").stdout
+    assert cli("vm", "logs", "echo", "--bytes", "2").stdout == "lo"
+    cli("stop", "echo", "--force")
+    cli("console", "none", code=NOT_FOUND)
+
+
+def test_run_detached_makes_and_starts(cli, node, project):
+    words = ["run", "-d", "--memory", "64M", "--engine", "soft", "--boot-kernel", kernel(node, tiny.ECHO), "--restart", "never"]
+    name = cli(*words).stdout.strip()
+    assert name.startswith("vm-")
+    assert cli(*words, "--name", "mine").stdout == "mine\n"
+    assert {vm["name"] for vm in cli.json("ls")} == {name, "mine"}
+    assert all(vm["spec"]["running"] and vm["spec"]["nets"] for vm in cli.json("ls"))
+    cli("stop", name, "mine", "--force")
+    cli("rm", name, "mine")
+
+
+DOCUMENTS = """
+kind: project
+name: {project}-shop
+---
+kind: vm
+project: {project}-shop
+name: one
+labels: {{tier: web}}
+spec:
+  memory: 67108864   # 64 MiB
+  boot:
+    append: |
+      first
+      second
+"""
+
+
+def test_documents_are_compared_applied_and_exported(cli, project, tmp_path):
+    path = tmp_path / "shop.yaml"
+    path.write_text(DOCUMENTS.format(project=project))
+    done = cli("diff", "-f", path, code=DIFFERENT)
+    assert done.stdout == f"+ would create project/{project}-shop\n+ would create vm/{project}-shop/one\n"
+    cli("vm", "show", f"{project}-shop/one", code=NOT_FOUND)
+    cli("apply", "-f", path, "--dry-run")
+    cli("vm", "show", f"{project}-shop/one", code=NOT_FOUND)
+    cli("apply", "-f", path)
+    vm = cli.json("vm", "show", f"{project}-shop/one")
+    assert vm["spec"]["memory"] == 64 << 20 and vm["spec"]["boot"]["append"] == "first\nsecond\n"
+    assert cli("diff", "-f", path).stdout == "everything is as wanted\n"
+
+    path.write_text(DOCUMENTS.format(project=project).replace("tier: web", "tier: db"))
+    done = cli("diff", "-f", path, code=DIFFERENT)
+    assert done.stdout == f"~ would change vm/{project}-shop/one\n    labels.tier: \"db\"\n"
+    cli("apply", "-f", "-", text=path.read_text())
+
+    exported = tmp_path / "export.yaml"
+    cli("export", "-p", f"{project}-shop", "-f", exported)
+    assert "tier: db" in exported.read_text() and "uid" not in exported.read_text()
+    assert cli("diff", "-f", exported).stdout == "everything is as wanted\n"
+    path.write_text(f"kind: project\nname: {project}-shop\nlabels: {{x: &a 1, y: *a}}\n")
+    assert "line 3" in cli("apply", "-f", path, code=FAILED).stderr
+    path.write_text("kind: vm\nname: x\nspec: {memory: 1}\n")
+    assert "memory" in cli("apply", "-f", path, code=REFUSED).stderr
+
+
+def test_object_is_edited_by_hand(cli, project, tmp_path):
+    editor = tmp_path / "editor"
+    editor.write_text("#!/bin/sh\nsed -i 's/^notes:.*/notes: by hand/' \"$1\"\n")
+    editor.chmod(0o755)
+    cli("vm", "create", "one", "--memory", "64M")
+    cli("vm", "edit", "one", env={"EDITOR": str(editor), "VISUAL": ""})
+    assert cli.json("vm", "show", "one")["notes"] == "by hand"
+    assert "nothing was changed" in cli("vm", "edit", "one", env={"EDITOR": "true", "VISUAL": ""}).stderr
+    cli("vm", "edit", "one", code=FAILED, env={"EDITOR": "false", "VISUAL": ""})
+
+
+def test_image_is_uploaded(cli, project, tmp_path):
+    disk = tmp_path / "disk.qcow2"
+    subprocess.run([str(CELLA), "image", "create", "--format", "qcow2", str(disk), "8M"], check=True, timeout=TIMEOUT)
+    cli("image", "upload", "mine", disk)
+    image = cli.json("image", "show", "mine")
+    assert image["status"]["state"] == "ready" and image["status"]["size"] == 8 << 20
+    assert cli("image", "list").stdout.split("\n")[1].startswith("mine")
+    cli("image", "delete", "mine")
+
+
+def test_context_is_known_and_signed_in_to(cli, node):
+    remote = {"CELLA_SOCKET": ""}
+    address = node.printed()["console"].strip()
+    assert "not trusted" in cli("context", "add", "lab", address, code=FAILED).stderr
+    assert "another fingerprint" in cli("context", "add", "lab", address, "--fingerprint", "00", code=FAILED).stderr
+    cli("context", "add", "lab", address, "--yes")
+    cli("ls", code=NOT_ALLOWED, env=remote)
+    cli("user", "create", "alice", "--password", "a long password", "--grants", "role=viewer")
+    cli("login", "--user", "alice", text="wrong\n", code=NOT_ALLOWED, env=remote)
+    cli("login", "--user", "alice", text="a long password\n", env=remote)
+    listed = json.loads(cli("context", "list", "-o", "json").stdout)
+    assert listed == [{"name": "lab", "address": address, "token": True, "current": True}]
+    path = pathlib.Path(cli.env["XDG_CONFIG_HOME"]) / "cella" / "contexts.json"
+    assert path.stat().st_mode & 0o777 == 0o600
+    cli("ls", "-A", env=remote)
+    cli("project", "create", "not-hers", code=NOT_ALLOWED, env=remote)
+    assert json.loads(cli("query", "GET", "/v1/session", env=remote).stdout)["user"] == "alice"
+    cli("ls", "--context", "lab")
+    cli("context", "remove", "lab")
+    assert cli("context", "list").stderr == "cella: no contexts\n"
+
+
+def test_doctor_looks_at_everything(cli):
+    done = cli("doctor")
+    rows = {line.split("  ")[0] for line in done.stdout.splitlines()}
+    assert {"kernel", "KVM", "seccomp", "Landlock", "cgroups", "nft", "dnsmasq", "server", "space", "pools", "machines"} <= rows
+    done = subprocess.run([str(CELLA), "doctor"], capture_output=True, text=True, timeout=TIMEOUT, check=False,
+                          env={**cli.env, "CELLA_SOCKET": "/none"})
+    assert done.returncode == FAILED and "server       wrong" in done.stdout
+
+
+def test_top_shows_machines_that_run(cli, node, project):
+    cli("vm", "create", "busy", "--memory", "64M", "--engine", "soft", "--boot-kernel", kernel(node, tiny.ECHO), "--restart", "never")
+    cli("start", "busy")
+    rows = json.loads(cli("top", "--once", "-o", "json").stdout)
+    row = next(row for row in rows if row["name"] == f"{project}/busy")
+    assert row["memory"] > 0 and row["cpu"] >= 0
+    cli("stop", "busy", "--force")
+
+
+def offered(cli, *words):
+    return cli("complete", *words).stdout.split()
+
+
+def test_completion_has_live_names(cli, project):
+    cli("vm", "create", "web1", "--memory", "64M")
+    assert {"vm", "run", "ls", "apply"} <= set(offered(cli, ""))
+    assert {"start", "create", "console"} <= set(offered(cli, "vm", ""))
+    assert offered(cli, "vm", "start", "") == ["web1"] and offered(cli, "console", "w") == ["web1"]
+    assert "--memory" in offered(cli, "vm", "create", "x", "--")
+    assert offered(cli, "vm", "create", "x", "--engine", "") == ["auto", "kvm", "soft"]
+    assert project in offered(cli, "vm", "list", "--project", "")
+    assert offered(cli, "vm", "nonsense", "") == []
+
+
+def test_shells_complete_with_live_names(cli, project):
+    cli("vm", "create", "web1", "--memory", "64M")
+    bash = """source /usr/share/bash-completion/bash_completion; source "$1"; shift
+        COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)) COMP_LINE="$*" COMP_POINT=${#COMP_LINE}
+        _cella 2> /dev/null; printf '%s\\n' "${COMPREPLY[@]}" """
+    zsh = """compadd() { print -l $offered }; words=("${@[2,-1]}") CURRENT=$#words; source "$1" """
+    for shell, script, file in (("bash", bash, "cella.bash-completion"), ("zsh", zsh, "_cella")):
+        done = subprocess.run([shell, "-c", script, shell, str(ROOT / "docs" / file), str(CELLA), "vm", "start", "w"],
+                              capture_output=True, text=True, check=True, timeout=TIMEOUT, env=cli.env)
+        assert done.stdout.split() == ["web1"], done
