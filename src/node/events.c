@@ -41,6 +41,7 @@ struct listener {
 	struct web_stream *stream;
 	enum web_stream_kind kind;
 	struct identity who;
+	uint64_t rights; /* revision that these rights are at least of */
 	char project[API_NAME_MAX + 1], name[API_NAME_MAX + 1];
 	const struct api_kind *only; /* NULL: all kinds */
 	struct loop_task task;
@@ -107,10 +108,11 @@ static int send_message(struct listener *listener, const struct message *message
 	}
 }
 
-/* Rights are read when somebody asks: who listens has to ask again when they may have changed. */
+/* Rights are read when somebody asks: who listens has to ask again when they may have changed since. */
 static bool ends_rights(const struct listener *listener, const struct message *message)
 {
-	return !listener->who.root && message->type && strcmp(message->type, "status") &&
+	return !listener->who.root && message->revision > listener->rights && message->type &&
+	       strcmp(message->type, "status") &&
 	       (message->kind == &api_user || message->kind == &api_role ||
 		message->kind == &api_token);
 }
@@ -313,6 +315,7 @@ static int open_stream(struct asked *asked, struct listener *listener, struct pr
 		return problem_set(problem, API_CODE_FORBIDDEN, "the web socket is refused");
 	/* The rights are the listener's now. */
 	listener->who = asked->who;
+	listener->rights = asked->revision;
 	asked->who = (struct identity){ 0 };
 	list_append(&all->listeners, &listener->node);
 	all->count++;

@@ -263,6 +263,7 @@ static void request(void *ctx, const struct web_request *web)
 	if (asked.fixed && asked.fixed->open) {
 		rc = answer(&asked, method, &problem);
 	} else {
+		asked.revision = store_revision(asked.node->store);
 		rc = access_identify(ctx, web, &asked.who, &problem);
 		if (!rc) {
 			rc = answer(&asked, method, &problem);

@@ -37,6 +37,7 @@ struct asked {
 	struct node *node;
 	const struct web_request *web;
 	struct identity who;
+	uint64_t revision;                  /* of the store, before it was looked up who asks */
 	const struct route_method *methods; /* of the place, ended by a NULL `answer` */
 	struct route_method resource[ROUTE_RESOURCE_METHODS + 1]; /* the table of such a place */
 	const struct route_fixed *fixed;
