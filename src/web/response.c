@@ -59,8 +59,8 @@ static const struct {
 } presets[] = {
 	{ "cache-control:", "no-store" },
 	{ "content-security-policy:",
-	  "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; "
-	  "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'" },
+	  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+	  "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'" },
 	{ "cross-origin-opener-policy:", "same-origin" },
 	{ "cross-origin-resource-policy:", "same-origin" },
 	{ "referrer-policy:", "no-referrer" },
