@@ -18,7 +18,7 @@ SOAK_SECONDS  ?= 300
 MESON_FLAGS   := --prefix=$(PREFIX)
 SAN_FLAGS     := -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=1
 
-.PHONY: all ui run check unit guest system house install bench soak fuzz format clean
+.PHONY: all ui run check unit guest system browser house install bench soak fuzz format clean
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
@@ -46,7 +46,7 @@ run:
 check:
 	@tools/deps build check
 	@$(MAKE) --no-print-directory all
-	@$(MAKE) --no-print-directory house unit guest system
+	@$(MAKE) --no-print-directory house unit guest system browser
 
 house: all
 	@tools/check-house --build $(BUILD)
@@ -62,8 +62,13 @@ guest: all
 system: all
 	@/usr/bin/python3 -m pytest -q tests/system
 
+browser: ui all
+	@tests/browser/run
+
 install: all
 	@DESTDIR=$(DESTDIR) meson install -C $(BUILD) --no-rebuild
+	@[ ! -e $(BUILD)/ui/index.html ] || { mkdir -p $(DESTDIR)$(PREFIX)/share/cella/ui && \
+		install -m 644 -t $(DESTDIR)$(PREFIX)/share/cella/ui $(BUILD)/ui/*; }
 
 bench: all
 	@tools/deps build bench

@@ -4,6 +4,7 @@ import { build } from 'esbuild';
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { gzipSync } from 'node:zlib';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const folder = resolve(process.argv[2] ?? join(here, '../build/ui'));
@@ -37,5 +38,10 @@ await writeFile(
 	page.replace('app.css', named(/^app-.*\.css$/)).replace('app.js', named(/^app-.*\.js$/)),
 );
 await writeFile(join(folder, 'icon.svg'), await readFile(join(here, 'icon.svg')));
+// Beside each file a small one, for those who take it.
 const kept = new Set([...outputs, 'index.html', 'icon.svg']);
+for (const name of [...kept]) {
+	await writeFile(join(folder, `${name}.gz`), gzipSync(await readFile(join(folder, name)), { level: 9 }));
+	kept.add(`${name}.gz`);
+}
 for (const name of before) if (!kept.has(name)) await rm(join(folder, name), { recursive: true });

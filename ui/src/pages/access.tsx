@@ -96,5 +96,5 @@ export function showToken(name: string, body: Values): void {
 				<Button label="Done" look="primary" onClick={close} />
 			</div>
 		</div>
-	), 'small');
+	), 'small', true);
 }

@@ -161,7 +161,7 @@ function Head() {
 				}}
 				attributes={{ class: 'button quiet icon-only menu-button', 'aria-expanded': String(sideOpen), 'aria-controls': 'side' }}
 			/>
-			<button type="button" class="finder" onClick={() => openPalette(commands())} aria-label="Go to">
+			<button type="button" class="finder" onClick={() => openPalette(commands())}>
 				<Icon name="search" />
 				<span class="words">Go to…</span>
 				<kbd>Ctrl K</kbd>
@@ -279,16 +279,18 @@ export function Shell(): Child {
 	const kind = allKinds().find((one) => one.plural === path[0]);
 	return (
 		<div class="shell">
-			<a
-				class="skip"
-				href="#/"
-				onClick={(event: Event) => {
-					event.preventDefault();
-					document.querySelector<HTMLElement>('.main')?.focus();
-				}}
-			>
-				Skip to the page
-			</a>
+			<nav aria-label="Skip">
+				<a
+					class="skip"
+					href="#/"
+					onClick={(event: Event) => {
+						event.preventDefault();
+						document.querySelector<HTMLElement>('.main')?.focus();
+					}}
+				>
+					Skip to the page
+				</a>
+			</nav>
 			<Side />
 			{sideOpen ? (
 				<button

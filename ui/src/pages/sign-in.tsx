@@ -27,7 +27,7 @@ export function SignIn() {
 		redraw();
 		try {
 			await signIn(how);
-			if (route().path[0] === 'sign-in' || location.hash.includes('link=')) go('#/', true);
+			if (/^#\/?(sign-in|link=)/.test(location.hash)) go('#/', true);
 		} catch (error) {
 			problem = problemOf(error);
 			password = '';

@@ -155,7 +155,11 @@ export function Chart(_: ChartProps, _self: Self) {
 						{pointer !== null ? <line class="chart-cursor" x1={pointer * WIDTH} x2={pointer * WIDTH} y1="0" y2={HEIGHT} /> : null}
 					</svg>
 					<span class="chart-top">{format(top)}</span>
-					{empty ? <span class="chart-none">No values yet</span> : null}
+					{empty ? (
+						<span class="chart-none">
+							<span>No values yet</span>
+						</span>
+					) : null}
 				</div>
 				<div class="chart-times">
 					<span>{clock(from, to - from)}</span>

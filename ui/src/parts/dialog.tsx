@@ -9,19 +9,20 @@ interface Open {
 	draw: (close: () => void) => Child;
 	kind: string;
 	label: string;
+	stays: boolean; // when another page is shown
 }
 
 let open: Open[] = [];
 let next = 1;
 
 /** Opens a dialog; the result closes it. */
-export function openDialog(label: string, draw: Open['draw'], kind = ''): () => void {
+export function openDialog(label: string, draw: Open['draw'], kind = '', stays = false): () => void {
 	const id = next++;
 	const close = () => {
 		open = open.filter((one) => one.id !== id);
 		redraw();
 	};
-	open = [...open, { id, draw, kind, label }];
+	open = [...open, { id, draw, kind, label, stays }];
 	redraw();
 	return close;
 }
@@ -30,8 +31,9 @@ export function anyDialog(): boolean {
 	return open.length > 0;
 }
 
+/** Another page is shown. */
 export function closeDialogs(): void {
-	open = [];
+	open = open.filter((one) => one.stays);
 	redraw();
 }
 

@@ -418,7 +418,9 @@ export function FormField(props: FieldProps) {
 				}}
 			/>
 		);
-	const box = { label, help: field.help, error, hint: problem?.hint ?? '', required: field.required && !busy, note };
+	// A word alone, such as "RAM", says no more than the label.
+	const help = field.help.includes(' ') ? field.help : '';
+	const box = { label, help, error, hint: problem?.hint ?? '', required: field.required && !busy, note };
 	if (field.list)
 		return (
 			<FieldBox {...box} group>
