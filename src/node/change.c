@@ -13,6 +13,7 @@
 #include "node/kind_ops.h"
 #include "node/object_priv.h"
 #include "node/operation_priv.h"
+#include "node/quota.h"
 
 void change_begin(struct change *change, struct node *node, const struct identity *who)
 {
@@ -29,6 +30,7 @@ void change_fini(struct change *change)
 	vec_fini(&change->texts);
 	vec_fini(&change->operations);
 	vec_fini(&change->pokes);
+	vec_fini(&change->projects);
 	vec_fini(&change->created);
 	json_decref(change->once);
 	change->once = NULL;
@@ -98,6 +100,9 @@ static void poke_later(struct change *change, const struct object *object)
 	kept = keep_copy(change, text);
 	if (kept)
 		change->commit.failed |= vec_push(&change->pokes, kept) != 0;
+	kept = quota_counts(object->kind) ? keep_copy(change, object->project) : NULL;
+	if (kept)
+		change->commit.failed |= vec_push(&change->projects, kept) != 0;
 }
 
 /* ---- objects ---- */
@@ -171,6 +176,8 @@ int change_put(struct change *change, const struct object *object, struct proble
 		rc = put_index(change, object, true) ? no_memory(problem) : 0;
 	if (!rc)
 		rc = change_put_json(change, key, object->document, problem);
+	if (!rc)
+		rc = quota_check(change, object->revision ? &before : NULL, object, problem);
 	if (!rc)
 		rc = add_line(change, object->revision ? "change" : "create",
 			      object->revision ? &before : NULL, object, problem);
@@ -373,6 +380,8 @@ static void follow_up(struct change *change)
 		*slash = '/';
 		reconcile_poke(change->node, kind, slash + 1);
 	}
+	vec_for_each (text, &change->projects)
+		quota_changed(change->node, *text);
 }
 
 /* Watches are told of an object before what belongs to it. */

@@ -78,3 +78,5 @@ const struct kind_ops *kind_ops_of(const struct api_kind *kind);
 
 /* Reconciles the object soon. Any thread, never fails. */
 void reconcile_poke(struct node *node, const struct api_kind *kind, const char *uid);
+/* The same after so many ms at the latest: many of these until then are one. */
+void reconcile_later(struct node *node, const struct api_kind *kind, const char *uid, unsigned ms);

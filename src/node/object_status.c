@@ -11,6 +11,7 @@
 #include "node/kind_ops.h"
 #include "node/object_priv.h"
 #include "node/operation_priv.h"
+#include "node/quota.h"
 
 int object_status_item(struct node *node, const struct api_kind *kind, const char *uid,
 		       struct store_item *ret_item, struct problem *problem)
@@ -98,6 +99,9 @@ static int change_status(struct node *node, const struct object *object, const j
 	} while (rc == -ESTALE);
 	if (!rc)
 		operations_poke(node, object->uid);
+	/* The size of what is downloaded is known by its status. */
+	if (!rc && (object->kind == &api_disk || object->kind == &api_image))
+		quota_changed(node, object->project);
 	return rc < 0 ? rc : 0;
 }
 
@@ -142,5 +146,7 @@ int object_gone(struct node *node, const struct object *object)
 		object_fini(&now);
 	} while (rc == -ESTALE);
 	operations_poke(node, object->uid);
+	if (!rc && quota_counts(object->kind))
+		quota_changed(node, object->project);
 	return rc;
 }

@@ -9,6 +9,7 @@
 
 #include "node/kind_ops.h"
 #include "node/object_priv.h"
+#include "node/quota.h"
 
 /* A kind of which the project has an object; NULL: it is empty. -EIO and such in `ret_rc`. */
 static const struct api_kind *find_content(struct node *node, const char *project, int *ret_rc)
@@ -56,12 +57,26 @@ static int release(struct change *change, const struct object *object, struct pr
 	return refuse_content(change->node, object, problem);
 }
 
+static int show_usage(struct node *node, const struct object *object)
+{
+	struct usage usage;
+	int rc = usage_of_project(node, object->name, &usage);
+
+	if (rc)
+		return rc;
+	return object_patch_status(node, object,
+				   json_pack("{s:I, s:I, s:I, s:I}", "vms", (json_int_t)usage.vms,
+					     "cpus", (json_int_t)usage.cpus, "memory",
+					     (json_int_t)usage.memory, "storage",
+					     (json_int_t)usage.storage));
+}
+
 static int reconcile(struct node *node, const struct object *object, struct problem *problem)
 {
 	int rc;
 
 	if (!object->deleting)
-		return 0;
+		return show_usage(node, object);
 	rc = refuse_content(node, object, problem);
 	return rc ? rc : object_gone(node, object);
 }

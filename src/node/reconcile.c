@@ -28,7 +28,8 @@ struct entry {
 	const struct kind_ops *ops;
 	char uid[UID_SIZE];
 	enum entry_state state;
-	bool again; /* poked while it ran */
+	bool again;        /* poked while it ran */
+	unsigned later_ms; /* the same, to be done after a while; 0: not */
 	unsigned failures;
 	struct work work;
 	struct loop_timer timer;
@@ -153,16 +154,19 @@ static unsigned pause_after(unsigned failures)
 static void settle(struct entry *entry, int rc)
 {
 	struct reconciler *all = entry->all;
+	unsigned later_ms;
 
 	LOCK_SCOPE(&all->lock);
 	entry->failures = rc < 0 ? entry->failures + 1 : 0;
+	later_ms = entry->later_ms;
+	entry->later_ms = 0;
 	if (entry->again && !all->stopping) {
 		entry->again = false;
 		queue_locked(entry);
 	} else if (rc < 0) {
 		wait_locked(entry, pause_after(entry->failures));
-	} else if (rc > 0) {
-		wait_locked(entry, (unsigned)rc);
+	} else if (rc > 0 || later_ms) {
+		wait_locked(entry, rc > 0 ? (unsigned)rc : later_ms);
 	} else {
 		entry->state = IDLE;
 		loop_post(all->node->loop, &entry->reap);
@@ -243,6 +247,24 @@ void reconcile_poke(struct node *node, const struct api_kind *kind, const char *
 		pthread_mutex_unlock(&all->lock);
 	}
 	operations_poke(node, uid);
+}
+
+void reconcile_later(struct node *node, const struct api_kind *kind, const char *uid, unsigned ms)
+{
+	const struct kind_ops *ops = kind_ops_of(kind);
+	struct reconciler *all = node->reconciler;
+	struct entry *entry;
+
+	if (!all || !ops || !ops->reconcile)
+		return;
+	LOCK_SCOPE(&all->lock);
+	entry = all->stopping ? NULL : find_locked(all, uid);
+	if (!entry && !all->stopping)
+		entry = new_entry_locked(all, ops, uid);
+	if (entry && entry->state == IDLE)
+		wait_locked(entry, ms);
+	else if (entry && entry->state == RUNNING)
+		entry->later_ms = ms;
 }
 
 static int poke_object(void *ctx, const struct object *object)

@@ -310,7 +310,8 @@ static int change(struct asked *asked, bool patch, struct problem *problem)
 		}
 		rc = change_object(asked, &before, body, patch, problem);
 		object_fini(&before);
-		if (rc != -ESTALE || asked_has_match(asked))
+		/* Whether If-Match still holds is seen in the next turn. */
+		if (rc != -ESTALE)
 			break;
 	}
 	json_decref(body);
@@ -358,10 +359,13 @@ static int delete (struct asked *asked, struct problem *problem)
 		if (rc)
 			break;
 		rc = asked_match(asked, &object, false, problem);
-		if (!rc)
-			rc = try_delete(asked, &object, problem);
+		if (rc) {
+			object_fini(&object);
+			break;
+		}
+		rc = try_delete(asked, &object, problem);
 		object_fini(&object);
-		if (rc != -ESTALE || asked_has_match(asked))
+		if (rc != -ESTALE)
 			break;
 	}
 	return rc;

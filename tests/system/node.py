@@ -23,7 +23,7 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-CELLAD = ROOT / "build" / "cellad"
+CELLAD = ROOT / os.environ.get("CELLA_BUILD", "build") / "cellad"
 TIMEOUT = 240
 
 

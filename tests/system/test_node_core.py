@@ -228,6 +228,46 @@ def test_default_project_stays(node):
     assert node.delete("/v1/projects/default", 409).error == "protected"
 
 
+def until_status(node, path, **wanted):
+    """Waits until the status has these members."""
+    deadline = time.monotonic() + TIMEOUT
+    while True:
+        status = node.get(path)["status"]
+        if all(status.get(name) == value for name, value in wanted.items()):
+            return status
+        assert time.monotonic() < deadline, status
+        time.sleep(0.02)
+
+
+def test_project_has_no_more_than_its_quota(node):
+    node.post("/v1/projects", {"name": "small", "spec": {"vms-max": 3, "cpus-max": 8, "memory-max": 4 << 30}}, status=201)
+    vms = "/v1/projects/small/vms"
+
+    def make(number):
+        connection = UnixConnection(node.socket)
+        connection.request("POST", vms, json.dumps({"name": f"v{number}", "spec": {"cpus": 2, "memory": 1 << 30}}),
+                           {"content-type": "application/json"})
+        response = connection.getresponse()
+        return response.status, response.read()
+
+    with concurrent.futures.ThreadPoolExecutor(12) as pool:
+        answers = list(pool.map(make, range(12)))
+    refused = [json.loads(body)["error"] for status, body in answers if status == 409]
+    assert len(refused) == 9 and sum(status in (201, 202) for status, _ in answers) == 3, answers
+    assert refused[0]["code"] == "conflict" and "vms-max" in refused[0]["hint"]
+    until_status(node, "/v1/projects/small", vms=3, cpus=6, memory=3 << 30)
+
+    name = node.get(vms)["items"][0]["name"]
+    assert node.patch(f"{vms}/{name}", {"spec": {"cpus": 5}}, status=409).error == "conflict"
+    node.patch(f"{vms}/{name}", {"spec": {"cpus": 4}})
+    # What is there may stay, and shrink, when the quota is lowered.
+    node.patch("/v1/projects/small", {"spec": {"vms-max": 1, "cpus-max": 1}})
+    node.patch(f"{vms}/{name}", {"spec": {"cpus": 3}, "labels": {"a": "b"}})
+    until_status(node, "/v1/projects/small", vms=3, cpus=7)
+    node.done(node.delete(f"{vms}/{name}"))
+    until_status(node, "/v1/projects/small", vms=2, cpus=4)
+
+
 # ---- the same request again ----
 
 
