@@ -143,6 +143,12 @@ static int add_nic(struct planning *planning, const struct attachment *attachmen
 	return 0;
 }
 
+/* The same plan gives the same text, in whatever order machines came. */
+static int compare_nics(const void *one, const void *other)
+{
+	return strcmp(((const struct plan_nic *)one)->tap, ((const struct plan_nic *)other)->tap);
+}
+
 int networks_plan_there(struct networks *networks, struct plan *plan, struct problem *problem)
 {
 	struct planning planning = { networks, plan, problem };
@@ -155,6 +161,8 @@ int networks_plan_there(struct networks *networks, struct plan *plan, struct pro
 		if (!rc)
 			rc = add_nic(&planning, attachment);
 	}
+	if (plan->nics.count)
+		qsort(plan->nics.items, plan->nics.count, sizeof(*plan->nics.items), compare_nics);
 	if (rc && !problem->err.code)
 		problem_from_err(problem, rc);
 	return rc;
