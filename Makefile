@@ -7,6 +7,7 @@
 #   make soak     the engine's checks at length, and a guest under mixed load for SOAK_SECONDS (300)
 #   make format   clang-format on every source      make clean    removes the build trees
 #   make ui       the web console, which plain make builds as well where there is a node
+#   make deb      Debian packages in build/packages
 
 BUILD	      := build
 BUILD_SAN     := build-sanitized
@@ -18,7 +19,7 @@ SOAK_SECONDS  ?= 300
 MESON_FLAGS   := --prefix=$(PREFIX)
 SAN_FLAGS     := -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=1
 
-.PHONY: all ui run check unit guest system browser house install bench soak fuzz format clean
+.PHONY: all ui deb run check unit guest system browser house install bench soak fuzz format clean
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
@@ -27,6 +28,9 @@ all: $(BUILD)/build.ninja
 ui: $(BUILD)/build.ninja
 	@tools/deps ui
 	@ui/build $(BUILD)/ui
+
+deb: all ui
+	@packaging/deb/build $(BUILD) $(BUILD)/packages
 
 $(BUILD)/build.ninja:
 	@tools/deps build
