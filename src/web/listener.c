@@ -13,6 +13,8 @@
 #include "host/clock.h"
 #include "host/listen.h"
 
+#define UNIX_TRIES       50
+#define UNIX_PAUSE_US    10000
 #define BACKLOG          256
 #define ACCEPTS_PER_TURN 16
 #define PAUSE_NS         (100 * NS_PER_MS)
@@ -217,6 +219,18 @@ static int open_tcp(struct web *web, const char *address, struct err *err)
 	return rc;
 }
 
+/* A child that a daemon was just about to start when it was killed has its socket a moment longer. */
+static int open_unix(const char *path, int *ret_fd, struct err *err)
+{
+	int rc = listen_unix(path, "socket", BACKLOG, ret_fd, err);
+
+	for (unsigned i = 0; rc == -EADDRINUSE && i < UNIX_TRIES; i++) {
+		usleep(UNIX_PAUSE_US);
+		rc = listen_unix(path, "socket", BACKLOG, ret_fd, err);
+	}
+	return rc;
+}
+
 int web_listeners_open(struct web *web, const struct web_config *config, struct err *err)
 {
 	int rc = 0;
@@ -232,7 +246,7 @@ int web_listeners_open(struct web *web, const struct web_config *config, struct 
 	if (!rc && config->unix_path) {
 		int fd;
 
-		rc = listen_unix(config->unix_path, "socket", BACKLOG, &fd, err);
+		rc = open_unix(config->unix_path, &fd, err);
 		if (!rc)
 			add_listener(web, fd, false);
 	}
