@@ -73,7 +73,7 @@ static const char *last_line(const char *words)
 
 static int has_failed(const struct state *state, struct problem *problem)
 {
-	if (is(state, "stopped"))
+	if (!is(state, "crashed") && !is(state, "failed"))
 		return problem_set(problem, API_CODE_CONFLICT, "it was stopped meanwhile");
 	problem_set(problem, API_CODE_CONFLICT, "the machine %s: %s",
 		    is(state, "failed") ? "could not start" : "crashed",

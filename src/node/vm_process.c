@@ -171,6 +171,7 @@ static void set_ended(struct vm_process *process, const char *reason)
 	snprintf(process->end.reason, sizeof(process->end.reason), "%s", reason);
 	take_wait_status(process);
 	take_end_file(process);
+	process->end.asked = !faccessat(process->folder_fd, VM_ASKED_FILE, F_OK, 0);
 	read_words(process);
 	let_go(process);
 }
@@ -323,8 +324,20 @@ int vm_process_find(struct vm_process *process, const char *boot, struct err *er
 		return vm_process_watch(process, &pid, pidfd, err);
 	process->pid = pid;
 	process->started_ms = pid_file_ms(process);
-	set_ended(process, strcmp(pid.boot, boot) ? "host-restart" : "lost");
+	/* It has an end file from its beginning on. */
+	set_ended(process, strcmp(pid.boot, boot)                                ? "host-restart"
+			   : faccessat(process->folder_fd, VM_END_FILE, F_OK, 0) ? "interrupted"
+										 : "lost");
 	return 0;
+}
+
+void vm_process_asked(struct vm_process *process)
+{
+	int fd = openat(process->folder_fd, VM_ASKED_FILE,
+			O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+	if (fd >= 0)
+		close(fd);
 }
 
 void vm_process_kill(struct vm_process *process, int signal)
@@ -337,6 +350,7 @@ void vm_process_clear(struct vm_process *process)
 {
 	unlinkat(process->folder_fd, "control", 0);
 	unlinkat(process->folder_fd, VM_END_FILE, 0);
+	unlinkat(process->folder_fd, VM_ASKED_FILE, 0);
 	vm_pid_remove(process->folder_fd);
 	process->phase = VM_ABSENT;
 	process->state[0] = '\0';

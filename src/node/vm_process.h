@@ -3,8 +3,8 @@
  * The VM process of one machine: started, or found again in the machine's folder, and watched until it
  * ends. It does not notice whether the daemon is there.
  *
- * The folder has `pid` (see vm_spawn.h), `control` (its socket), `end` (what it says at its end) and
- * `vmm.log`. While one of `pid` and `end` is there, an end has not been dealt with.
+ * The folder has `pid` (see vm_spawn.h), `control` (its socket), `end` (what it says at its end), `asked`
+ * (if it was told to end) and `vmm.log`. While one of `pid` and `end` is there, an end has not been dealt with.
  *
  * Functions are for the loop's thread, or who holds the loop.
  */
@@ -18,8 +18,9 @@
 #include "host/loop.h"
 #include "node/vm_spawn.h"
 
-#define VM_END_FILE "end"
-#define VM_LOG_FILE "vmm.log"
+#define VM_END_FILE   "end"
+#define VM_LOG_FILE   "vmm.log"
+#define VM_ASKED_FILE "asked"
 
 enum vm_phase {
 	VM_ABSENT,
@@ -31,9 +32,12 @@ enum vm_phase {
 #define VM_WORDS_MAX 1024
 
 struct vm_end {
-	char reason[32]; /* of the event "ended"; "signal", "exit", "host-restart", or "lost" */
-	int status;      /* exit status; -1: not known */
-	int signal;      /* that ended it; 0: none that is known */
+	/* Of the event "ended"; "signal", "exit", "host-restart"; "interrupted": with the daemon, as it
+	 * was started; "lost": it is gone without a word. */
+	char reason[32];
+	int status;               /* exit status; -1: not known */
+	int signal;               /* that ended it; 0: none that is known */
+	bool asked;               /* vm_process_asked() came before */
 	char words[VM_WORDS_MAX]; /* the end of its log */
 };
 
@@ -79,6 +83,9 @@ int vm_process_find(struct vm_process *process, const char *boot, struct err *er
 /* It was started just now; takes the descriptor. */
 int vm_process_watch(struct vm_process *process, const struct vm_pid *pid, int pidfd,
 		     struct err *err);
+
+/* It is going to be told to end; also a later daemon shall know. */
+void vm_process_asked(struct vm_process *process);
 
 void vm_process_kill(struct vm_process *process, int signal);
 

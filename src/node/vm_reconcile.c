@@ -28,7 +28,7 @@
 #define QUIT_NS       (5 * NS_PER_SEC)  /* for a process that was told to end */
 #define LOOK_AGAIN_MS 500
 
-/* ASKED: it was told to end, by us. */
+/* ASKED: it was told to end, by us; or it never began, because the daemon ended. */
 enum outcome { ASKED, CLEAN, CRASHED, FAILED };
 
 static const char *const outcome_states[] = { "stopped", "stopped", "crashed", "failed" };
@@ -40,12 +40,13 @@ static bool is_wanted(const struct object *object)
 
 /* ---- after its end ---- */
 
-static enum outcome outcome_of(const struct vm *vm, const struct vm_view *view)
+static enum outcome outcome_of(const struct vm_view *view)
 {
 	static const char *const clean[] = { "power-off", "terminal", "debug-exit", "reset",
 					     "host-restart" };
 
-	if (vm->stop_since_ns || !strcmp(view->end.reason, "quit"))
+	if (view->end.asked || !strcmp(view->end.reason, "quit") ||
+	    !strcmp(view->end.reason, "interrupted"))
 		return ASKED;
 	for (unsigned i = 0; i < ARRAY_SIZE(clean); i++) {
 		if (!strcmp(view->end.reason, clean[i]))
@@ -113,7 +114,7 @@ static const char *settled_state(struct vm *vm, const struct object *object, enu
 static int settle(struct vm *vm, const struct object *object, const struct vm_view *view,
 		  struct problem *problem)
 {
-	enum outcome outcome = outcome_of(vm, view);
+	enum outcome outcome = outcome_of(view);
 	uint64_t now_ms = node_now_ms();
 	bool restart = is_wanted(object) &&
 		       may_restart(vm, object, outcome,
@@ -178,6 +179,8 @@ static int stop_step(struct vm *vm, const struct object *object, const struct vm
 		vm->stop_since_ns = now_ns;
 		vm->pressed_ns = 0;
 		vm->quit_sent = false;
+		LOOP_HOLD_SCOPE(vm->vms->node->loop);
+		vm_process_asked(&vm->process);
 	}
 	vm_write_status(vm, object, view, "stopping", NULL);
 	quit_ns = vm->stop_since_ns + patience_ns(vm, object);
@@ -289,11 +292,11 @@ static int live_step(struct vm *vm, const struct object *object, const struct vm
 
 static void remove_files(struct vm *vm)
 {
-	static const char *const names[] = { "pid",        VM_END_FILE,
-					     VM_LOG_FILE,  "console.log",
-					     VM_SEED_FILE, VM_APPLIED_FILE,
-					     "control",    VM_APPLIED_FILE ".new",
-					     "history" };
+	static const char *const names[] = { "pid",         VM_END_FILE,
+					     VM_LOG_FILE,   "console.log",
+					     VM_SEED_FILE,  VM_APPLIED_FILE,
+					     "control",     VM_APPLIED_FILE ".new",
+					     VM_ASKED_FILE, "history" };
 
 	unlinkat(vm->folder_fd, VM_DISKS_FOLDER, AT_REMOVEDIR);
 	for (unsigned i = 0; i < ARRAY_SIZE(names); i++)
