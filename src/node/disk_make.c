@@ -17,6 +17,7 @@
 #include "node/image.h"
 #include "node/image_tool.h"
 #include "node/kind_ops.h"
+#include "node/vm.h"
 
 #define WAIT_MS 1000
 
@@ -296,6 +297,39 @@ int disk_create(struct operation *operation, struct problem *problem)
 	return rc;
 }
 
+/* By the machine that runs with the disk. 1: there is none. */
+static int enlarge_live(struct make *make, struct problem *problem)
+{
+	struct node *node = make->operation->node;
+	char user[API_NAME_MAX + 1];
+	struct err err = ERR_INIT;
+	struct object vm;
+	int rc = disk_user(node, &make->disk, user, problem);
+
+	if (rc)
+		return rc;
+	if (!*user || object_get(node, &api_vm, make->disk.project, user, &vm, NULL))
+		return 1;
+	rc = vm_resize_disk(node->vms, vm.uid, make->disk.uid, make->wanted, &err);
+	object_fini(&vm);
+	if (rc == -ESRCH)
+		return 1;
+	return rc ? problem_set(problem, API_CODE_CONFLICT, "machine '%s': %s", user, err.text) : 0;
+}
+
+static int enlarge_disk(struct make *make, struct problem *problem)
+{
+	int rc = enlarge_live(make, problem);
+
+	if (rc > 0)
+		rc = enlarge(make, make->path, disk_suffix(&make->disk) + 1, problem);
+	if (!rc)
+		object_patch_status(make->operation->node, &make->disk,
+				    json_pack("{s:I}", "size", (json_int_t)make->wanted));
+	pool_changed(make->operation->node, make->pool.name);
+	return rc;
+}
+
 int disk_resize(struct operation *operation, struct problem *problem)
 {
 	struct make make;
@@ -314,13 +348,8 @@ int disk_resize(struct operation *operation, struct problem *problem)
 	if (!rc && is_state(status, "failed"))
 		rc = problem_set(problem, API_CODE_CONFLICT, "disk '%s' could not be made",
 				 make.disk.name);
-	if (!rc && make.wanted > schema_integer(status, "size")) {
-		rc = enlarge(&make, make.path, disk_suffix(&make.disk) + 1, problem);
-		if (!rc)
-			object_patch_status(operation->node, &make.disk,
-					    json_pack("{s:I}", "size", (json_int_t)make.wanted));
-		pool_changed(operation->node, make.pool.name);
-	}
+	if (!rc && make.wanted > schema_integer(status, "size"))
+		rc = enlarge_disk(&make, problem);
 	json_decref(status);
 	make_fini(&make);
 	return rc;

@@ -255,6 +255,40 @@ int vm_stats(struct vms *vms, const char *uid, json_t **ret_stats, struct err *e
 	return rc;
 }
 
+/* How the process calls the disk, or NULL; owned by `applied`. */
+static const char *disk_id(const json_t *applied, const char *uid)
+{
+	json_t *row;
+	size_t index;
+
+	json_array_foreach(json_object_get(applied, "disks"), index, row)
+	{
+		if (!strcmp(schema_string(row, "uid"), uid))
+			return schema_string(row, "id");
+	}
+	return NULL;
+}
+
+int vm_resize_disk(struct vms *vms, const char *uid, const char *disk_uid, uint64_t bytes,
+		   struct err *err)
+{
+	json_t *applied = vm_running_applied(vms, uid);
+	const char *id = disk_id(applied, disk_uid);
+	struct vm *vm = id ? vms_find(vms, uid) : NULL;
+	int rc;
+
+	if (vm)
+		rc = vmm_call(vm->folder_fd, CONTROL_DISK_RESIZE,
+			      json_pack("{s:s, s:I}", "id", id, "size", (json_int_t)bytes),
+			      VM_CALL_MS, NULL, err);
+	else
+		rc = err_set(err, ESRCH, "the machine does not run with the disk");
+	if (vm)
+		vms_put(vm);
+	json_decref(applied);
+	return rc;
+}
+
 const char *vms_cgroups(const struct vms *vms)
 {
 	return cgroups_version(vms->cgroups);

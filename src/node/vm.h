@@ -28,5 +28,9 @@ json_t *vm_running_applied(struct vms *vms, const char *uid);
 /* The result of the VM process' "stats", new reference. -ESRCH: it does not run. */
 int vm_stats(struct vms *vms, const char *uid, json_t **ret_stats, struct err *err);
 
+/* Its disk becomes larger, for the guest too. -ESRCH: the machine does not run, or not with that disk. */
+int vm_resize_disk(struct vms *vms, const char *uid, const char *disk_uid, uint64_t bytes,
+		   struct err *err);
+
 /* "v2", "v1" or "none". */
 const char *vms_cgroups(const struct vms *vms);

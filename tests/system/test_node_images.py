@@ -4,6 +4,7 @@ import contextlib
 import functools
 import hashlib
 import http.server
+import json
 import os
 import pathlib
 import subprocess
@@ -12,17 +13,20 @@ import time
 
 import pytest
 
-from images import MIB, cella, qemu_img, qemu_json, raw_disk, run
-from node import TIMEOUT, Node
+from images import MIB, cella, good, qemu_img, qemu_json, raw_disk, run
+from machine import initrd, kernel
+from node import TIMEOUT
+from test_node_vm import Machines
 
 PROJECT = "/v1/projects/default"
 DISKS, IMAGES = f"{PROJECT}/disks", f"{PROJECT}/images"
 OCTETS = "application/octet-stream"
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFo8Gq0xg0o4ozzGhYgSGr5xvPxHSl1YPYYWXbTg5iVL"
 
 
 @pytest.fixture(name="node")
 def node_in_folder(tmp_path):
-    with Node(tmp_path) as node:
+    with Machines(tmp_path) as node:
         yield node
 
 
@@ -574,3 +578,133 @@ def test_rests_of_an_earlier_run_are_cleaned(node):
     node.start()
     assert files(node) == ["part", "qcow2"] and (pool_of(node) / "mine.part").exists()
     assert os.path.exists("/etc/passwd")
+
+
+# ---- machines made from images ----
+
+VMS = f"{PROJECT}/vms"
+
+
+def bootable(node, tmp_path, command, name="i"):
+    """An image whose guest runs a command and powers off."""
+    return make(node, IMAGES, name, {
+        "file": str(source(tmp_path)), "kernel": kernel(), "initrd": initrd(),
+        "append": f'console=ttyS0 quiet panic=-1 guest.run="{command}"'})
+
+
+def machine(node, spec, name="web1"):
+    answer = node.post(VMS, {"name": name, "spec": {"memory": 256 * MIB, "engine": "soft", **spec}})
+    assert answer.status == 202, answer
+    node.done(answer)
+    return node.get(f"{VMS}/{name}")
+
+
+def console(node, words, name="web1"):
+    """Waits for the words on the console; all of it."""
+    seen = []
+
+    def there():
+        seen[:] = [node.get(f"{VMS}/{name}/log?source=console").bytes.decode(errors="replace")]
+        return words in seen[0]
+
+    wait_for(there)
+    return seen[0]
+
+
+def test_machine_of_an_image_has_its_disk_and_boot_files(node, tmp_path):
+    bootable(node, tmp_path, "blockdev --getsize64 /dev/vda; grep -a local-hostname /dev/vdb; echo con''tent; "
+                             "md5sum /dev/vda")
+    vm = machine(node, {"image": "i", "disk-size": 8 * MIB, "cloud-init": {"password": "secret word"}})
+    assert vm["spec"]["disks"][0]["disk"] == "web1" and vm["spec"]["image"] == "i"
+    disk = node.get(f"{DISKS}/web1")
+    assert (disk["spec"]["image"], disk["status"]["size"], disk["spec"]["keep"]) == ("i", 8 * MIB, False)
+    expected = hashlib.md5(content(disk["status"]["path"])).hexdigest()
+    node.done(node.post(f"{VMS}/web1/actions/start"))
+    seen = console(node, "/dev/vda\r\n") if "\r\n" in console(node, "content") else console(node, "/dev/vda\n")
+    assert str(8 * MIB) in seen and '"web1"' in seen and expected in seen
+    wait_for(lambda: node.get(f"{VMS}/web1")["status"]["state"] == "stopped")
+    refused(node.delete(f"{IMAGES}/i"), 409, "in-use", "machine 'web1'")
+    assert "secret" not in str(node.get(f"{VMS}/web1").bytes) + node.words()
+
+
+def test_seed_disk_is_read_by_others(node, tmp_path):
+    bootable(node, tmp_path, "true")
+    node.post(f"{PROJECT}/keys", {"name": "me", "spec": {"public-key": KEY}}, status=201)
+    user_data = "#cloud-config\n# as it is: ä ${x}\n"
+    machine(node, {"image": "i", "cloud-init": {"user-data": user_data, "keys": ["me"], "user": "admin",
+                                                "ssh-keys": [KEY + " other"], "password": "secret word"}})
+    node.done(node.post(f"{VMS}/web1/actions/start"))
+    (seed,) = node.data.rglob("seed.img")
+    assert seed.stat().st_mode & 0o777 == 0o600
+    assert 'LABEL="cidata"' in good("blkid", "-p", seed) and 'TYPE="iso9660"' in good("blkid", "-p", seed)
+    out = tmp_path / "out"
+    out.mkdir()
+    good("bsdtar", "-xf", seed, "-C", out)
+    assert sorted(path.name for path in out.iterdir()) == ["meta-data", "network-config", "user-data", "vendor-data"]
+    assert (out / "user-data").read_text(encoding="utf-8") == user_data
+    meta = json.loads((out / "meta-data").read_text(encoding="utf-8"))
+    assert meta == {"instance-id": node.get(f"{VMS}/web1")["uid"], "local-hostname": "web1",
+                    "public-keys": [KEY, KEY + " other"]}
+    start, vendor = (out / "vendor-data").read_text(encoding="utf-8").split("\n", 1)
+    vendor = json.loads(vendor)
+    assert start == "#cloud-config" and vendor["user"] == "admin"
+    done = run("openssl", "passwd", "-6", "-salt", vendor["password"].split("$")[2], "secret word")
+    assert done.stdout.strip() == vendor["password"]
+    shown = node.post(f"{VMS}/web1/actions/cloud-init", status=200)
+    assert shown["user-data"] == user_data and vendor["password"] not in str(shown.bytes)
+    assert vendor["password"] not in node.get(f"{VMS}/web1").bytes.decode()
+
+
+def test_key_that_is_missing_is_named(node, tmp_path):
+    bootable(node, tmp_path, "true")
+    machine(node, {"image": "i", "cloud-init": {"keys": ["none"]}})
+    answer = node.post(f"{VMS}/web1/actions/cloud-init")
+    refused(answer, 404, "not-found", "none")
+
+
+def test_image_without_a_kernel_makes_no_machine(node, tmp_path):
+    make(node, IMAGES, "i", {"file": str(source(tmp_path))})
+    answer = node.post(VMS, {"name": "web1", "spec": {"image": "i"}})
+    refused(answer, 409, "conflict", "no kernel to boot")
+    assert "kernel and initrd" in answer["error"]["hint"]
+    refused(node.post(VMS, {"name": "web1", "spec": {"image": "none:1"}}), 404, "not-found", "none-1")
+
+
+def test_disk_of_a_machine_stays_in_it(node, tmp_path):
+    bootable(node, tmp_path, "true")
+    vm = machine(node, {"image": "i"})
+    refused(node.delete(f"{DISKS}/web1"), 409, "in-use", "machine 'web1'")
+    wanted = {"name": "web1", "spec": {"image": "i", "memory": 512 * MIB, "engine": "soft"}}
+    node.put(f"{VMS}/web1", wanted, match="*", status=None)
+    assert [row["disk"] for row in node.get(f"{VMS}/web1")["spec"]["disks"]] == ["web1"], vm
+    refused(node.post(VMS, {"name": "web2", "spec": {"disks": [{"disk": "web1"}]}}), 409, "in-use")
+
+
+def test_disk_grows_while_its_machine_runs(node, tmp_path):
+    bootable(node, tmp_path, "until [ $(cat /sys/block/vda/size) = 32768 ]; do sleep 0.1; done; echo has gr''own")
+    machine(node, {"image": "i"})
+    node.done(node.post(f"{VMS}/web1/actions/start"))
+    node.done(node.patch(f"{DISKS}/web1", {"spec": {"size": 16 * MIB}}, status=202))
+    console(node, "has grown")
+    wait_for(lambda: node.get(f"{VMS}/web1")["status"]["state"] == "stopped")
+    disk = node.get(f"{DISKS}/web1")["status"]
+    assert disk["size"] == qemu_json("info", disk["path"])["virtual-size"] == 16 * MIB
+
+
+# ---- templates ----
+
+def test_template_makes_machines(node, tmp_path):
+    bootable(node, tmp_path, "true")
+    node.post(f"{PROJECT}/templates", {"name": "small", "spec": {
+        "parameters": [{"name": "memory", "type": "size", "default": "256M"}, {"name": "role"}],
+        "vm": {"image": "i", "memory": "${memory}", "engine": "soft",
+               "cloud-init": {"hostname": "${role}-${name}"}}}}, status=201)
+    act = f"{PROJECT}/templates/small/actions/instantiate"
+    failure(node.done(node.post(act, {"name": "a"}), "failed"), "'role' needs a value")
+    failure(node.done(node.post(act, {"name": "a", "parameters": {"role": "x", "memory": "many"}}), "failed"), "memory")
+    done = node.done(node.post(act, {"name": "a", "parameters": {"role": "db", "memory": "512M"}}))
+    assert done["status"]["result"] == {"vm": "a"}
+    vm = node.get(f"{VMS}/a")
+    assert vm["spec"]["memory"] == 512 * MIB and vm["spec"]["cloud-init"]["hostname"] == "db-a"
+    assert node.get(f"{DISKS}/a")["status"]["state"] == "ready"
+    refused(node.post(f"{PROJECT}/templates", {"name": "bad", "spec": {"vm": {"image": "${none}"}}}), 400, "invalid", "none")
