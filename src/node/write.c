@@ -119,6 +119,7 @@ int write_replace(struct node *node, const struct identity *who, const struct ob
 		  json_t *wanted, struct change *change, struct object *ret_object, bool *ret_same,
 		  struct problem *problem)
 {
+	const char *place = asked_place(before->kind, before->project, before->name);
 	struct object after;
 	int rc;
 
@@ -128,9 +129,12 @@ int write_replace(struct node *node, const struct identity *who, const struct ob
 		return problem_set(problem, API_CODE_CONFLICT, "%s '%s' is being deleted",
 				   before->kind->name, before->name);
 	rc = check_replacement(before, wanted, problem);
+	/* Nobody labels an object into one's own rights, nor out of those of others. */
 	if (!rc)
-		rc = access_require(who, API_CHANGE, before->kind,
-				    asked_place(before->kind, before->project, before->name),
+		rc = access_require(who, API_CHANGE, before->kind, place, object_labels(before),
+				    problem);
+	if (!rc)
+		rc = access_require(who, API_CHANGE, before->kind, place,
 				    json_object_get(wanted, "labels"), problem);
 	if (rc)
 		return rc;

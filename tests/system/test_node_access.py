@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from node import Answer, CELLAD, Node
+from node import Answer, CELLAD, Node, ROOT
 
 PASSWORD = "correct horse battery"
 COOKIE = "__Host-cella-session"
@@ -105,22 +105,45 @@ def test_every_path_and_method_and_role(node, tokens):
     assert seen > 300
 
 
+# What is no object, and what lies below objects, as the tables of the daemon have it.
+FIXED = {"/": None, "/v1": None, "/v1/openapi.json": "GET", "/v1/audit": "GET", "/v1/apply": "POST", "/v1/export": "GET", "/v1/events": "GET",
+         "/metrics": "GET"}
+BELOW = {("node_kind.c", "metrics", "GET"): "read", ("upload.c", "content", "GET"): "read", ("upload.c", "content", "PUT"): "create",
+         ("vm.c", "console", "GET"): "console", ("vm.c", "log", "GET"): "read", ("vm.c", "metrics", "GET"): "read"}
+PLACES = {"node_kind.c": ("nodes", "/v1/nodes/none"), "upload.c": ("images", "/v1/projects/default/images/none"),
+          "vm.c": ("vms", "/v1/projects/default/vms/none")}
+
+
 def test_every_other_path_knows_who_asks(node, tokens):
-    """What is no object: described by hand, since a new one must be thought about."""
-    signed_in = ["/v1/openapi.json", "/v1/events", "/v1/session", "/v1/sessions"]
-    for path in signed_in + ["/v1/audit"]:
-        assert node.request("GET", path, None, bearer("cella_x_" + "0" * 64)).status == 401
-    for role in ROLES:
-        assert node.get("/v1/session", bearer(tokens[role]))["user"] == f"one-{role}"
-        assert node.request("GET", "/v1/audit", None, bearer(tokens[role])).status == (200 if role == "admin" else 403)
-    # Consoles, logs, metrics and content below objects.
+    found, below = set(), {}
+    for path in (ROOT / "src" / "node").glob("*.c"):
+        text = path.read_text()
+        found |= set(re.findall(r'\.path = "([^"]+)"', text))
+        for name, method, verb in re.findall(r'\{ "([a-z-]+)", WEB_([A-Z]+), API_([A-Z]+),', text):
+            below[path.name, name, method] = verb.lower()
+    assert found == set(FIXED), "nobody said who may use the path"
+    assert below == BELOW, "nobody said who may use the resource"
+    for path, method in [*FIXED.items(), ("/v1/session", "GET"), ("/v1/sessions", "GET")]:
+        body = {} if method == "POST" else None
+        answer = node.request(method or "GET", path, body, bearer("cella_x_" + "0" * 64))
+        assert answer.status == (401 if method else 200), f"{path}: {answer}"
     for role, rights in ROLES.items():
-        for path, verb in (("console", "console"), ("log", "read"), ("metrics", "read")):
-            answer = node.request("GET", f"/v1/projects/default/vms/none/{path}", None, bearer(tokens[role]))
-            assert (answer.status == 403) == (verb not in rights.get("vms", ())), f"{role} {path}: {answer}"
-        answer = node.request("PUT", "/v1/projects/default/images/none/content", b"x",
-                              {**bearer(tokens[role]), "content-type": "application/octet-stream"})
-        assert (answer.status == 403) == ("create" not in rights.get("images", ())), f"{role}: {answer}"
+        who = bearer(tokens[role])
+        assert node.get("/v1/session", who)["user"] == f"one-{role}"
+        assert node.request("GET", "/v1/audit", None, who).status == (200 if role == "admin" else 403)
+        for (file, name, method), verb in BELOW.items():
+            kind, place = PLACES[file]
+            body = b"x" if method == "PUT" else None
+            answer = node.request(method, f"{place}/{name}", body, {**who, "content-type": "application/octet-stream"})
+            assert (answer.status == 403) == (verb not in rights.get(kind, ())), f"{role} {place}/{name}: {answer}"
+        # Documents are made and shown by the rights on each.
+        document = {"kind": "pool", "name": f"of-{role}", "spec": {}}
+        answer = node.request("POST", "/v1/apply", {"documents": [document], "dry-run": True}, who)
+        refused = "forbidden" in answer.bytes.decode()
+        assert refused == ("create" not in rights.get("pools", ())), f"{role}: {answer}"
+        exported = {item["kind"] for item in node.get("/v1/export", who)["documents"]}
+        assert ("user" in exported) == (role == "admin"), f"{role}: {exported}"
+        assert node.get("/metrics", who).status == 200
 
 
 def test_rights_end_at_project_and_label(node):
@@ -150,6 +173,12 @@ def test_rights_end_at_project_and_label(node):
     patch = node.request("PATCH", "/v1/projects/shop/keys/db", {"labels": {"tier": "web"}}, carol)
     assert patch.status in (403, 404), patch
     assert [item["name"] for item in node.get("/v1/projects", carol)["items"]] == ["shop"]
+    # Nor by a document, as one who sees all.
+    node.patch("/v1/users/carol", {"spec": {"grants": [{"role": "viewer"}, {"role": "user", "project": "shop", "labels": {"tier": "web"}}]}})
+    document = {"kind": "key", "project": "shop", "name": "db", "labels": {"tier": "web"}, "spec": key}
+    answer = node.request("POST", "/v1/apply", {"documents": [document]}, carol)
+    assert answer.status == 403, answer
+    assert node.get("/v1/projects/shop/keys/db")["labels"] == {"tier": "db"}
 
 
 def test_nobody_gives_more_than_one_has(node):
