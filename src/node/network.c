@@ -17,6 +17,7 @@
 
 #include "base/log.h"
 #include "base/macros.h"
+#include "host/thread.h"
 #include "node/network_priv.h"
 #include "node/nft.h"
 
@@ -26,7 +27,10 @@
 
 static void machine_changed(void *ctx, const struct store_event *event)
 {
-	networks_touch(ctx);
+	struct networks *networks = ctx;
+
+	atomic_fetch_add(&networks->machine_changes, 1);
+	networks_touch(networks);
 }
 
 static void start_watch(struct networks *networks);
@@ -37,7 +41,7 @@ static void machines_lost(void *ctx)
 
 	networks->watch = NULL;
 	start_watch(networks);
-	networks_touch(networks);
+	machine_changed(networks, NULL);
 }
 
 /* Without memory for it, changes of machines come into force when networks are looked at again. */
@@ -275,9 +279,9 @@ static int start(struct node *node, struct err *err)
 		if (rc)
 			return rc;
 		networks->tracking = find_tracking();
-		start_watch(networks);
-		networks_touch(networks);
 	}
+	start_watch(networks);
+	networks_touch(networks);
 	return networks_start_thread(networks, err);
 }
 
@@ -297,6 +301,7 @@ static void stop(struct node *node)
 	}
 	vec_fini(&networks->servers);
 	vec_fini(&networks->attachments);
+	vec_fini(&networks->counts);
 	netlink_close(&networks->netlink);
 	pthread_cond_destroy(&networks->changed);
 	pthread_mutex_destroy(&networks->lock);
@@ -354,42 +359,49 @@ static int prepare(struct change *change, const struct object *before, struct ob
 	return rc;
 }
 
-struct find_user {
-	struct node *node;
-	const char *uid;
+/* Machines that name a network, and one of them. */
+struct users {
+	const struct object *network;
 	char name[2 * API_NAME_MAX + 2];
 	unsigned count;
 };
 
+/* Whether a reference of an object of that project means the network. */
+static bool means(const char *ref, const char *project, const struct object *network)
+{
+	const char *slash = ref ? strchr(ref, '/') : NULL;
+	size_t length = slash ? (size_t)(slash - ref) : strlen(project);
+
+	return ref && !strcmp(slash ? slash + 1 : ref, network->name) &&
+	       strlen(network->project) == length &&
+	       !strncmp(slash ? ref : project, network->project, length);
+}
+
 static int count_machine(void *ctx, const struct object *vm)
 {
-	struct find_user *find = ctx;
-	size_t count = json_array_size(json_object_get(object_spec(vm), "nets"));
+	struct users *users = ctx;
+	size_t index;
+	json_t *net;
 
-	for (unsigned i = 0; i < count; i++) {
-		struct problem problem = PROBLEM_INIT;
-		struct object network;
-
-		if (network_of(find->node, vm, i, &network, &problem))
+	json_array_foreach(json_object_get(object_spec(vm), "nets"), index, net)
+	{
+		if (!means(schema_string(net, "network"), vm->project, users->network))
 			continue;
-		if (!strcmp(network.uid, find->uid)) {
-			snprintf(find->name, sizeof(find->name), "%s/%s", vm->project, vm->name);
-			find->count++;
-			i = (unsigned)count;
-		}
-		object_fini(&network);
+		snprintf(users->name, sizeof(users->name), "%s/%s", vm->project, vm->name);
+		users->count++;
+		break;
 	}
 	return 0;
 }
 
 static int release(struct change *change, const struct object *object, struct problem *problem)
 {
-	struct find_user find = { .node = change->node, .uid = object->uid };
-	int rc = object_each(change->node, &api_vm, NULL, count_machine, &find);
+	struct users users = { .network = object };
+	int rc = object_each(change->node, &api_vm, NULL, count_machine, &users);
 
-	if (rc || !find.count)
+	if (rc || !users.count)
 		return rc;
-	problem_set(problem, API_CODE_IN_USE, "machine '%s' is on network '%s'", find.name,
+	problem_set(problem, API_CODE_IN_USE, "machine '%s' is on network '%s'", users.name,
 		    object->name);
 	return problem_hint(problem, "delete it, or put it on another network");
 }
@@ -466,6 +478,69 @@ static json_t *make_status(struct networks *networks, const struct plan_network 
 
 /* ---- reconciling ---- */
 
+static struct machine_count *find_count_locked(struct networks *networks, const char *uid)
+{
+	struct machine_count *count;
+
+	vec_for_each (count, &networks->counts) {
+		if (!strcmp(count->network_uid, uid))
+			return count;
+	}
+	return NULL;
+}
+
+static bool known_count(struct networks *networks, const char *uid, uint64_t changes,
+			unsigned *ret_machines)
+{
+	const struct machine_count *count;
+
+	LOCK_SCOPE(&networks->lock);
+	count = find_count_locked(networks, uid);
+	if (!count || count->changes != changes)
+		return false;
+	*ret_machines = count->machines;
+	return true;
+}
+
+/* What cannot be kept is counted again the next time. */
+static void keep_count(struct networks *networks, const char *uid, uint64_t changes,
+		       unsigned machines)
+{
+	struct machine_count kept = { .changes = changes, .machines = machines };
+	struct machine_count *count;
+
+	memcpy(kept.network_uid, uid, sizeof(kept.network_uid));
+	LOCK_SCOPE(&networks->lock);
+	count = find_count_locked(networks, uid);
+	if (count)
+		*count = kept;
+	else if (vec_push(&networks->counts, kept))
+		return;
+}
+
+static void forget_count(struct networks *networks, const char *uid)
+{
+	struct machine_count *count;
+
+	LOCK_SCOPE(&networks->lock);
+	count = find_count_locked(networks, uid);
+	if (count)
+		*count = networks->counts.items[--networks->counts.count];
+}
+
+/* Machines on the network. There may be very many, so they are counted when one has changed. */
+static unsigned count_machines(struct node *node, const struct object *network)
+{
+	uint64_t changes = atomic_load(&node->networks->machine_changes);
+	struct users users = { .network = network };
+
+	if (known_count(node->networks, network->uid, changes, &users.count))
+		return users.count;
+	if (!object_each(node, &api_vm, NULL, count_machine, &users))
+		keep_count(node->networks, network->uid, changes, users.count);
+	return users.count;
+}
+
 /* What reconcile() asks the thread for. */
 struct see_to_call {
 	struct network_call call;
@@ -503,6 +578,7 @@ static int let_go(struct node *node, const struct object *object, struct problem
 	if (see_to.rc)
 		return see_to.rc;
 	network_forget_addresses(node, object->uid, NULL);
+	forget_count(node->networks, object->uid);
 	return object_gone(node, object);
 }
 
@@ -601,7 +677,6 @@ static void run_see_to(struct network_call *call)
 
 static int reconcile(struct node *node, const struct object *object, struct problem *problem)
 {
-	struct find_user find = { .node = node, .uid = object->uid };
 	struct see_to_call see_to = {
 		.call.run = run_see_to,
 		.networks = node->networks,
@@ -616,15 +691,13 @@ static int reconcile(struct node *node, const struct object *object, struct prob
 	if (rc)
 		return rc;
 	networks_call(node->networks, &see_to.call);
-	object_each(node, &api_vm, NULL, count_machine, &find);
 	json_object_set_new(see_to.status, "state", json_string(see_to.rc ? "failed" : "ready"));
-	json_object_set_new(see_to.status, "vms", json_integer(find.count));
+	json_object_set_new(see_to.status, "vms", json_integer(count_machines(node, object)));
 	stored = object_patch_status(node, object, see_to.status);
-	rc = see_to.network->type == NETWORK_USER ? 0 : LOOK_AGAIN_MS;
 	plan_network_free(see_to.network);
 	if (see_to.rc || stored)
 		return see_to.rc ? see_to.rc : stored;
-	return rc;
+	return LOOK_AGAIN_MS;
 }
 
 const struct kind_ops network_ops = {

@@ -71,7 +71,8 @@ static int keep_hearing_routers(struct err *err)
 		char path[320], value;
 
 		snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/accept_ra", entry->d_name);
-		if (*entry->d_name != '.' && !read_setting(path, &value) && value == '1')
+		if (*entry->d_name != '.' && strncmp(entry->d_name, "ce-", 3) &&
+		    !read_setting(path, &value) && value == '1')
 			rc = write_setting(path, '2', err);
 	}
 	if (folder)
@@ -187,6 +188,15 @@ static int route_loopback(const char *bridge, struct err *err)
 	return write_setting(path, '1', err);
 }
 
+/* No machine is a router of the host's. Where there is no IPv6, there is nothing to say. */
+static void ignore_routers(const char *bridge)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/accept_ra", bridge);
+	write_setting(path, '0', NULL);
+}
+
 int network_up_there(struct networks *networks, const struct plan_network *network, struct err *err)
 {
 	const struct netlink_change change = { .mtu = network->mtu,
@@ -203,6 +213,7 @@ int network_up_there(struct networks *networks, const struct plan_network *netwo
 		rc = route_loopback(network->bridge, err);
 	if (!rc)
 		rc = network_enable_forwarding(network->subnet6.address.bytes, err);
+	ignore_routers(network->bridge);
 	return rc ? err_wrap(err, "bridge '%s'", network->bridge) : 0;
 }
 

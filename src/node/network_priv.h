@@ -9,6 +9,7 @@
 #pragma once
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "node/dnsmasq.h"
 #include "node/kind_ops.h"
@@ -32,6 +33,12 @@ struct server {
 	struct err err; /* why it is not as it should be; code 0: it is */
 };
 
+struct machine_count {
+	char network_uid[UID_SIZE];
+	uint64_t changes; /* of machines, when they were counted */
+	unsigned machines;
+};
+
 struct networks {
 	struct node *node;
 	struct err unable; /* why networks of the host cannot be made; code 0: they can */
@@ -46,6 +53,9 @@ struct networks {
 	pthread_cond_t changed;
 	struct network_call *first, **last;
 	bool apply_wanted, ending;
+	VEC(struct machine_count) counts;
+
+	_Atomic uint64_t machine_changes; /* since the start */
 
 	/* The thread's own. */
 	struct netlink netlink;

@@ -18,6 +18,7 @@ import warnings
 
 import pytest
 
+import tiny
 from machine import initrd, kernel
 from node import ROOT, TIMEOUT, Node
 from test_node_vm import VMS, Machines
@@ -613,6 +614,31 @@ def test_without_rights_user_networks_work_and_others_say_why(tmp_path):
             time.sleep(0.02)
         assert status["state"] == "failed" and "type user" in status["problem"]
         assert node.get(f"{NETWORKS}/default")["spec"]["type"] == "user"
+
+
+def test_three_capabilities_suffice(tmp_path):
+    """As another user would have them: root's own rights are switched off."""
+    sets = "net_admin,net_raw,net_bind_service".replace("net", "+net")
+    with World(tmp_path, relay=False) as world:
+        world.stop()
+        world.wrapper = [*world.host.words(), shutil.which("setpriv"), "--securebits=+noroot,+noroot_locked",
+                         *(f"--{kind}=-all,{sets}" for kind in ("inh-caps", "ambient-caps"))]
+        world.start()
+        status = pathlib.Path(f"/proc/{world.process.pid}/status").read_text()
+        assert int(re.search(r"CapEff:\s+(\w+)", status)[1], 16) == 1 << 10 | 1 << 12 | 1 << 13
+        # None of the threads but one has any.
+        threads = [task.read_text() for task in pathlib.Path(f"/proc/{world.process.pid}/task").glob("*/status")]
+        assert sum(int(re.search(r"CapPrm:\s+(\w+)", text)[1], 16) != 0 for text in threads) == 2
+        world.network()
+        world.create("web", tiny.HALT, nets=[{"network": "lan"}], running=True)
+        world.wait_state("web", "running")
+        tap = world.facts("web")["interface"]
+        assert f"{tap}: " in world.host.run("ip", "-o", "link", "show", "type", "tun")
+        assert f"spoof-{tap}" in world.rules()
+        server = int(run("pgrep", "-f", f"{world.data}/run/networks/.*/dnsmasq[.]conf"))
+        bounds = re.search(r"CapEff:\s+(\w+)", pathlib.Path(f"/proc/{server}/status").read_text())[1]
+        assert int(bounds, 16) & ~(1 << 10 | 1 << 12 | 1 << 13) == 0
+        world.remove("web")
 
 
 @pytest.mark.parametrize("spec,field,words", [
