@@ -332,13 +332,15 @@ static void user_network_needs_nothing_of_the_host(void **state)
 		make(rig, &api_vm, "web",
 		     "{\"nets\": [{\"network\": \"slow\", \"forwards\": [\"8080-80\"]}]}");
 	struct network_port port = attach(rig, &vm, 4);
+	struct object quiet;
 
 	assert_int_equal(port.fd_count, 0);
 	assert_string_equal(schema_string(port.net, "kind"), "user");
 	assert_true(schema_boolean(port.net, "restricted"));
 	assert_int_equal(json_array_size(json_object_get(port.net, "hostfwd")), 1);
 	network_port_fini(&port);
-	make(rig, &api_security_group, "quiet", "{\"rules\": [{\"direction\": \"out\"}]}");
+	quiet = make(rig, &api_security_group, "quiet", "{\"rules\": [{\"direction\": \"out\"}]}");
+	object_fini(&quiet);
 	{
 		struct problem problem = PROBLEM_INIT;
 
