@@ -100,6 +100,42 @@ test('a token is shown once', async () => {
 	assert.ok(!(await page.content()).includes(secret));
 });
 
+test('who may only look is offered nothing else', async () => {
+	await cellad.create('users', 'vera', { password: 'only for looking', grants: [{ role: 'viewer' }] });
+	const other = await openPage(browser);
+	await signIn(other, cellad, { user: 'vera', password: 'only for looking' });
+	assert.equal(await other.getByRole('link', { name: 'Create VM' }).count(), 0);
+	await go(other, '#/vms/default/small');
+	await other.getByRole('heading', { level: 1, name: 'small', exact: true }).waitFor();
+	assert.equal(await other.getByRole('link', { name: 'Edit' }).count(), 0);
+	assert.equal(await other.getByRole('link', { name: 'Console' }).count(), 0);
+	assert.ok(await other.getByRole('button', { name: 'Restart', exact: true }).isDisabled());
+	await go(other, '#/networks');
+	await other.getByRole('row', { name: /shared/ }).waitFor();
+	assert.equal(await other.getByRole('link', { name: 'Create network' }).count(), 0);
+	await go(other, '#/audit');
+	await other.getByRole('heading', { level: 1, name: 'Audit' }).waitFor();
+	await checkNothingWrong(other, 'a viewer');
+	await other.context().close();
+});
+
+test('a user is let in by a link, and sees the own sessions', async () => {
+	await go(page, '#/users/vera');
+	await page.getByRole('button', { name: 'Actions of vera' }).click();
+	await page.getByRole('menuitem', { name: 'Make a sign-in link' }).click();
+	const dialog = page.getByRole('dialog', { name: 'Sign-in link for vera' });
+	const link = await dialog.locator('.secret-box span').first().innerText();
+	await dialog.getByRole('button', { name: 'Done' }).click();
+	const other = await openPage(browser);
+	await other.goto(link);
+	await other.getByRole('button', { name: 'Account of vera' }).click();
+	await other.getByRole('menuitem', { name: 'Sessions' }).click();
+	await other.getByRole('dialog', { name: 'Your sessions' }).getByText('this one').waitFor();
+	await checkAccessibility(other, 'the sessions');
+	await checkNothingWrong(other, 'the sessions');
+	await other.context().close();
+});
+
 test('an image is uploaded, with its progress', async () => {
 	await go(page, '#/images/new');
 	const content = Buffer.alloc(3 << 20, 'cella');

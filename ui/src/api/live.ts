@@ -124,6 +124,21 @@ export function reload(name: string): void {
 	void load(found);
 }
 
+/** Adds objects whose name or label fits, of a kind that there are too many of to hold all. */
+export async function searchServer(kind: Kind, search: string): Promise<void> {
+	const conditions = search
+		.trim()
+		.split(/\s+/)
+		.map((word) => word.replace(/,/g, '\\,'))
+		.map((word) => (word.includes('=') ? `labels.${word}` : `name~${word}`));
+	try {
+		const { body } = await send<Page>('GET', `/v1/${kind.plural}?limit=${PAGE}&filter=${encodeURIComponent(conditions.join(','))}`);
+		for (const one of body.items ?? []) learn(one);
+	} catch {
+		// what is held is searched all the same
+	}
+}
+
 /** Takes an object from an answer, so that it is shown before its event comes. */
 export function learn(one: Thing): void {
 	const found = collections.get(one.kind);

@@ -4,13 +4,21 @@ import { redraw } from '../base/view';
 import { onUnauthenticated, send } from './client';
 import { startLive, stopLive } from './live';
 import { Problem } from './problem';
-import { loadSchema } from './schema';
-import type { Values } from './types';
+import { hasKind, type Kind, kindOf, loadSchema } from './schema';
+import type { Thing, Values } from './types';
+
+export interface Right {
+	project: string; // "*": all, and the server; "": the server alone
+	kinds: string[];
+	verbs: string[];
+	labels?: Record<string, string> | null;
+}
 
 export interface Session {
 	user: string;
 	fullName: string;
 	root: boolean;
+	rights: Right[];
 }
 
 let session: Session | null = null;
@@ -27,7 +35,7 @@ export function sessionKnown(): boolean {
 
 async function enter(body: Values): Promise<void> {
 	await loadSchema();
-	session = { user: body.user ?? '', fullName: body['full-name'] ?? '', root: body.root === true };
+	session = { user: body.user ?? '', fullName: body['full-name'] ?? '', root: body.root === true, rights: body.rights ?? [] };
 	known = true;
 	startLive();
 	redraw();
@@ -62,4 +70,37 @@ export async function signOut(): Promise<void> {
 	} finally {
 		leave();
 	}
+}
+
+// ---- rights: what is not allowed is not offered; the server decides all the same ----
+
+function reaches(right: Right, kind: Kind, place: string): boolean {
+	return right.project === '*' || right.project === place || (kind.scope === 'server' && kind.name !== 'project' && right.project === '');
+}
+
+/** Whether there could be an object of the kind that one may do this to. */
+export function mayAny(verb: string, kind: string): boolean {
+	return hasKind(kind) && (session?.rights.some((right) => right.kinds.includes(kind) && right.verbs.includes(verb)) ?? false);
+}
+
+export function may(verb: string, thing: Thing): boolean {
+	const kind = kindOf(thing.kind);
+	const place = thing.kind === 'project' ? thing.name : (thing.project ?? '');
+	return (
+		session?.rights.some(
+			(right) =>
+				right.kinds.includes(thing.kind) &&
+				right.verbs.includes(verb) &&
+				reaches(right, kind, place) &&
+				Object.entries(right.labels ?? {}).every(([name, value]) => thing.labels?.[name] === value),
+		) ?? false
+	);
+}
+
+export async function ownSessions(): Promise<Values[]> {
+	return ((await send('GET', '/v1/sessions')).body.items ?? []) as Values[];
+}
+
+export async function endSession(id: string): Promise<void> {
+	await send('DELETE', `/v1/sessions/${encodeURIComponent(id)}`);
 }

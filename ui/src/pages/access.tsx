@@ -2,12 +2,13 @@
 /* One's own password, and the one moment in which a token can be seen. */
 import { h, redraw } from '../base/view';
 import { send } from '../api/client';
+import { endSession, ownSessions } from '../api/session';
 import { type Problem, problemOf } from '../api/problem';
 import type { Values } from '../api/types';
-import { Button, Notice, ProblemNotice, toClipboard } from '../parts/basic';
+import { Button, Loading, Notice, Pill, ProblemNotice, toClipboard, When } from '../parts/basic';
 import { openDialog } from '../parts/dialog';
 import { FieldBox } from '../parts/form';
-import { say } from '../parts/toast';
+import { complain, say } from '../parts/toast';
 
 function PasswordForm(initial: { close: () => void }) {
 	const { close } = initial;
@@ -66,6 +67,66 @@ export function openPassword(): void {
 	openDialog('Change your password', (close) => <PasswordForm close={close} />, 'small');
 }
 
+function Sessions(initial: { close: () => void }) {
+	let items: Values[] | null = null;
+	const read = async () => {
+		try {
+			items = await ownSessions();
+		} catch (error) {
+			complain(error);
+			items = [];
+		}
+		redraw();
+	};
+	void read();
+	return ({ close }: typeof initial) => (
+		<div class="stack">
+			<h2>Your sessions</h2>
+			{items === null ? (
+				<Loading rows={2} />
+			) : (
+				<ul class="list flat">
+					{items.map((one) => (
+						<li key={one.id}>
+							<span class="grow">
+								<b class="mono" title={one.agent}>{one.origin}</b> {one.current ? <Pill mood="accent">this one</Pill> : null}
+								<span class="small muted block">
+									since <When at={one.started} />, ends <When at={one.ends} />
+								</span>
+							</span>
+							{one.current ? null : (
+								<Button
+									label="End"
+									small
+									onClick={async () => {
+										await endSession(one.id).catch(complain);
+										await read();
+									}}
+								/>
+							)}
+						</li>
+					))}
+				</ul>
+			)}
+			<div class="dialog-actions">
+				<Button label="Close" onClick={close} attributes={{ autofocus: true }} />
+			</div>
+		</div>
+	);
+}
+
+export function openSessions(): void {
+	openDialog('Your sessions', (close) => <Sessions close={close} />, 'small');
+}
+
+/** A link that signs somebody in once: for the first time, or instead of a forgotten password. */
+export function openLink(user: string): void {
+	void send('POST', '/v1/session/link', { body: { user } }).then(
+		({ body }) => showOnce(`Sign-in link for ${user}`, 'It works once, within 15 minutes. Whoever has it is in.', location.origin + String(body.link)),
+		(error) => complain(error),
+	);
+}
+
 /** The secret of a new token, wherever the answer has it. */
 function secretOf(body: Values): string {
 	for (const value of [body.token, body.secret, body.result?.token, body.status?.token]) if (typeof value === 'string') return value;
@@ -74,27 +135,35 @@ function secretOf(body: Values): string {
 
 export function showToken(name: string, body: Values): void {
 	const secret = secretOf(body);
-	if (!secret) return;
-	openDialog(`Token ${name}`, (close) => (
-		<div class="stack">
-			<h2>Token {name}</h2>
-			<Notice mood="warn">It is shown this once. Keep it where passwords are kept.</Notice>
-			<div class="secret-box">
-				<span class="grow">{secret}</span>
-				<Button
-					label="Copy"
-					icon="copy"
-					small
-					attributes={{ autofocus: true }}
-					onClick={async () => {
-						if (await toClipboard(secret)) say('good', 'Copied');
-						else say('bad', 'The browser did not let the page copy');
-					}}
-				/>
+	if (secret) showOnce(`Token ${name}`, 'It is shown this once. Keep it where passwords are kept.', secret);
+}
+
+function showOnce(title: string, warning: string, secret: string): void {
+	openDialog(
+		title,
+		(close) => (
+			<div class="stack">
+				<h2>{title}</h2>
+				<Notice mood="warn">{warning}</Notice>
+				<div class="secret-box">
+					<span class="grow">{secret}</span>
+					<Button
+						label="Copy"
+						icon="copy"
+						small
+						attributes={{ autofocus: true }}
+						onClick={async () => {
+							if (await toClipboard(secret)) say('good', 'Copied');
+							else say('bad', 'The browser did not let the page copy');
+						}}
+					/>
+				</div>
+				<div class="dialog-actions">
+					<Button label="Done" look="primary" onClick={close} />
+				</div>
 			</div>
-			<div class="dialog-actions">
-				<Button label="Done" look="primary" onClick={close} />
-			</div>
-		</div>
-	), 'small', true);
+		),
+		'small',
+		true,
+	);
 }

@@ -42,7 +42,7 @@ function Line({ line }: { line: Values }): Child {
 					<details class="more">
 						<summary class="small">
 							<Icon name="right" />
-							{differences.length === 1 ? differences[0]![0] : `${differences.length} changes`}
+							{line.action === 'create' ? 'How it began' : differences.length === 1 ? differences[0]![0] : `${differences.length} changes`}
 						</summary>
 						<div class="difference">
 							{differences.map(([path, value]) => (

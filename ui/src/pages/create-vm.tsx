@@ -172,7 +172,7 @@ export function CreateVm(_: Values, self: Self) {
 						<Panel title="Size">
 							<fieldset>
 								<legend class="unseen">Size</legend>
-								<div class="choices">
+								<div class="choices short">
 									{sizes.map((size) => (
 										<label class="choice" key={size.name}>
 											<input

@@ -4,9 +4,10 @@ import { type Child, h } from '../base/view';
 import { bytes, words } from '../base/format';
 import { collection, reload, things } from '../api/live';
 import { kindOf } from '../api/schema';
+import { may } from '../api/session';
 import type { Values } from '../api/types';
-import { Facts, Loading, Meter, Notice, Panel, ProblemNotice, When } from '../parts/basic';
-import { SpecFacts } from './kind-page';
+import { Button, Facts, Loading, Meter, Notice, Panel, ProblemNotice, When } from '../parts/basic';
+import { openAction, SpecFacts } from './kind-page';
 
 export function HostPage(): Child {
 	const found = collection('node');
@@ -20,6 +21,13 @@ export function HostPage(): Child {
 		<div class="page">
 			<div class="title">
 				<h1>{node.name}</h1>
+				<div class="actions">
+					{kindOf('node')
+						.actions.filter((action) => may(action.verb, node))
+						.map((action) => (
+							<Button key={action.name} label={words(action.name)} icon="edit" onClick={() => openAction(node, action)} />
+						))}
+				</div>
 			</div>
 			{((status.warnings ?? []) as string[]).map((text) => (
 				<Notice key={text} mood="warn">

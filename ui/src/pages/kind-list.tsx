@@ -5,8 +5,9 @@ import { count, words } from '../base/format';
 import { link, route, setQuery } from '../base/router';
 import { chosenProject } from '../base/settings';
 import { remove } from '../api/change';
-import { collection, reload, things } from '../api/live';
+import { collection, reload, searchServer, things } from '../api/live';
 import { fieldAt, type Kind } from '../api/schema';
+import { may, mayAny } from '../api/session';
 import { type Thing, valueAt } from '../api/types';
 import { Button, Empty, Labels, Loading, Notice, ProblemNotice } from '../parts/basic';
 import { ask } from '../parts/dialog';
@@ -81,8 +82,17 @@ export function fits(thing: Thing, search: string): boolean {
 		});
 }
 
+const ROWS = 200;
+
+/** "Images" as "images", but "VMs". */
+function lower(words: string): string {
+	return words.replace(/^[A-Z](?![A-Z])/, (letter) => letter.toLowerCase());
+}
+
 export function KindList(initial: ListProps) {
 	let chosen = new Set<string>();
+	let most = ROWS; // rows that are drawn
+	let asked = ''; // of the server
 	void initial;
 
 	return (props: ListProps) => {
@@ -97,6 +107,11 @@ export function KindList(initial: ListProps) {
 		const all = things(kind.name, chosenProject());
 		const withProject = kind.scope === 'project' && !chosenProject() && new Set(all.map((one) => one.project)).size > 1;
 		const pick = (text: string) => setQuery({ q: search.includes(text) ? search : `${search} ${text}`.trim() });
+		// Of more than are held here, the server looks for those that fit.
+		if (found.partial && search && asked !== search) {
+			asked = search;
+			void searchServer(kind, search);
+		}
 		const own = props.columns ?? columnsOf(kind);
 		const names = nameColumn(pick, withProject);
 		const columns = [...names.slice(0, withProject ? 2 : 1), ...own, ...(all.some((one) => Object.keys(one.labels ?? {}).length) ? names.slice(-1) : [])];
@@ -106,17 +121,18 @@ export function KindList(initial: ListProps) {
 		for (const uid of chosen) if (!keys.has(uid)) chosen.delete(uid);
 		const picked = rows.filter((one) => chosen.has(one.uid));
 		const states = [...new Set(all.map((one) => (one.deleting ? 'deleting' : (one.status?.state as string))).filter(Boolean))].sort();
+		const creates = !kind.internal && mayAny('create', kind.name);
 		const done = () => {
 			chosen = new Set();
 		};
 		const menu = (thing: Thing): (MenuItem | null)[] => [
 			...(props.rowMenu?.(thing) ?? []),
-			{ label: 'Edit', icon: 'edit', href: `${hrefOfThing(thing)}/edit`, disabled: kind.internal },
+			{ label: 'Edit', icon: 'edit', href: `${hrefOfThing(thing)}/edit`, disabled: kind.internal || !may('change', thing) },
 			{
 				label: 'Delete',
 				icon: 'trash',
 				danger: true,
-				disabled: thing.protected || thing.deleting === true,
+				disabled: thing.protected || thing.deleting === true || !may('delete', thing),
 				hint: thing.protected ? 'Protected from deletion' : '',
 				run: () => openRemove(thing),
 			},
@@ -125,7 +141,7 @@ export function KindList(initial: ListProps) {
 			<div class="page">
 				<div class="title">
 					<h1>{about.many}</h1>
-					<div class="actions">{kind.internal ? null : <Button label={`Create ${about.one}`} icon="plus" look="primary" href={link(kind.plural, 'new')} />}</div>
+					<div class="actions">{creates ? <Button label={`Create ${about.one}`} icon="plus" look="primary" href={link(kind.plural, 'new')} /> : null}</div>
 				</div>
 				{props.above}
 				{found.state === 'failed' ? <ProblemNotice problem={found.problem!} retry={() => reload(kind.name)} /> : null}
@@ -133,8 +149,8 @@ export function KindList(initial: ListProps) {
 					<section class="panel">
 						<Empty
 							icon={about.icon}
-							title={`No ${about.many.replace(/^[A-Z](?![A-Z])/, (letter) => letter.toLowerCase())} yet`}
-							action={kind.internal ? null : <Button label={`Create ${about.one}`} icon="plus" look="primary" href={link(kind.plural, 'new')} />}
+							title={`No ${lower(about.many)} yet`}
+							action={creates ? <Button label={`Create ${about.one}`} icon="plus" look="primary" href={link(kind.plural, 'new')} /> : null}
 						>
 							{about.empty}
 						</Empty>
@@ -163,10 +179,10 @@ export function KindList(initial: ListProps) {
 								/>
 							) : null}
 							<span class="faint small" role="status">
-								{found.state === 'loading' ? '' : rows.length === all.length ? count(all.length, about.one, about.many) : `${rows.length} of ${all.length}`}
+								{found.state === 'loading' ? '' : rows.length === all.length ? count(all.length, about.one, lower(about.many)) : `${rows.length} of ${all.length}`}
 							</span>
 						</div>
-						{found.partial ? <Notice mood="warn">There are more than are shown here. The command line, with filters, reaches all of them.</Notice> : null}
+						{found.partial ? <Notice mood="warn">There are more than are held here: search to find the others.</Notice> : null}
 						<section class="panel flush">
 							{found.state === 'loading' && !all.length ? (
 								<Loading rows={6} />
@@ -174,14 +190,14 @@ export function KindList(initial: ListProps) {
 								<Table
 									label={about.many}
 									columns={columns}
-									rows={rows}
+									rows={rows.slice(0, most)}
 									rowKey={(one) => one.uid}
 									rowLabel={(one) => one.name}
 									href={hrefOfThing}
 									sort={{ by, down }}
 									onSort={(id, isDown) => setQuery({ sort: id === 'name' && !isDown ? null : id, down: isDown ? '1' : null })}
 									faded={(one) => one.deleting === true}
-									{...(kind.internal
+									{...(kind.internal || !(mayAny('delete', kind.name) || mayAny('operate', kind.name))
 										? {}
 										: {
 												chosen,
@@ -202,11 +218,24 @@ export function KindList(initial: ListProps) {
 								</Empty>
 							)}
 						</section>
+						{rows.length > most ? (
+							<div class="row">
+								<Button
+									label={`Show ${Math.min(ROWS, rows.length - most)} more`}
+									onClick={() => {
+										most += ROWS;
+									}}
+								/>
+								<span class="faint small">
+									{most} of {rows.length}
+								</span>
+							</div>
+						) : null}
 						{picked.length ? (
 							<div class="bulk" role="region" aria-label="Chosen ones">
 								<b>{picked.length} chosen</b>
 								{bulk?.(picked, done)}
-								<Button label="Delete" icon="trash" small onClick={() => removeAll(picked, about.one, about.many, done)} />
+								<Button label="Delete" icon="trash" small disabled={!picked.some((one) => may('delete', one))} onClick={() => removeAll(picked, about.one, about.many, done)} />
 								<Button label="Clear the choice" icon="close" iconOnly small look="quiet" onClick={done} />
 							</div>
 						) : null}

@@ -8,7 +8,8 @@ import { collection, reload, thing as find } from '../api/live';
 import { operationOn, operations } from '../api/operations';
 import { type Problem, problemOf } from '../api/problem';
 import { type Action, type Field, type Kind, presets } from '../api/schema';
-import type { Thing, Values } from '../api/types';
+import { may } from '../api/session';
+import { copy, type Thing, type Values } from '../api/types';
 import { Button, Empty, Facts, Labels, Loading, Meter, Notice, Panel, Pill, ProblemNotice, State, When } from '../parts/basic';
 import { openDialog } from '../parts/dialog';
 import { OperationLine } from '../parts/drawer';
@@ -18,6 +19,7 @@ import { Table } from '../parts/table';
 import { complain, say } from '../parts/toast';
 import { FieldValue } from '../parts/values';
 import { hrefOfThing } from '../parts/link';
+import { openLink } from './access';
 import { AuditList } from './audit';
 import { EditForm } from './edit';
 import { wordsOf } from './kinds';
@@ -38,7 +40,9 @@ export function Tabs({ base, tabs, now }: { base: string; tabs: [string, string]
 /** Asks for the parameters of an action and carries it out. */
 function ActionForm(initial: { thing: Thing; action: Action; close: () => void; onResult: ((body: Values) => void) | undefined }) {
 	const { thing, action, close, onResult } = initial;
+	// What the action sets and the object has is what one begins from.
 	const values = presets(action.params);
+	for (const field of action.params) if (field.name !== 'name' && thing.spec[field.name] !== undefined) values[field.name] = copy(thing.spec[field.name]);
 	let problem: Problem | null = null;
 	let busy = false;
 	const submit = async (event: Event) => {
@@ -227,25 +231,31 @@ export function KindPage({ kind, project, name, tab }: { kind: Kind; project: st
 		.filter((action) => action.name !== 'create')
 		.map((action) => ({
 			label: words(action.name),
+			disabled: !may(action.verb, thing),
 			run: () => (action.params.length ? openAction(thing, action) : void run(thing, action.name)),
 		}));
 	return (
 		<div class="page">
 			<Header thing={thing} kind={kind}>
-				{kind.internal ? null : <Button label="Edit" icon="edit" href={`${base}/edit`} />}
+				{kind.internal || !may('change', thing) ? null : <Button label="Edit" icon="edit" href={`${base}/edit`} />}
 				<Menu
 					button={{ label: `Actions of ${name}`, icon: 'more', iconOnly: true }}
 					items={[
 						...actions,
-						actions.length ? null : null,
-						{ label: 'Delete', icon: 'trash', danger: true, disabled: thing.protected || thing.deleting === true, run: () => openRemove(thing) },
+						thing.kind === 'user' && may('change', thing) ? { label: 'Make a sign-in link', icon: 'link', run: () => openLink(thing.name) } : null,
+						null,
+						{ label: 'Delete', icon: 'trash', danger: true, disabled: thing.protected || thing.deleting === true || !may('delete', thing), run: () => openRemove(thing) },
 					].filter((item, i, all) => item !== null || (i > 0 && all[i - 1] !== null))}
 				/>
 			</Header>
 			<Tabs
 				base={base}
 				now={tab}
-				tabs={kind.internal ? [['', 'Overview']] : [['', 'Overview'], ['edit', 'Edit'], ['events', 'Events']]}
+				tabs={[
+					['', 'Overview'],
+					...(kind.internal || !may('change', thing) ? [] : ([['edit', 'Edit']] as [string, string][])),
+					['events', 'Events'],
+				]}
 			/>
 			<Standing thing={thing} />
 			{tab === 'edit' ? (

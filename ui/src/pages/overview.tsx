@@ -8,6 +8,7 @@ import { collection, things } from '../api/live';
 import { follow, scaled } from '../api/metrics';
 import { operations } from '../api/operations';
 import { hasKind, kindOf } from '../api/schema';
+import { mayAny } from '../api/session';
 import type { Thing } from '../api/types';
 import { Bar, Button, Empty, Loading, Notice, Panel, State, When } from '../parts/basic';
 import { Chart, type Points } from '../parts/chart';
@@ -78,7 +79,7 @@ function HostGraphs(initial: { node: Thing }, self: Self) {
 /** What somebody should look at, worst first. */
 function concernsOf(): { thing: Thing; words: string; bad: boolean }[] {
 	const found: { thing: Thing; words: string; bad: boolean }[] = [];
-	for (const kind of ['vm', 'disk', 'image', 'pool', 'network', 'security-group', 'project'].filter(hasKind)) {
+	for (const kind of ['vm', 'disk', 'image', 'pool', 'network', 'security-group', 'project'].filter((name) => mayAny('read', name))) {
 		for (const one of things(kind)) {
 			const state = one.status?.state as string | undefined;
 			if (one.status?.problem) found.push({ thing: one, words: one.status.problem, bad: true });
@@ -91,12 +92,12 @@ function concernsOf(): { thing: Thing; words: string; bad: boolean }[] {
 
 export function Overview(): Child {
 	const project = chosenProject();
-	const vms = things('vm', project);
-	const node = hasKind('node') ? things('node')[0] : undefined;
-	const pools = hasKind('pool') ? things('pool') : [];
+	const vms = mayAny('read', 'vm') ? things('vm', project) : [];
+	const node = mayAny('read', 'node') ? things('node')[0] : undefined;
+	const pools = mayAny('read', 'pool') ? things('pool') : [];
 	const running = vms.filter((vm) => vmState(vm) === 'running').length;
 	const amiss = vms.filter((vm) => ['crashed', 'failed'].includes(vmState(vm))).length;
-	const ready = collection('vm').state !== 'loading';
+	const ready = !mayAny('read', 'vm') || collection('vm').state !== 'loading';
 	const status = node?.status ?? {};
 	const used = status.memory ? status.memory - (status['memory-available'] ?? 0) : 0;
 	const capacity = pools.reduce((sum, pool) => sum + (pool.spec.quota || pool.status?.capacity || 0), 0);
@@ -109,9 +110,7 @@ export function Overview(): Child {
 		<div class="page">
 			<div class="title">
 				<h1>Overview</h1>
-				<div class="actions">
-					<Button label="Create VM" icon="plus" look="primary" href={link('vms', 'new')} />
-				</div>
+				<div class="actions">{mayAny('create', 'vm') ? <Button label="Create VM" icon="plus" look="primary" href={link('vms', 'new')} /> : null}</div>
 			</div>
 			{warnings.map((text) => (
 				<Notice key={text} mood="warn">
@@ -172,8 +171,8 @@ export function Overview(): Child {
 			</div>
 			{ready && !vms.length ? (
 				<section class="panel">
-					<Empty icon="vm" title="Make your first VM" action={<Button label="Create VM" icon="plus" look="primary" href={link('vms', 'new')} />}>
-						{things('image').length ? 'An image is there: it runs in a minute.' : 'First an image: have one built, or upload it. Then a VM takes a minute.'}
+					<Empty icon="vm" title="Make your first VM" action={mayAny('create', 'vm') ? <Button label="Create VM" icon="plus" look="primary" href={link('vms', 'new')} /> : null}>
+						{mayAny('read', 'image') && things('image').length ? 'An image is there: it runs in a minute.' : 'First an image: have one built, or upload it. Then a VM takes a minute.'}
 					</Empty>
 				</section>
 			) : null}

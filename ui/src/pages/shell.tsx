@@ -6,8 +6,8 @@ import { chooseProject, chooseTheme, chosenProject, chosenTheme, type Theme } fr
 import { plural, words } from '../base/format';
 import { collection, connectionState, things } from '../api/live';
 import { runningOperations } from '../api/operations';
-import { allKinds, hasKind, kindOf } from '../api/schema';
-import { currentSession, signOut } from '../api/session';
+import { allKinds, kindOf } from '../api/schema';
+import { currentSession, mayAny, signOut } from '../api/session';
 import { Button } from '../parts/basic';
 import { openOperations } from '../parts/drawer';
 import { Icon, Logo } from '../parts/icon';
@@ -16,7 +16,7 @@ import { openDialog } from '../parts/dialog';
 import { Menu } from '../parts/menu';
 import { type Command, openPalette } from '../parts/palette';
 import { complain } from '../parts/toast';
-import { openPassword } from './access';
+import { openPassword, openSessions } from './access';
 import { page } from './pages';
 
 interface Place {
@@ -74,10 +74,10 @@ const groups: { title: string; places: Place[] }[] = [
 function allGroups(): typeof groups {
 	const known = new Set(groups.flatMap((group) => group.places.map((place) => place.kind)));
 	const more = allKinds()
-		.filter((kind) => !known.has(kind.name) && !kind.internal)
+		.filter((kind) => !known.has(kind.name) && !kind.internal && mayAny('read', kind.name))
 		.map((kind) => ({ title: words(kind.plural), icon: 'info', path: kind.plural, kind: kind.name }));
-	const shown = groups.map((group) => ({ ...group, places: group.places.filter((place) => !place.kind || hasKind(place.kind)) }));
-	return more.length ? [...shown, { title: 'More', places: more }] : shown;
+	const shown = groups.map((group) => ({ ...group, places: group.places.filter((place) => !place.kind || mayAny('read', place.kind)) }));
+	return [...shown, { title: 'More', places: more }].filter((group) => group.places.length);
 }
 
 let sideOpen = false;
@@ -89,7 +89,7 @@ function Side() {
 	};
 	const project = chosenProject();
 	const tallies: Record<string, number> = {};
-	for (const kind of ['vm']) if (hasKind(kind) && collection(kind).state === 'ready') tallies[kind] = things(kind, project).length;
+	for (const kind of ['vm']) if (mayAny('read', kind) && collection(kind).state === 'ready') tallies[kind] = things(kind, project).length;
 	return (
 		<nav class={`side${sideOpen ? ' open' : ''}`} aria-label="Places" id="side">
 			<a class="brand" href="#/" onClick={leave}>
@@ -120,7 +120,7 @@ function Side() {
 }
 
 function ProjectMenu() {
-	if (!hasKind('project')) return null;
+	if (!mayAny('read', 'project')) return null;
 	const projects = things('project');
 	const chosen = chosenProject();
 	// One that went is not held on to.
@@ -197,6 +197,7 @@ function Head() {
 				}
 				items={[
 					{ label: 'Change password', icon: 'lock', run: openPassword, disabled: session.user === 'root' },
+					{ label: 'Sessions', icon: 'user', run: openSessions },
 					{ label: 'Keyboard', icon: 'keyboard', run: openShortcuts },
 					{ label: 'API reference', icon: 'link', href: '#/api' },
 					null,
@@ -212,7 +213,7 @@ function commands(): Command[] {
 		group.places.map((place) => ({ title: place.title, icon: place.icon, note: 'page', run: () => void (location.hash = place.path ? link(place.path) : '#/') })),
 	);
 	const makers = allKinds()
-		.filter((kind) => !kind.internal)
+		.filter((kind) => !kind.internal && mayAny('create', kind.name))
 		.map((kind) => ({
 			title: `Create ${words(kind.name).replace(/^[A-Z](?![A-Z])/, (letter) => letter.toLowerCase())}`,
 			icon: 'plus',

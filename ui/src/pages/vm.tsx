@@ -8,6 +8,7 @@ import { thing as find } from '../api/live';
 import { follow, scaled } from '../api/metrics';
 import { problemOf } from '../api/problem';
 import { fieldAt, kindOf } from '../api/schema';
+import { may } from '../api/session';
 import type { Thing, Values } from '../api/types';
 import { Button, Empty, Facts, Loading, Notice, Panel, Pill, State, toClipboard, When } from '../parts/basic';
 import { Chart, type Points } from '../parts/chart';
@@ -283,7 +284,7 @@ function Disks({ vm }: { vm: Thing }): Child {
 	const disks: Values[] = vm.spec.disks ?? [];
 	const limits = fieldAt(kindOf('vm').spec, 'disks')?.fields ?? [];
 	return (
-		<Panel title="Disks" flush actions={<Button label="Attach disk" icon="plus" small onClick={() => openDisk(vm)} />}>
+		<Panel title="Disks" flush actions={may('change', vm) ? <Button label="Attach disk" icon="plus" small onClick={() => openDisk(vm)} /> : null}>
 			{disks.length ? (
 				<Table
 					label="Disks"
@@ -321,8 +322,8 @@ function Disks({ vm }: { vm: Thing }): Child {
 						<Menu
 							button={{ label: `Actions of ${disk.disk}`, icon: 'more', iconOnly: true, small: true, look: 'quiet' }}
 							items={[
-								{ label: 'Change', icon: 'edit', run: () => openDisk(vm, disk.place) },
-								{ label: 'Detach', icon: 'close', danger: true, run: () => openDisk(vm, disk.place, true) },
+								{ label: 'Change', icon: 'edit', disabled: !may('change', vm), run: () => openDisk(vm, disk.place) },
+								{ label: 'Detach', icon: 'close', danger: true, disabled: !may('change', vm), run: () => openDisk(vm, disk.place, true) },
 							]}
 						/>
 					)}
@@ -340,7 +341,7 @@ function Nets({ vm }: { vm: Thing }): Child {
 	const nets: Values[] = vm.spec.nets ?? [];
 	const seen: Values[] = vm.status?.nets ?? [];
 	return (
-		<Panel title="Network cards" flush actions={<Button label="Add network card" icon="plus" small onClick={() => openNet(vm)} />}>
+		<Panel title="Network cards" flush actions={may('change', vm) ? <Button label="Add network card" icon="plus" small onClick={() => openNet(vm)} /> : null}>
 			{nets.length ? (
 				<Table
 					label="Network cards"
@@ -373,8 +374,8 @@ function Nets({ vm }: { vm: Thing }): Child {
 						<Menu
 							button={{ label: `Actions of card ${net.place + 1}`, icon: 'more', iconOnly: true, small: true, look: 'quiet' }}
 							items={[
-								{ label: 'Change', icon: 'edit', run: () => openNet(vm, net.place) },
-								{ label: 'Remove', icon: 'trash', danger: true, run: () => openNet(vm, net.place, true) },
+								{ label: 'Change', icon: 'edit', disabled: !may('change', vm), run: () => openNet(vm, net.place) },
+								{ label: 'Remove', icon: 'trash', danger: true, disabled: !may('change', vm), run: () => openNet(vm, net.place, true) },
 							]}
 						/>
 					)}
@@ -421,7 +422,7 @@ export function VmPage({ project, name, tab }: { project: string; name: string; 
 	const action = (id: string) => kind.actions.find((one) => one.name === id);
 	const withParams = (id: string, label: string, icon: string) => {
 		const found = action(id);
-		return found ? { label, icon, run: () => openAction(vm, found) } : null;
+		return found ? { label, icon, disabled: !may(found.verb, vm), run: () => openAction(vm, found) } : null;
 	};
 	return (
 		<div class="page">
@@ -434,7 +435,7 @@ export function VmPage({ project, name, tab }: { project: string; name: string; 
 					<Button key="stop" label="Stop" icon="stop" disabled={!can(vm, 'stop')} onClick={() => void run(vm, 'stop')} />
 				)}
 				<Button label="Restart" icon="restart" disabled={!can(vm, 'restart')} onClick={() => void run(vm, 'restart')} />
-				<Button label="Console" icon="terminal" href={`${base}/console`} />
+				{may('console', vm) ? <Button label="Console" icon="terminal" href={`${base}/console`} /> : null}
 				<Menu
 					button={{ label: `More actions of ${name}`, icon: 'more', iconOnly: true }}
 					items={[
@@ -446,7 +447,7 @@ export function VmPage({ project, name, tab }: { project: string; name: string; 
 						{
 							label: 'Rename',
 							icon: 'edit',
-							disabled: !action('rename'),
+							disabled: !action('rename') || !may('change', vm),
 							run: () =>
 								openAction(vm, action('rename')!, (body) => {
 									const now = (body.name as string | undefined) ?? '';
@@ -456,7 +457,7 @@ export function VmPage({ project, name, tab }: { project: string; name: string; 
 						},
 						{ label: 'Cloud-init data', icon: 'info', disabled: !action('cloud-init'), run: () => showCloudInit(vm) },
 						null,
-						{ label: 'Delete', icon: 'trash', danger: true, disabled: vm.protected || vm.deleting === true, hint: vm.protected ? 'Protected from deletion' : '', run: () => openRemove(vm) },
+						{ label: 'Delete', icon: 'trash', danger: true, disabled: vm.protected || vm.deleting === true || !may('delete', vm), hint: vm.protected ? 'Protected from deletion' : '', run: () => openRemove(vm) },
 					].filter((item, i, all) => item !== null || (i > 0 && all[i - 1] !== null))}
 				/>
 			</Header>
@@ -465,11 +466,11 @@ export function VmPage({ project, name, tab }: { project: string; name: string; 
 				now={tab}
 				tabs={[
 					['', 'Overview'],
-					['console', 'Console'],
+					...(may('console', vm) ? ([['console', 'Console']] as [string, string][]) : []),
 					['disks', 'Disks'],
 					['networks', 'Networks'],
 					['events', 'Events'],
-					['edit', 'Edit'],
+					...(may('change', vm) ? ([['edit', 'Edit']] as [string, string][]) : []),
 				]}
 			/>
 			<Standing thing={vm} />

@@ -5,6 +5,7 @@ import { count } from '../base/format';
 import { act } from '../api/change';
 import { operationOn } from '../api/operations';
 import { kindOf } from '../api/schema';
+import { may } from '../api/session';
 import type { Thing } from '../api/types';
 import { Button, State, When } from '../parts/basic';
 import { ask } from '../parts/dialog';
@@ -26,7 +27,7 @@ export function isOn(vm: Thing): boolean {
 
 export function can(vm: Thing, action: string): boolean {
 	const state = vmState(vm);
-	if (state === 'deleting') return false;
+	if (state === 'deleting' || !may('operate', vm)) return false;
 	if (action === 'start') return ['stopped', 'crashed', 'failed'].includes(state);
 	if (action === 'stop' || action === 'restart') return ['running', 'paused', 'starting'].includes(state);
 	if (action === 'pause') return state === 'running';

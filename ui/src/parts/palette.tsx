@@ -4,7 +4,7 @@ import { h } from '../base/view';
 import { go } from '../base/router';
 import { words } from '../base/format';
 import { things } from '../api/live';
-import { allKinds } from '../api/schema';
+import { mayAny } from '../api/session';
 import { openDialog } from './dialog';
 import { Icon } from './icon';
 import { hrefOfThing } from './link';
@@ -35,8 +35,7 @@ function score(text: string, wanted: string): number {
 }
 
 function objects(): Command[] {
-	const kinds = new Set(allKinds().map((kind) => kind.name));
-	return KINDS.filter((kind) => kinds.has(kind)).flatMap((kind) =>
+	return KINDS.filter((kind) => mayAny('read', kind)).flatMap((kind) =>
 		things(kind).map((one) => ({
 			title: one.name,
 			icon: kind,
