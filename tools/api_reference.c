@@ -11,29 +11,7 @@
 #include "api/kind.h"
 #include "api/problem.h"
 #include "base/str.h"
-
-/* Text for roff: no line of it is a request, '-' stays one. */
-static void print_text(const char *text)
-{
-	if (*text == '.' || *text == '\'')
-		fputs("\\&", stdout);
-	for (; *text; text++) {
-		if (*text == '\\')
-			fputs("\\e", stdout);
-		else if (*text == '-')
-			fputs("\\-", stdout);
-		else
-			putchar(*text);
-	}
-}
-
-/* The same as a sentence's begin. */
-static void print_sentence(const char *text)
-{
-	if (*text >= 'a' && *text <= 'z')
-		putchar(*text++ - 'a' + 'A');
-	print_text(text);
-}
+#include "roff.h"
 
 static void print_number(const struct schema_field *field, uint64_t number)
 {

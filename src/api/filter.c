@@ -134,18 +134,19 @@ void filter_free(struct filter *filter)
 /* The member whose name is the longest beginning of the path: labels may have dots in their names. */
 static const json_t *step(const json_t *object, const char *path, const char **ret_rest)
 {
-	const char *end = path + strlen(path);
+	size_t length = strlen(path);
 
-	while (end > path) {
-		const json_t *member = json_object_getn(object, path, (size_t)(end - path));
+	while (length) {
+		const json_t *member = json_object_getn(object, path, length);
 
 		if (member) {
-			*ret_rest = *end ? end + 1 : end;
+			*ret_rest = path[length] ? path + length + 1 : path + length;
 			return member;
 		}
-		end = memrchr(path, '.', (size_t)(end - path));
-		if (!end)
-			break;
+		/* Back to the dot before. */
+		do {
+			length--;
+		} while (length && path[length] != '.');
 	}
 	return NULL;
 }

@@ -434,21 +434,30 @@ static void describe(const struct schema_field *row, struct str *text)
 		str_add(text, "]");
 }
 
-static bool print_row(void *ctx, const char *option, const struct schema_field *row)
+struct option_caller {
+	void (*f)(void *ctx, const char *option, const char *help);
+	void *ctx;
+};
+
+static bool call_for_row(void *ctx, const char *option, const struct schema_field *row)
 {
+	const struct option_caller *caller = ctx;
 	struct str help = { 0 };
 	char entry[NAME_MAX_BYTES + 32];
 
 	describe(row, &help);
 	snprintf(entry, sizeof(entry), "--%s%s", option, argument_of(row));
-	options_print_entry(ctx, entry, help.text ? help.text : "");
+	caller->f(caller->ctx, entry, help.text ? help.text : "");
 	str_fini(&help);
 	return false;
 }
 
-void ask_print_options(FILE *out, const struct ask *ask)
+void ask_each_option(const struct ask *ask,
+		     void (*f)(void *ctx, const char *option, const char *help), void *ctx)
 {
-	walk_all(ask, print_row, out);
+	struct option_caller caller = { .f = f, .ctx = ctx };
+
+	walk_all(ask, call_for_row, &caller);
 	for (unsigned i = 0; i < ARRAY_SIZE(known); i++) {
 		char entry[NAME_MAX_BYTES];
 		char letter[8] = "";
@@ -459,8 +468,18 @@ void ask_print_options(FILE *out, const struct ask *ask)
 			snprintf(letter, sizeof(letter), "-%c, ", known[i].letter);
 		snprintf(entry, sizeof(entry), "%s--%s%s%s", letter, known[i].name,
 			 known[i].argument ? " " : "", known[i].argument ? known[i].argument : "");
-		options_print_entry(out, entry, known[i].help);
+		f(ctx, entry, known[i].help);
 	}
+}
+
+static void print_option(void *ctx, const char *option, const char *help)
+{
+	options_print_entry(ctx, option, help);
+}
+
+void ask_print_options(FILE *out, const struct ask *ask)
+{
+	ask_each_option(ask, print_option, out);
 }
 
 static bool print_name(void *ctx, const char *option, const struct schema_field *row)

@@ -71,6 +71,9 @@ struct ask {
 int ask_parse(struct ask *ask, const char *command, int count, char *const *arguments,
 	      struct err *err);
 
+/* Calls `f` for each option: "-p, --project NAME", and what it is for. */
+void ask_each_option(const struct ask *ask,
+		     void (*f)(void *ctx, const char *option, const char *help), void *ctx);
 /* The options, one entry each, wrapped to 80 columns. */
 void ask_print_options(FILE *out, const struct ask *ask);
 /* Their names, one a line: for completion. */

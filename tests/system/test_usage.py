@@ -243,7 +243,7 @@ def test_completion_knows_every_name():
         assert re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w.-])", text), name
 
 
-@pytest.mark.parametrize("page", [*sorted((DOCS / "man").iterdir()), ROOT / "build" / "docs" / "cella-api.7"], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [*sorted((DOCS / "man").iterdir()), *sorted((ROOT / "build" / "docs").glob("cella-*.[17]"))], ids=lambda page: page.name)
 def test_manual_pages_are_well_formed(page):
     done = subprocess.run(["mandoc", "-Tlint", "-Wwarning", str(page)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
