@@ -64,6 +64,10 @@ static void look_at_kvm(struct examination *examination, struct finding *finding
 		found(finding, WORSE,
 		      "/dev/kvm may not be opened: machines run on the software engine",
 		      "put the user into the group 'kvm'");
+	else if (access("/sys/module/kvm_intel", F_OK) && access("/sys/module/kvm_amd", F_OK))
+		found(finding, WORSE,
+		      "/dev/kvm is not hardware virtualisation: machines run on the software engine",
+		      "modprobe kvm_intel or kvm_amd");
 	else if (ioctl(fd, KVM_GET_API_VERSION, 0) != KVM_VERSION)
 		found(finding, WRONG, "/dev/kvm is of another version", "");
 	else

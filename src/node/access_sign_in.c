@@ -240,7 +240,8 @@ static int sign_in(struct sign_in *call, struct problem *problem)
 	user_signed_in(call->node, session.user, session.uid);
 	set_cookie(&response, secret, SESSION_ENDS_MS / 1000);
 	explicit_bzero(secret, sizeof(secret));
-	reply_json_with(call->request->exchange, &response, identity_json(call->node, &call->identity));
+	reply_json_with(call->request->exchange, &response,
+			identity_json(call->node, &call->identity));
 	return 0;
 }
 
