@@ -2,8 +2,8 @@
 /*
  * The log: lines on stderr (or another descriptor) with a level, for operators and developers.
  *
- * Level and descriptor are process-wide, set once by main before threads start, changed later only
- * atomically. A line is one write(2), so lines of threads never mix. In a terminal in raw mode a
+ * Level, form and descriptor are process-wide, set once by main before threads start, changed later
+ * only atomically. A line is one write(2), so lines of threads never mix. In a terminal in raw mode a
  * line ends with CR LF.
  */
 #pragma once
@@ -19,6 +19,14 @@ extern _Atomic enum log_level log_threshold; /* exception to "no globals": tools
 
 /* Descriptor that takes the lines (borrowed), and whether it is a raw terminal. Default: 2, false. */
 void log_set_output(int fd, bool raw_terminal);
+
+/*
+ * What a line looks like: text with time and level; an object of JSON with "time", "level", "message"
+ * and "program"; text with the priority in front that journald takes off (sd-daemon(3)).
+ */
+enum log_form { LOG_FORM_TEXT, LOG_FORM_JSON, LOG_FORM_JOURNAL };
+
+void log_set_form(enum log_form form);
 
 /* The level of that name ("error" … "trace"); false if there is none. */
 bool log_level_parse(const char *name, enum log_level *ret_level);

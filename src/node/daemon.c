@@ -90,6 +90,38 @@ static void close_folders(struct node *node)
 		close(node->data_fd);
 }
 
+/* ---- the log ---- */
+
+/* At SIGHUP again: whoever moves the file away has a new one. */
+static int open_log(struct node *node, struct err *err)
+{
+	const char *path = node->config.log;
+	int fd;
+
+	if (!path)
+		return 0;
+	fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0600);
+	if (fd < 0)
+		return err_errno(err, errno, "cannot open the log '%s'", path);
+	if (node->log_fd < 0) {
+		node->log_fd = fd;
+		log_set_output(fd, false);
+		return 0;
+	}
+	/* Threads that are writing go on with the same number. */
+	dup3(fd, node->log_fd, O_CLOEXEC);
+	close(fd);
+	return 0;
+}
+
+static void close_log(struct node *node)
+{
+	if (node->log_fd < 0)
+		return;
+	log_set_output(STDERR_FILENO, false);
+	close(node->log_fd);
+}
+
 /* ---- parts ---- */
 
 static int open_loop(struct node *node, struct err *err)
@@ -184,6 +216,7 @@ static const struct {
 	int (*open)(struct node *node, struct err *err);
 	void (*close)(struct node *node);
 } parts[] = {
+	{ open_log, close_log },
 	{ open_folders, close_folders },
 	{ open_loop, close_loop },
 	{ open_store, close_store },
@@ -209,7 +242,7 @@ int daemon_open(struct node *node, const struct node_config *config, struct err 
 {
 	int rc = 0;
 
-	*node = (struct node){ .config = *config, .data_fd = -1, .run_fd = -1 };
+	*node = (struct node){ .config = *config, .data_fd = -1, .run_fd = -1, .log_fd = -1 };
 	for (unsigned i = 0; i < ARRAY_SIZE(parts) && !rc; i++) {
 		rc = parts[i].open ? parts[i].open(node, err) : 0;
 		/* What was not reached is not closed. */
@@ -241,6 +274,10 @@ static void signalled(struct loop_fd *source, uint32_t events)
 	(void)events;
 	if (read(source->fd, &info, sizeof(info)) != sizeof(info))
 		return;
+	if (info.ssi_signo == SIGHUP) {
+		open_log(signals->node, NULL);
+		return;
+	}
 	log_info("ending by %s", strsignal((int)info.ssi_signo));
 	loop_stop(signals->node->loop);
 }
@@ -254,6 +291,7 @@ int daemon_run(struct node *node, struct err *err)
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
 	AUTO_CLOSE int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 
 	if (fd < 0)

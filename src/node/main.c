@@ -23,7 +23,7 @@
 #define PATH_SIZE     PATH_MAX
 
 struct options {
-	const char *data, *socket, *ui, *log, *certificate, *key, *libexec;
+	const char *data, *socket, *ui, *log, *log_file, *log_format, *certificate, *key, *libexec;
 	VEC(const char *) listen;
 	bool help, version, openapi;
 };
@@ -46,6 +46,10 @@ static const struct option_row {
 	  offsetof(struct options, libexec) },
 	{ "log", "LEVEL", "error, warn, info (preset), debug or trace",
 	  offsetof(struct options, log) },
+	{ "log-file", "FILE", "append the log to a file, opened again at SIGHUP; else stderr",
+	  offsetof(struct options, log_file) },
+	{ "log-format", "FORM", "text (preset), json, or journal (preset under systemd)",
+	  offsetof(struct options, log_format) },
 	{ "openapi", NULL, "print the description of the API and exit", 0,
 	  offsetof(struct options, openapi) },
 	{ "version", NULL, "print the version and exit", 0, offsetof(struct options, version) },
@@ -169,7 +173,7 @@ static bool find_folder(const char *program, const char *const *folders, const c
 	return false;
 }
 
-/* The folder that the socket is in, for its owner alone. */
+/* The folder that the socket is in. */
 static int make_parent(const char *path, struct err *err)
 {
 	char folder[PATH_SIZE];
@@ -180,7 +184,8 @@ static int make_parent(const char *path, struct err *err)
 	if (!slash || slash == folder)
 		return 0;
 	*slash = '\0';
-	if (mkdir(folder, 0700) && errno != EEXIST)
+	/* All users of the host come to root's daemon; it knows who they are. */
+	if (mkdir(folder, geteuid() ? 0700 : 0755) && errno != EEXIST)
 		return err_errno(err, errno, "cannot make the folder '%s'", folder);
 	return 0;
 }
@@ -251,6 +256,7 @@ static int serve(const struct node_config *config, struct err *err)
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	umask(0077);
@@ -272,6 +278,7 @@ static int run(const struct options *options, struct err *err)
 		.listen = options->listen.items,
 		.certificate = options->certificate,
 		.key = options->key,
+		.log = options->log_file,
 	};
 	struct places places;
 	int rc = find_places(options, &places, &config, err);
@@ -292,6 +299,23 @@ static int run(const struct options *options, struct err *err)
 	return rc;
 }
 
+static int set_log_format(const char *name, struct err *err)
+{
+	static const char *const names[] = {
+		[LOG_FORM_TEXT] = "text", [LOG_FORM_JSON] = "json", [LOG_FORM_JOURNAL] = "journal"
+	};
+
+	if (!name)
+		name = names[getenv("JOURNAL_STREAM") ? LOG_FORM_JOURNAL : LOG_FORM_TEXT];
+	for (unsigned i = 0; i < ARRAY_SIZE(names); i++) {
+		if (strcmp(name, names[i]))
+			continue;
+		log_set_form((enum log_form)i);
+		return 0;
+	}
+	return err_set(err, EINVAL, "there is no log format '%.32s'", name);
+}
+
 static int check_options(const struct options *options, struct err *err)
 {
 	enum log_level level = LOG_INFO;
@@ -305,7 +329,8 @@ static int check_options(const struct options *options, struct err *err)
 	if (!options->certificate != !options->key)
 		return err_set(err, EINVAL, "--certificate and --key need each other");
 	log_threshold = level;
-	return 0;
+	return set_log_format(
+		options->log_file && !options->log_format ? "text" : options->log_format, err);
 }
 
 int main(int argc, char **argv)

@@ -36,6 +36,7 @@ struct node_config {
 	const char *certificate, *key; /* PEM files of the operator; NULL: our own, in DATA/tls */
 	const char *ui;                /* folder of the console's files */
 	const char *libexec;           /* folder of cella-vmm and cella-img */
+	const char *log;               /* file; NULL: stderr */
 	unsigned requests_per_second;  /* of one identity; 0: the preset */
 };
 
@@ -43,6 +44,7 @@ struct node {
 	struct node_config config;
 	unsigned parts, kinds; /* that were started */
 	int data_fd, run_fd;   /* the folders */
+	int log_fd;            /* -1: stderr */
 	struct loop *loop;
 	struct store *store;
 	struct web *web;

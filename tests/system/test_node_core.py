@@ -540,6 +540,24 @@ def test_addresses_are_printed(tmp_path):
         assert "/#link=" in printed["sign in"]
 
 
+def test_log_is_structured_and_opened_again(tmp_path):
+    log = tmp_path / "log"
+    with Node(tmp_path, "--log-file", log, "--log-format", "json", "--log", "debug") as node:
+        node.get("/v1/nothing-\"here\\", status=None)
+        log.rename(tmp_path / "old")
+        node.process.send_signal(signal.SIGHUP)
+        deadline = time.monotonic() + TIMEOUT
+        while not log.exists() or not log.read_bytes():
+            assert time.monotonic() < deadline
+            node.get("/v1/projects")
+        node.stop()
+        assert node.words() == ""
+    lines = [json.loads(line) for path in (tmp_path / "old", log) for line in path.read_text().splitlines()]
+    assert {"time", "level", "program", "message"} == set(lines[0])
+    assert lines[0]["program"] == "cellad" and lines[-1]["message"].startswith("ending by")
+    assert {line["level"] for line in lines} >= {"info", "debug"}
+
+
 @pytest.mark.parametrize("arguments, words", [
     ([], "say where to keep everything"),
     (["--dta", "x"], "did you mean '--data'?"),
@@ -547,6 +565,7 @@ def test_addresses_are_printed(tmp_path):
     (["--help=x"], "takes no value"),
     (["x"], "unexpected argument 'x'"),
     (["--data", "d", "--log", "loud"], "there is no log level 'loud'"),
+    (["--data", "d", "--log-format", "xml"], "there is no log format 'xml'"),
     (["--data", "d", "--key", "k"], "need each other"),
 ])
 def test_wrong_command_line_says_what(tmp_path, arguments, words):
