@@ -238,9 +238,15 @@ static int explain(const struct answer *answer, struct err *err)
 static int not_reached(struct client *client, CURLcode rc, struct err *err)
 {
 	const char *reason = *client->failure ? client->failure : client->library.easy_strerror(rc);
+	const char *address = client->server.address;
+	long code = 0;
 
-	err_set(err, ECONNREFUSED, "cannot reach the server at '%s': %s", client->server.address,
-		reason);
+	client->library.easy_getinfo(client->curl, CURLINFO_OS_ERRNO, &code);
+	/* The library's words are about a host and a port. */
+	if (client_is_local(client) && code)
+		err_errno(err, (int)code, "cannot reach the server at '%s'", address);
+	else
+		err_set(err, ECONNREFUSED, "cannot reach the server at '%s': %s", address, reason);
 	if (client_is_local(client))
 		err_hint(
 			err,

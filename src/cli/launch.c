@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "base/cleanup.h"
 #include "base/macros.h"
 #include "cli/command.h"
 #include "cli/noun.h"
@@ -45,8 +46,26 @@ static void complete(struct noun *noun, const char *name)
 	json_object_set_new(spec, "running", json_true());
 	if (noun->ask.word_count)
 		json_object_set_new(spec, "image", json_string(noun->ask.words[0]));
-	if (!json_object_get(spec, "nets"))
-		json_object_set_new(spec, "nets", json_pack("[{}]"));
+}
+
+/* A project without a network 'default' of its own uses that of the first project. */
+static void add_network(struct noun *noun)
+{
+	json_t *spec = json_object_get(noun->ask.object, "spec");
+	AUTO_FREE char *path = NULL;
+	struct err missing = ERR_INIT;
+	const char *network = "default";
+	json_t *found = NULL;
+
+	if (json_object_get(spec, "nets"))
+		return;
+	noun->kind = &api_network;
+	path = noun_path(noun, "default", NULL);
+	noun->kind = &api_vm;
+	if (path && client_get(&noun->client, path, &found, &missing) == EXIT_NOT_FOUND)
+		network = API_DEFAULT_PROJECT "/default";
+	json_decref(found);
+	json_object_set_new(spec, "nets", json_pack("[{s:s}]", "network", network));
 }
 
 static int run(struct noun *noun, struct err *err)
@@ -60,8 +79,10 @@ static int run(struct noun *noun, struct err *err)
 		snprintf(name, sizeof(name), "%s", noun->ask.name);
 	complete(noun, name);
 	code = client_open(&noun->client, noun->ask.context, err);
-	if (!code)
+	if (!code) {
+		add_network(noun);
 		code = noun_create(noun, noun->ask.object, err);
+	}
 	client_close(&noun->client);
 	if (!code && noun->format == OUTPUT_TABLE)
 		puts(name);

@@ -208,9 +208,18 @@ def test_run_detached_makes_and_starts(cli, node, project):
     assert name.startswith("vm-")
     assert cli(*words, "--name", "mine").stdout == "mine\n"
     assert {vm["name"] for vm in cli.json("ls")} == {name, "mine"}
-    assert all(vm["spec"]["running"] and vm["spec"]["nets"] for vm in cli.json("ls"))
+    assert all(vm["spec"]["running"] and vm["spec"]["nets"][0]["network"] == "default" for vm in cli.json("ls"))
     cli("stop", name, "mine", "--force")
     cli("rm", name, "mine")
+
+
+def test_run_detached_in_a_project_without_a_network_uses_the_first_ones(cli, node):
+    env = {"CELLA_PROJECT": f"bare{time.monotonic_ns()}"}
+    cli("project", "create", env["CELLA_PROJECT"])
+    cli("run", "-d", "--name", "one", "--memory", "64M", "--boot-kernel", kernel(node), "--restart", "never", "--no-wait", env=env)
+    assert json.loads(cli("vm", "show", "one", "-o", "json", env=env).stdout)["spec"]["nets"][0]["network"] == "default/default"
+    cli("stop", "one", "--force", env=env)
+    cli("rm", "one", env=env)
 
 
 DOCUMENTS = """
