@@ -16,6 +16,7 @@
 #include "node/disk_priv.h"
 #include "node/image.h"
 #include "node/kind_ops.h"
+#include "node/source.h"
 
 #define LOOK_RUNNING_MS 60000
 #define LOOK_MS         600000
@@ -141,8 +142,8 @@ static int refuse(struct problem *problem, const char *field, const char *words)
 }
 
 /* Of the image or disk that it is made from; 0: not known yet. */
-static int look_at_source(struct node *node, const struct object *disk, uint64_t *ret_bytes,
-			  struct problem *problem)
+static int look_at_source(const struct change *change, const struct object *disk,
+			  uint64_t *ret_bytes, struct problem *problem)
 {
 	const json_t *spec = object_spec(disk);
 	const char *image = schema_string(spec, "image"), *from = schema_string(spec, "disk");
@@ -158,13 +159,18 @@ static int look_at_source(struct node *node, const struct object *disk, uint64_t
 		return schema_integer(spec, "size")
 			       ? 0
 			       : refuse(problem, "spec.size", "an empty disk needs a size");
-	rc = image ? image_resolve(node, disk->project, image, &source, problem)
-		   : object_resolve(node, &api_disk, disk->project, from, &source, problem);
+	rc = image ? image_resolve(change->node, disk->project, image, &source, problem)
+		   : object_resolve(change->node, &api_disk, disk->project, from, &source, problem);
+	if (!rc) {
+		rc = source_require(change, &source, problem);
+		if (rc)
+			object_fini(&source);
+	}
 	if (rc) {
 		problem_field(problem, image ? "spec.image" : "spec.disk");
 		return rc;
 	}
-	status = object_status(node, &source);
+	status = object_status(change->node, &source);
 	*ret_bytes = schema_integer(status, "size");
 	json_decref(status);
 	if (disk_is_linked(disk) &&
@@ -185,7 +191,7 @@ static int prepare_new(struct change *change, struct object *disk, struct proble
 {
 	uint64_t bytes = schema_integer(object_spec(disk), "size"), source_bytes;
 	struct pool pool;
-	int rc = look_at_source(change->node, disk, &source_bytes, problem);
+	int rc = look_at_source(change, disk, &source_bytes, problem);
 
 	if (!rc && bytes && bytes < source_bytes)
 		rc = refuse(problem, "spec.size", "it cannot be smaller than what it is made from");

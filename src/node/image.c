@@ -18,6 +18,7 @@
 #include "node/disk.h"
 #include "node/image_priv.h"
 #include "node/pool_clean.h"
+#include "node/source.h"
 
 static int no_memory(struct problem *problem)
 {
@@ -141,7 +142,9 @@ int image_prepare_vm(struct change *change, const struct object *before, struct 
 		problem_field(problem, "spec.image");
 		return rc;
 	}
-	rc = require_boot(change->node, vm, &image, problem);
+	rc = source_require(change, &image, problem);
+	if (!rc)
+		rc = require_boot(change->node, vm, &image, problem);
 	if (!rc)
 		rc = add_disk(change, vm, &image, problem);
 	object_fini(&image);

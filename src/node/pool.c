@@ -116,21 +116,34 @@ int pool_rename(const char *from, const char *to)
 
 /* ---- space ---- */
 
-static uint64_t used_of(const char *folder)
+/* Of the plain files in a folder, and those in its folders (imports), down to `depth`. Takes `fd`. */
+static uint64_t used_in(int fd, unsigned depth)
 {
-	DIR *dir = opendir(folder);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	const struct dirent *entry;
 	uint64_t used = 0;
 	struct stat st;
 
 	while (dir && (entry = readdir(dir))) {
-		if (!fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) &&
-		    S_ISREG(st.st_mode))
+		if (*entry->d_name == '.' || fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW))
+			continue;
+		if (S_ISREG(st.st_mode))
 			used += (uint64_t)st.st_blocks * STAT_BLOCK / MAX(st.st_nlink, 1u);
+		else if (S_ISDIR(st.st_mode) && depth)
+			used += used_in(openat(fd, entry->d_name,
+					       O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC),
+					depth - 1);
 	}
 	if (dir)
 		closedir(dir);
+	else if (fd >= 0)
+		close(fd);
 	return used;
+}
+
+static uint64_t used_of(const char *folder)
+{
+	return used_in(open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), 1);
 }
 
 struct sum {

@@ -6,6 +6,7 @@
 
 #include "node/image.h"
 #include "node/kind_ops.h"
+#include "node/source.h"
 #include "node/template_fill.h"
 
 static int prepare(struct change *change, const struct object *before, struct object *after,
@@ -55,6 +56,12 @@ static int make(struct operation *operation, const struct object *template, stru
 	json_t *spec;
 	int rc = make_spec(operation, template, &spec, problem);
 
+	/* The change is the server's: whoever asked for it must not reach further than before. */
+	if (!rc) {
+		rc = source_require_own(api_vm.spec, spec, operation->project, problem);
+		if (rc)
+			json_decref(spec);
+	}
 	if (rc)
 		return rc;
 	change_begin(&change, operation->node, NULL);

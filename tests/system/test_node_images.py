@@ -691,6 +691,47 @@ def test_disk_grows_while_its_machine_runs(node, tmp_path):
     assert disk["size"] == qemu_json("info", disk["path"])["virtual-size"] == 16 * MIB
 
 
+# ---- who may ----
+
+@pytest.fixture(name="ask")
+def ask_as_user(node):
+    """Requests of somebody who has the role "user" in the project shop alone."""
+    node.post("/v1/projects", {"name": "shop"}, status=201)
+    node.post("/v1/users", {"name": "bob", "spec": {"grants": [{"role": "user", "project": "shop"}]}}, status=201)
+    secret = node.post("/v1/tokens", {"name": "of-bob", "spec": {"user": "bob"}}, status=201)["secret"]
+    return lambda method, path, body=None: node.request(method, path, body, {"authorization": f"Bearer {secret}"})
+
+
+def test_user_takes_no_files_of_the_host(ask, node, tmp_path):
+    file = str(source(tmp_path))
+    for name in ("file", "kernel"):
+        answer = ask("POST", "/v1/projects/shop/images", {"name": "a", "spec": {name: file}})
+        refused(answer, 403, "forbidden", "administrators")
+        assert answer["error"]["field"] == f"spec.{name}"
+    assert files(node) == []
+
+
+def test_user_fetches_nothing_of_the_hosts_own_networks(ask, node, tmp_path):
+    source(tmp_path)
+    with web(tmp_path) as url:
+        answer = ask("POST", "/v1/projects/shop/images", {"name": "a", "spec": {"url": f"{url}/disk.qcow2"}})
+        failure(node.done(answer, "failed"), "public network")
+
+
+def test_user_makes_nothing_of_what_is_others(ask, node, tmp_path):
+    bootable(node, tmp_path, "true")
+    make(node, DISKS, "secret", {"size": MIB})
+    for spec in ({"disk": "default/secret"}, {"image": "default/i"}):
+        answer = ask("POST", "/v1/projects/shop/disks", {"name": "a", "spec": spec})
+        refused(answer, 404, "not-found")
+    refused(ask("POST", "/v1/projects/shop/vms", {"name": "a", "spec": {"image": "default/i"}}), 404, "not-found")
+    template = {"name": "t", "spec": {"vm": {"image": "default/i"}}}
+    assert ask("POST", "/v1/projects/shop/templates", template).status == 201
+    answer = ask("POST", "/v1/projects/shop/templates/t/actions/instantiate", {"name": "a"})
+    failure(node.done(answer, "failed"), "another project")
+    assert files(node).count("qcow2") == 2
+
+
 # ---- templates ----
 
 def test_template_makes_machines(node, tmp_path):
@@ -708,3 +749,60 @@ def test_template_makes_machines(node, tmp_path):
     assert vm["spec"]["memory"] == 512 * MIB and vm["spec"]["cloud-init"]["hostname"] == "db-a"
     assert node.get(f"{DISKS}/a")["status"]["state"] == "ready"
     refused(node.post(f"{PROJECT}/templates", {"name": "bad", "spec": {"vm": {"image": "${none}"}}}), 400, "invalid", "none")
+
+
+# ---- Debian ----
+
+BUILD_TIMEOUT = 1200  # packages are fetched and installed
+
+
+def processes_in(folder):
+    """Of the host, those that have the folder in their command line."""
+    found = []
+    for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if str(folder).encode() in path.read_bytes():
+                found.append(path.parent.name)
+    return found
+
+
+@pytest.mark.parametrize("how", ["cancel", "kill"])
+def test_build_that_ends_early_leaves_nothing(node, how):
+    started = node.post(IMAGES, {"name": "debian-12", "spec": {"build": "debian:12"}}, status=202)
+    location = started.headers["location"]
+    wait_for(lambda: node.get(location, status=None)["status"].get("progress", {}).get("done", 0) > 0)
+    assert processes_in(pool_of(node))
+    if how == "kill":
+        node.kill()
+        wait_for(lambda: not processes_in(pool_of(node)))
+        node.start()
+        wait_for(lambda: node.get(location, status=None)["status"].get("progress", {}).get("done", 0) > 0)
+    node.delete(location)
+    node.done(started, "cancelled")
+    wait_for(lambda: not processes_in(pool_of(node)))
+    assert files(node) == [] and str(pool_of(node)) not in pathlib.Path("/proc/mounts").read_text(encoding="utf-8")
+    delete(node, f"{IMAGES}/debian-12")
+
+
+def test_debian_is_built_boots_and_knows_its_machine(node):
+    location = node.post(IMAGES, {"name": "debian-12", "spec": {"build": "debian:12"}}, status=202).headers["location"]
+    deadline = time.monotonic() + BUILD_TIMEOUT
+    while (answer := node.get(f"{location}?wait=60s", status=None)).status == 202:
+        assert time.monotonic() < deadline, answer
+    assert answer["status"]["state"] == "done", answer
+    image = node.get(f"{IMAGES}/debian-12")["status"]
+    assert image["bootable"] and "Debian GNU/Linux 12" in image["os"]
+    assert files(node) == ["initrd", "kernel", "qcow2"]
+    # Not in one piece, so that the shell's echo of what is typed is no answer.
+    say = "echo root has $(df --output=size -BG / | tail -n 1) G; id -nG admin; cat /home/admin/.ssh/authorized_keys; " \
+          "getent shadow admin | cut -c 1-9; ls /etc/ssh/ssh_host_ed25519_key.pub; echo al''l s''aid"
+    user_data = f"#cloud-config\nruncmd: [[sh, -c, '({say}) > /dev/console']]\n".replace("''", "''''")
+    machine(node, {"image": "debian:12", "disk-size": 8 << 30, "memory": 1 << 30, "nets": [{"network": "default"}],
+                   "cloud-init": {"user": "admin", "ssh-keys": [KEY], "password": "word", "user-data": user_data}})
+    node.done(node.post(f"{VMS}/web1/actions/start"))
+    seen = console(node, "all said")
+    for words in ("has 8G G", "sudo", KEY, "admin:$6$", "/etc/ssh/ssh_host_ed25519_key.pub"):
+        assert words in seen, (words, seen)
+    console(node, "web1 login:")
+    node.done(node.post(f"{VMS}/web1/actions/stop"))
+    assert node.get(f"{VMS}/web1")["status"]["reason"] == "power-off"
