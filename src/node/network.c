@@ -89,29 +89,11 @@ static void note_link(void *ctx, const struct netlink_link *link)
 		taken_;                                                                            \
 	})
 
-static int match_machine(void *ctx, const struct object *vm)
+static bool has_tap(void *ctx, const char *name)
 {
 	struct found *found = ctx;
-	struct networks *networks = found->networks;
-	size_t count = json_array_size(json_object_get(object_spec(vm), "nets"));
 
-	for (unsigned i = 0; i < count; i++) {
-		struct attachment attachment = { .index = i };
-		struct problem problem = PROBLEM_INIT;
-		struct object network;
-		char tap[IFNAMSIZ];
-
-		plan_tap_name(vm->uid, i, tap);
-		if (!take_link(&found->taps, tap) ||
-		    network_of(networks->node, vm, i, &network, &problem))
-			continue;
-		memcpy(attachment.vm_uid, vm->uid, sizeof(attachment.vm_uid));
-		memcpy(attachment.network_uid, network.uid, sizeof(attachment.network_uid));
-		object_fini(&network);
-		if (vec_push(&networks->attachments, attachment))
-			return -ENOMEM;
-	}
-	return 0;
+	return take_link(&found->taps, name);
 }
 
 static int match_network(void *ctx, const struct object *network)
@@ -177,7 +159,7 @@ static int find_all(struct networks *networks, struct err *err)
 	if (!rc && found.failed)
 		rc = err_errno(err, ENOMEM, "cannot look for networks");
 	if (!rc) {
-		rc = object_each(networks->node, &api_vm, NULL, match_machine, &found);
+		rc = attachments_load(networks, has_tap, &found);
 		if (!rc)
 			rc = object_each(networks->node, &api_network, NULL, match_network, &found);
 		if (rc)
@@ -300,7 +282,7 @@ static void stop(struct node *node)
 		free(*server);
 	}
 	vec_fini(&networks->servers);
-	vec_fini(&networks->attachments);
+	attachments_fini(networks);
 	vec_fini(&networks->counts);
 	netlink_close(&networks->netlink);
 	pthread_cond_destroy(&networks->changed);
@@ -399,7 +381,7 @@ static int release(struct change *change, const struct object *object, struct pr
 	struct users users = { .network = object };
 	int rc = object_each(change->node, &api_vm, NULL, count_machine, &users);
 
-	if (rc || !users.count)
+	if (rc || (!users.count && !attachments_use(change->node, object->uid, users.name)))
 		return rc;
 	problem_set(problem, API_CODE_IN_USE, "machine '%s' is on network '%s'", users.name,
 		    object->name);

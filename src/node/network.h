@@ -50,6 +50,11 @@ void network_detach(struct node *node, const char *vm_uid, unsigned index);
 /* Whoever comes may have the machine's addresses. */
 void network_forget(struct node *node, const char *vm_uid);
 
+/* Whether a machine that runs, and has `before` as item `index` of its "nets", gets all that its spec says
+ * now without a new start. What differs in limits is for the caller. */
+bool network_changes_live(struct node *node, const struct object *vm, unsigned index,
+			  const json_t *before);
+
 /* What the machine has of the network: {"network", "mac", "interface", "addresses": […], "name"}, new
  * reference; members that are not known are missing. */
 json_t *network_describe(struct node *node, const struct object *vm, unsigned index);

@@ -96,46 +96,68 @@ static int find_or_add_network(struct planning *planning, const struct object *o
 	return rc;
 }
 
-static int read_nic(struct planning *planning, const struct object *vm, unsigned index,
-		    struct plan_nic *nic)
+static int read_nic(struct planning *planning, const struct attachment *attachment,
+		    const struct object *vm, struct plan_nic *nic)
 {
+	struct node *node = planning->networks->node;
+	json_t *net = attachment_net(attachment, vm);
 	struct plan_network *network;
 	struct object object;
-	int rc = network_of(planning->networks->node, vm, index, &object, planning->problem);
+	int rc = plan_nic_read(vm, attachment->index, net, nic, planning->problem);
 
+	json_decref(net);
 	if (rc)
 		return rc;
-	rc = plan_nic_read(vm, index, nic, planning->problem);
+	rc = object_get_by_uid(node, &api_network, attachment->network_uid, &object,
+			       planning->problem);
 	if (!rc) {
 		rc = find_or_add_network(planning, &object, &network);
-		nic->network = network;
-		if (!rc)
-			network_known_addresses(planning->networks->node, network, nic);
-		else
-			plan_nic_fini(nic);
+		object_fini(&object);
 	}
-	object_fini(&object);
-	return rc;
+	if (rc) {
+		plan_nic_fini(nic);
+		return rc;
+	}
+	nic->network = network;
+	network_known_addresses(node, network, nic);
+	return 0;
 }
 
-/* A card whose machine cannot be read has no rule: the chains that it would need are not there, and
- * neither are its addresses known to others; it is detached soon. */
+/* A machine that has gone is one without labels, until its process ends. */
+static int read_machine(struct node *node, const struct attachment *attachment,
+			struct object *ret_vm, struct problem *problem)
+{
+	struct object vm = { .kind = &api_vm };
+	int rc = object_get_by_uid(node, &api_vm, attachment->vm_uid, ret_vm, problem);
+
+	if (rc != -ENOENT)
+		return rc;
+	memcpy(vm.uid, attachment->vm_uid, sizeof(vm.uid));
+	memcpy(vm.project, attachment->project, sizeof(vm.project));
+	memcpy(vm.name, attachment->name, sizeof(vm.name));
+	vm.document = json_pack("{s:{}, s:{}}", "labels", "spec");
+	if (!vm.document)
+		return no_memory(problem);
+	*problem = PROBLEM_INIT;
+	*ret_vm = vm;
+	return 0;
+}
+
 static int add_nic(struct planning *planning, const struct attachment *attachment)
 {
-	struct problem problem = PROBLEM_INIT;
-	struct object vm;
 	struct plan_nic nic;
-	int rc = object_get_by_uid(planning->networks->node, &api_vm, attachment->vm_uid, &vm,
-				   &problem);
+	struct object vm;
+	int rc = read_machine(planning->networks->node, attachment, &vm, planning->problem);
 
 	if (rc)
-		return rc == -ENOENT ? 0 : rc;
-	rc = read_nic(planning, &vm, attachment->index, &nic);
-	object_fini(&vm);
-	if (rc == -ENOENT)
-		return 0;
-	if (rc)
 		return rc;
+	rc = read_nic(planning, attachment, &vm, &nic);
+	object_fini(&vm);
+	/* Its bridge has gone with the network. */
+	if (rc == -ENOENT)
+		*planning->problem = PROBLEM_INIT;
+	if (rc)
+		return rc == -ENOENT ? 0 : rc;
 	if (vec_push(&planning->plan->nics, nic)) {
 		plan_nic_fini(&nic);
 		return no_memory(planning->problem);

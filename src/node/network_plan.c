@@ -499,13 +499,12 @@ static int read_nic(const struct object *vm, const json_t *item, struct plan_nic
 	return rc;
 }
 
-int plan_nic_read(const struct object *vm, unsigned index, struct plan_nic *ret_nic,
-		  struct problem *problem)
+int plan_nic_read(const struct object *vm, unsigned index, const json_t *net,
+		  struct plan_nic *ret_nic, struct problem *problem)
 {
-	const json_t *item = json_array_get(json_object_get(object_spec(vm), "nets"), index);
 	struct plan_nic nic = {
 		.index = index,
-		.spoofing = schema_boolean(item, "spoofing"),
+		.spoofing = schema_boolean(net, "spoofing"),
 		.labels = json_incref((json_t *)(uintptr_t)object_labels(vm)),
 	};
 	int rc;
@@ -514,7 +513,7 @@ int plan_nic_read(const struct object *vm, unsigned index, struct plan_nic *ret_
 	memcpy(nic.project, vm->project, sizeof(nic.project));
 	memcpy(nic.name, vm->name, sizeof(nic.name));
 	plan_tap_name(vm->uid, index, nic.tap);
-	rc = read_nic(vm, item, &nic, &problem->err);
+	rc = read_nic(vm, net, &nic, &problem->err);
 	if (rc) {
 		char field[32];
 

@@ -102,9 +102,9 @@ void plan_network_set_subnet(struct plan_network *network, const struct subnet *
 int plan_group_read(const struct object *group, struct plan_group *ret_group,
 		    struct problem *problem);
 void plan_group_fini(struct plan_group *group);
-/* Item `index` of the machine's "nets", without its network. */
-int plan_nic_read(const struct object *vm, unsigned index, struct plan_nic *ret_nic,
-		  struct problem *problem);
+/* `net`: what item `index` of the machine's "nets" is, or was. Without its network. */
+int plan_nic_read(const struct object *vm, unsigned index, const json_t *net,
+		  struct plan_nic *ret_nic, struct problem *problem);
 
 /* "ct-0123456789ab": the tap of a machine's card. */
 void plan_tap_name(const char *vm_uid, unsigned index, char ret_name[IFNAMSIZ]);

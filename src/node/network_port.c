@@ -63,7 +63,7 @@ static int check_nic(struct node *node, const struct object *vm, unsigned index,
 		return rc;
 	rc = plan_network_read(&object, &network, problem);
 	if (!rc) {
-		rc = plan_nic_read(vm, index, &nic, problem);
+		rc = plan_nic_read(vm, index, json_array_get(nets_of(vm), index), &nic, problem);
 		if (!rc) {
 			network_subnet(node, &object, network);
 			if (network->type == NETWORK_USER)
@@ -190,38 +190,6 @@ static int attach_user(struct node *node, const struct object *vm, const struct 
 
 /* ---- taps ---- */
 
-static struct attachment *find_attachment(struct networks *networks, const char *vm_uid,
-					  unsigned index)
-{
-	struct attachment *attachment;
-
-	vec_for_each (attachment, &networks->attachments) {
-		if (attachment->index == index && !strcmp(attachment->vm_uid, vm_uid))
-			return attachment;
-	}
-	return NULL;
-}
-
-static int note_attachment(struct networks *networks, const struct plan_nic *nic,
-			   const struct plan_network *network, struct problem *problem)
-{
-	struct attachment attachment = { .index = nic->index };
-
-	if (find_attachment(networks, nic->vm_uid, nic->index))
-		return 0;
-	memcpy(attachment.vm_uid, nic->vm_uid, sizeof(attachment.vm_uid));
-	memcpy(attachment.network_uid, network->uid, sizeof(attachment.network_uid));
-	return vec_push(&networks->attachments, attachment) ? no_memory(problem) : 0;
-}
-
-static void forget_attachment(struct networks *networks, const char *vm_uid, unsigned index)
-{
-	struct attachment *attachment = find_attachment(networks, vm_uid, index);
-
-	if (attachment)
-		*attachment = networks->attachments.items[--networks->attachments.count];
-}
-
 /* The bridge's own address is the lowest of its ports', unless it was given one: the tap's is high. */
 static int plug_in(struct networks *networks, const struct plan_nic *nic,
 		   const struct plan_network *network, struct err *err)
@@ -294,7 +262,7 @@ static int attach_tap(struct networks *networks, const struct object *vm, struct
 	if (rc)
 		return problem_from_err(problem, rc);
 	port->fd_count = count;
-	rc = note_attachment(networks, nic, network, problem);
+	rc = attachment_note_there(networks, vm, nic->index, network->uid, problem);
 	if (!rc)
 		rc = networks_apply_there(networks, problem);
 	if (rc)
@@ -335,7 +303,7 @@ static int attach_there(struct attach_call *attach)
 		rc = attach_tap(networks, attach->vm, attach->nic, attach->network, attach->queues,
 				attach->port, attach->problem);
 	if (rc)
-		forget_attachment(networks, attach->vm->uid, attach->nic->index);
+		attachment_forget_there(networks, attach->vm->uid, attach->nic->index);
 	return rc;
 }
 
@@ -364,7 +332,7 @@ static int attach(struct node *node, const struct object *vm, const struct objec
 
 	if (rc)
 		return rc;
-	rc = plan_nic_read(vm, index, &nic, problem);
+	rc = plan_nic_read(vm, index, json_array_get(nets_of(vm), index), &nic, problem);
 	if (!rc) {
 		nic.network = attach.network;
 		attach.nic = &nic;
@@ -426,13 +394,14 @@ static void run_detach(struct network_call *call)
 	struct detach_call *detach = container_of(call, struct detach_call, call);
 	struct networks *networks = detach->networks;
 	struct problem problem = PROBLEM_INIT;
-	struct attachment *attachment = find_attachment(networks, detach->vm_uid, detach->index);
+	struct attachment *attachment =
+		attachment_find_there(networks, detach->vm_uid, detach->index);
 	char tap[IFNAMSIZ];
 
 	if (!attachment)
 		return;
 	memcpy(detach->network_uid, attachment->network_uid, sizeof(detach->network_uid));
-	forget_attachment(networks, detach->vm_uid, detach->index);
+	attachment_forget_there(networks, detach->vm_uid, detach->index);
 	plan_tap_name(detach->vm_uid, detach->index, tap);
 	netlink_remove(&networks->netlink, tap, NULL);
 	if (networks_apply_there(networks, &problem))
@@ -512,7 +481,7 @@ json_t *network_describe(struct node *node, const struct object *vm, unsigned in
 	if (network_of(node, vm, index, &object, &problem))
 		return facts;
 	json_object_set_new(facts, "network", json_string(object.name));
-	if (!plan_nic_read(vm, index, &nic, &problem)) {
+	if (!plan_nic_read(vm, index, json_array_get(nets_of(vm), index), &nic, &problem)) {
 		json_object_set_new(facts, "mac", json_string(mac_text(nic.mac, mac)));
 		describe_network(node, &object, &nic, facts);
 		plan_nic_fini(&nic);

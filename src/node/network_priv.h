@@ -21,8 +21,10 @@
 /* A card that has a tap. */
 struct attachment {
 	char vm_uid[UID_SIZE];
-	unsigned index;
+	char project[API_NAME_MAX + 1], name[API_NAME_MAX + 1]; /* of the machine, then */
+	unsigned index;                                         /* of its "nets" */
 	char network_uid[UID_SIZE];
+	json_t *net; /* owned: the item, then */
 };
 
 /* The dnsmasq of a network. */
@@ -94,6 +96,24 @@ int networks_apply(struct networks *networks, struct problem *problem);
 /* The network that item `index` of the machine's "nets" names; the caller calls object_fini(). */
 int network_of(struct node *node, const struct object *vm, unsigned index,
 	       struct object *ret_network, struct problem *problem);
+
+/* ---- network_attachments.c ---- */
+
+struct attachment *attachment_find_there(struct networks *networks, const char *vm_uid,
+					 unsigned index);
+int attachment_note_there(struct networks *networks, const struct object *vm, unsigned index,
+			  const char *network_uid, struct problem *problem);
+void attachment_forget_there(struct networks *networks, const char *vm_uid, unsigned index);
+/* Those of the store for which there is a tap; others are forgotten. At the daemon's start. */
+int attachments_load(struct networks *networks, bool (*has_tap)(void *ctx, const char *name),
+		     void *ctx);
+void attachments_fini(struct networks *networks);
+/* Whether a machine that runs is on the network; any thread. */
+bool attachments_use(struct node *node, const char *network_uid,
+		     char ret_name[2 * API_NAME_MAX + 2]);
+/* The item of "nets" that is in force: the machine's, if it differs only in what changes at once, else
+ * the one that the card was attached with. New reference. */
+json_t *attachment_net(const struct attachment *attachment, const struct object *vm);
 
 /* ---- network_apply.c ---- */
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a running machine takes of a change: disks that come and go, limits of disks, shares and limits
- * of its control group. Everything else waits for its next start, and is named as pending.
+ * What a running machine takes of a change: disks that come and go, limits of disks and network cards,
+ * shares and limits of its control group. Everything else waits for its next start, and is named as pending.
  *
  * `applied` is what the process runs with: {"spec": …, "disks": [{"id", "disk", "uid", "name"}], …}, also
  * in a file, for after the daemon's restart. A disk that comes is linked into a folder of the machine's
@@ -22,6 +22,7 @@
 #include "base/macros.h"
 #include "host/fd.h"
 #include "host/thread.h"
+#include "node/network.h"
 #include "node/vm_priv.h"
 #include "node/vmm_link.h"
 
@@ -266,6 +267,53 @@ static int change_disks(struct vm *vm, const struct object *object, json_t *appl
 	return rc;
 }
 
+/* ---- network cards ---- */
+
+static const struct schema_field net_limit_rows[] = { NET_LIMIT_FIELDS, { 0 } };
+
+static int limit_net(struct vm *vm, unsigned index, const json_t *before, const json_t *after,
+		     struct problem *problem)
+{
+	bool same = true;
+	json_t *params;
+	char id[16];
+
+	snprintf(id, sizeof(id), "net%u", index);
+	params = json_pack("{s:s}", "id", id);
+	for (const struct schema_field *row = net_limit_rows; row->name; row++) {
+		uint64_t limit = schema_integer(after, row->name);
+
+		same &= limit == schema_integer(before, row->name);
+		json_object_set_new(params, row->name, json_integer((json_int_t)limit));
+	}
+	if (!same)
+		return vmm_call(vm->folder_fd, CONTROL_NET_LIMITS, params, VM_CALL_MS, NULL,
+				&problem->err);
+	json_decref(params);
+	return 0;
+}
+
+/* Cards stay what they are, but for limits, and for what the host sees to. */
+static int change_nets(struct vm *vm, const struct object *object, const json_t *before,
+		       bool *ret_pending, struct problem *problem)
+{
+	const json_t *old = json_object_get(before, "nets");
+	const json_t *new = json_object_get(object_spec(object), "nets");
+	size_t count = json_array_size(new);
+	int rc = 0;
+
+	*ret_pending = json_array_size(old) != count;
+	for (unsigned i = 0; i < count && !rc; i++) {
+		const json_t *was = json_array_get(old, i);
+
+		if (!network_changes_live(vm->vms->node, object, i, was))
+			*ret_pending = true;
+		else
+			rc = limit_net(vm, i, was, json_array_get(new, i), problem);
+	}
+	return rc;
+}
+
 /* ---- all of it ---- */
 
 /* The fields that only a start brings. */
@@ -288,8 +336,8 @@ int vm_live_change(struct vm *vm, const struct object *object, json_t **ret_pend
 	json_t *pending = json_array();
 	const json_t *before = json_object_get(now, "spec");
 	struct err err = ERR_INIT;
-	bool disks_pending = false;
-	int rc = 0;
+	bool disks_pending = false, nets_pending = false;
+	int rc = 0, nets_rc;
 
 	*ret_pending = pending;
 	api_hide_secrets(&api_vm, spec);
@@ -306,6 +354,9 @@ int vm_live_change(struct vm *vm, const struct object *object, json_t **ret_pend
 	rc = change_disks(vm, object, applied, &disks_pending, problem);
 	if (disks_pending)
 		json_array_append_new(pending, json_string("disks"));
+	nets_rc = change_nets(vm, object, before, &nets_pending, problem);
+	if (nets_pending)
+		json_array_append_new(pending, json_string("nets"));
 	/* What waits is compared again, and again, until a start. */
 	for (const struct schema_field *row = api_vm.spec; row->name; row++) {
 		json_t *new = json_object_get(spec, row->name);
@@ -313,6 +364,8 @@ int vm_live_change(struct vm *vm, const struct object *object, json_t **ret_pend
 
 		if (!strcmp(row->name, "disks"))
 			taken = !disks_pending && !rc;
+		if (!strcmp(row->name, "nets"))
+			taken = !nets_pending && !nets_rc;
 		if (taken && new)
 			json_object_set(json_object_get(applied, "spec"), row->name, new);
 		else if (taken)
@@ -323,5 +376,5 @@ int vm_live_change(struct vm *vm, const struct object *object, json_t **ret_pend
 	json_decref(applied);
 	json_decref(spec);
 	json_decref(now);
-	return rc;
+	return rc ? rc : nets_rc;
 }

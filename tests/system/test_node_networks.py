@@ -8,6 +8,7 @@ What the kernel of this machine offers decides what can be tested: see test_kern
 """
 import contextlib
 import itertools
+import json
 import os
 import pathlib
 import re
@@ -20,7 +21,7 @@ import pytest
 
 import tiny
 from machine import initrd, kernel
-from node import ROOT, TIMEOUT, Node
+from node import ROOT, TIMEOUT, Node, UnixConnection
 from test_node_vm import VMS, Machines
 
 NETWORKS = "/v1/projects/default/networks"
@@ -254,8 +255,13 @@ def test_guests_get_leases_names_and_reach_each_other_and_the_outside(world):
 def test_ipv6_of_guests_is_routed_and_translated(world):
     world.network()
     web, db = world.guest("web"), world.guest("db")
+    # Files of this machine's own client are none of the test's business.
+    web.run("unshare", "-m", "sh", "-c", "mount -t tmpfs none /run && mkdir -p /var/lib/dhcpcd &&"
+            " mount -t tmpfs none /var/lib/dhcpcd && exec dhcpcd -1 -B -6 -f /dev/null -t 60 eth0")
+    web.address6 = next(address for address in world.facts("web")["addresses"] if ":" in address)
+    assert f"inet6 {web.address6}/128" in web.run("ip", "-6", "addr", "show", "dev", "eth0")
+    db.take_address6()
     for guest in (web, db):
-        guest.take_address6()
         # The router announces itself: no address by hand, and none that the guest makes up.
         guest.wait("sh", "-c", "ip -6 route show default | grep -q 'via fe80::1 dev eth0'")
         assert guest.run("ip", "-6", "addr", "show", "dev", "eth0", "scope", "global").count("inet6") == 1
@@ -635,6 +641,23 @@ def test_three_capabilities_suffice(tmp_path):
         tap = world.facts("web")["interface"]
         assert f"{tap}: " in world.host.run("ip", "-o", "link", "show", "type", "tun")
         assert f"spoof-{tap}" in world.rules()
+        # Limits change while it runs; another network waits for the next start.
+        world.patch(f"{VMS}/web", {"spec": {"nets": [{"network": "lan", "receive-max": 1 << 20}]}})
+        socket = UnixConnection(world.data / "run" / world.get(f"{VMS}/web")["uid"] / "control")
+        socket.connect()
+        deadline = time.monotonic() + TIMEOUT
+        while True:
+            socket.sock.sendall(b'{"jsonrpc": "2.0", "id": 1, "method": "net.limits", "params": {"id": "net0"}}\n')
+            limits = json.loads(socket.sock.makefile().readline())
+            if limits.get("result", {}).get("receive-max") == 1 << 20:
+                break
+            assert time.monotonic() < deadline, limits
+            time.sleep(0.05)
+        socket.sock.close()
+        assert not world.status("web").get("pending")
+        world.patch(f"{VMS}/web", {"spec": {"nets": [{"network": "default"}]}})
+        world.wait("web", lambda status: status.get("pending") == ["nets"])
+        assert f"spoof-{tap}" in world.rules() and world.delete(f"{NETWORKS}/lan").error == "in-use"
         server = int(run("pgrep", "-f", f"{world.data}/run/networks/.*/dnsmasq[.]conf"))
         bounds = re.search(r"CapEff:\s+(\w+)", pathlib.Path(f"/proc/{server}/status").read_text())[1]
         assert int(bounds, 16) & ~(1 << 10 | 1 << 12 | 1 << 13) == 0

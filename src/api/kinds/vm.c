@@ -176,6 +176,7 @@ static const struct schema_field spec[] = {
 	  .max_items = 16,
 	  .fields = nets,
 	  .preset = "[]",
+	  .flags = SCHEMA_LIVE,
 	  .help = "network cards" },
 	{ .name = "cloud-init",
 	  .type = SCHEMA_OBJECT,

@@ -74,7 +74,8 @@ static struct plan_nic *add_nic(struct plan *plan, const char *name, const char 
 
 	snprintf(spec, sizeof(spec), "{\"nets\": [%s]}", net);
 	vm = object_of(&api_vm, name, uid, labels, spec);
-	if (plan_nic_read(&vm, 0, &nic, &problem))
+	if (plan_nic_read(&vm, 0, json_array_get(json_object_get(object_spec(&vm), "nets"), 0),
+			  &nic, &problem))
 		fail_msg("%s: %s", problem.field, problem.err.text);
 	json_decref(vm.document);
 	nic.network = plan->networks.items[0];

@@ -291,6 +291,44 @@ static void daemon_that_starts_again_finds_what_is_there(void **state)
 	remove_network(rig, &network);
 }
 
+/* What the spec says since is for the next start; no rule goes before the tap. */
+static void running_machine_keeps_its_rules_whatever_its_spec_says(void **state)
+{
+	struct rig *rig = *state;
+	struct object network = make(rig, &api_network, "lan", LAN);
+	struct object vm = make(rig, &api_vm, "web", "{\"nets\": [{\"network\": \"lan\"}]}");
+	struct network_port port = attach(rig, &vm, 1);
+	json_t *spec = json_object_get(vm.document, "spec");
+	struct problem problem = PROBLEM_INIT;
+	struct change change;
+	char *before, *after;
+
+	settle(rig);
+	before = output_of("nft list ruleset");
+	assert_non_null(strstr(before, "chain spoof-ct-"));
+	json_object_set_new(spec, "nets", json_array());
+	assert_int_equal(rig_put(rig, &vm, &problem), 0);
+	settle(rig);
+	after = output_of("nft list ruleset");
+	assert_string_equal(before, after);
+	free(after);
+	start_again(rig);
+	settle(rig);
+	after = output_of("nft list ruleset");
+	assert_string_equal(before, after);
+	change_begin(&change, &rig->node, NULL);
+	assert_true(network_ops.release(&change, &network, &problem) < 0);
+	assert_int_equal(problem.code, API_CODE_IN_USE);
+	change_fini(&change);
+	network_port_fini(&port);
+	network_detach(&rig->node, vm.uid, 0);
+	assert_int_equal(rig_count(rig, "/attachments/"), 0);
+	free(after);
+	free(before);
+	object_fini(&vm);
+	remove_network(rig, &network);
+}
+
 static void rules_that_somebody_flushed_come_back(void **state)
 {
 	struct rig *rig = *state;
@@ -403,6 +441,8 @@ int main(void)
 						setup, teardown),
 		cmocka_unit_test_setup_teardown(daemon_that_starts_again_finds_what_is_there, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(
+			running_machine_keeps_its_rules_whatever_its_spec_says, setup, teardown),
 		cmocka_unit_test_setup_teardown(rules_that_somebody_flushed_come_back, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(bridge_of_the_host_that_is_missing_is_told, setup,
