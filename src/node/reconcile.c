@@ -13,13 +13,14 @@
 #include "host/clock.h"
 #include "host/thread.h"
 #include "node/kind_ops.h"
-#include "node/object_priv.h"
+#include "node/object_text.h"
 #include "node/operation_priv.h"
 #include "node/reconcile.h"
 
 #define BUCKETS      1024
 #define PAUSE_MS     500u
 #define PAUSE_MAX_MS 60000u
+#define PASS_ITEMS   200
 
 enum entry_state { IDLE, QUEUED, RUNNING, WAITING };
 
@@ -41,6 +42,7 @@ struct reconciler {
 	struct node *node;
 	pthread_mutex_t lock; /* guards all of these and the entries' states */
 	bool stopping;
+	struct work pass;
 	struct list buckets[BUCKETS];
 };
 
@@ -267,22 +269,59 @@ void reconcile_later(struct node *node, const struct api_kind *kind, const char 
 		entry->later_ms = ms;
 }
 
-static int poke_object(void *ctx, const struct object *object)
+/* ---- the first pass ---- */
+
+static bool is_stopping(struct reconciler *all)
 {
-	reconcile_poke(ctx, object->kind, object->uid);
+	LOCK_SCOPE(&all->lock);
+	return all->stopping;
+}
+
+/* Keys and uids alone: the objects are read when it is their turn. */
+static int pass_kind(struct reconciler *all, const struct api_kind *kind)
+{
+	char prefix[KEY_SIZE], after[KEY_SIZE] = "";
+	bool more = true;
+
+	object_prefix(kind, NULL, prefix);
+	while (more && !is_stopping(all)) {
+		const struct store_item *item;
+		struct store_page page;
+		char uid[UID_SIZE];
+		int rc = store_list(all->node->store, prefix, after, PASS_ITEMS, &page, NULL);
+
+		if (rc)
+			return rc;
+		vec_for_each (item, &page.items) {
+			if (object_text_uid(item, uid))
+				reconcile_poke(all->node, kind, uid);
+		}
+		more = page.more;
+		if (more)
+			snprintf(after, sizeof(after), "%s",
+				 page.items.items[page.items.count - 1].key);
+		store_page_fini(&page);
+	}
 	return 0;
+}
+
+static void pass(struct work *work)
+{
+	struct reconciler *all = container_of(work, struct reconciler, pass);
+
+	for (const struct kind_ops *const *ops = kind_ops_table; *ops; ops++) {
+		int rc = (*ops)->reconcile ? pass_kind(all, (*ops)->kind) : 0;
+
+		if (rc)
+			log_error("not every %s could be looked at: %s", (*ops)->kind->name,
+				  strerror(-rc));
+	}
 }
 
 int reconciler_pass(struct node *node, struct err *err)
 {
-	for (const struct kind_ops *const *ops = kind_ops_table; *ops; ops++) {
-		int rc = (*ops)->reconcile
-				 ? object_each(node, (*ops)->kind, NULL, poke_object, node)
-				 : 0;
-
-		if (rc)
-			return err_errno(err, rc, "cannot read every %s", (*ops)->kind->name);
-	}
+	(void)err;
+	workers_submit(node->workers, &node->reconciler->pass);
 	return 0;
 }
 
@@ -293,6 +332,7 @@ int reconciler_open(struct node *node, struct err *err)
 	if (!all)
 		return err_errno(err, ENOMEM, "cannot start the reconciler");
 	all->node = node;
+	all->pass.run = pass;
 	pthread_mutex_init(&all->lock, NULL);
 	for (unsigned i = 0; i < BUCKETS; i++)
 		list_init(&all->buckets[i]);

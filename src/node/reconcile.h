@@ -5,7 +5,7 @@
 #include "node/node.h"
 
 int reconciler_open(struct node *node, struct err *err);
-/* Every object of kinds that have something to reconcile, once: at the daemon's start. */
+/* Begins to look at every object of kinds that have something to reconcile: at the daemon's start. */
 int reconciler_pass(struct node *node, struct err *err);
 /* Nothing new begins; then node->workers can be freed. */
 void reconciler_stop(struct node *node);

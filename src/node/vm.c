@@ -2,6 +2,7 @@
 /* The kind vm: its table, and the machines in memory. */
 #include "node/vm.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -347,22 +348,44 @@ static bool has_run(struct node *node, const char *uid)
 }
 
 /* Who runs is watched from the start; the rest comes when it is reconciled. */
-static int adopt(void *ctx, const struct object *object)
+static void adopt(struct vms *vms, const struct object *object)
 {
-	struct vms *vms = ctx;
 	struct err err = ERR_INIT;
 	struct vm *vm;
 
-	if (!has_run(vms->node, object->uid))
-		return 0;
 	if (vms_get(vms, object->uid, &vm, &err)) {
 		log_error("machine '%s': %s", object->name, err.text);
-		return 0;
+		return;
 	}
 	/* Until reconcile puts it. */
 	vm->kept = true;
 	if (runs(vm))
 		log_info("machine '%s' runs as process %d", object->name, vm->process.pid.pid);
+}
+
+/* By the folders of runs: those that do not run are many. */
+static int adopt_all(struct vms *vms, struct err *err)
+{
+	int fd = openat(vms->node->run_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *folder = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *entry;
+	struct object object;
+
+	if (!folder) {
+		int rc = err_errno(err, errno, "cannot look for machines that run");
+
+		if (fd >= 0)
+			close(fd);
+		return rc;
+	}
+	while ((entry = readdir(folder))) {
+		if (strlen(entry->d_name) != UID_SIZE - 1 || !has_run(vms->node, entry->d_name) ||
+		    object_get_by_uid(vms->node, &api_vm, entry->d_name, &object, NULL))
+			continue;
+		adopt(vms, &object);
+		object_fini(&object);
+	}
+	closedir(folder);
 	return 0;
 }
 
@@ -397,7 +420,7 @@ static int start(struct node *node, struct err *err)
 	if (!rc)
 		rc = cgroups_open(&vms->cgroups, "/proc/self/mountinfo", err);
 	if (!rc)
-		rc = object_each(node, &api_vm, NULL, adopt, vms);
+		rc = adopt_all(vms, err);
 	if (!rc)
 		rc = vm_boot_begin(vms, err);
 	if (!rc)
