@@ -21,7 +21,8 @@ enum step { STEP_ON, STEP_WAIT, STEP_END };
 static void set_deadline(struct web_connection *connection, unsigned seconds)
 {
 	connection->moved = 0;
-	connection->deadline_ns = seconds ? clock_now_ns() + seconds * NS_PER_SEC : NEVER;
+	connection->deadline_ns =
+		seconds ? clock_now_ns() + seconds * connection->web->second_ns : NEVER;
 	/* A timer that rings too early looks again. */
 	if (seconds && (!connection->timer.heap_index ||
 			connection->timer.deadline_ns > connection->deadline_ns))

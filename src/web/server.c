@@ -7,6 +7,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "host/clock.h"
 #include "host/thread.h"
 #include "web/listener.h"
 
@@ -65,6 +66,7 @@ int web_start(struct web **ret_web, const struct web_config *config, const struc
 	web->clients_max = config->clients_max ? config->clients_max : CLIENTS_PRESET;
 	web->address_clients_max =
 		config->address_clients_max ? config->address_clients_max : web->clients_max / 2;
+	web->second_ns = config->second_ms ? config->second_ms * NS_PER_MS : NS_PER_SEC;
 	web->files = -1;
 	list_init(&web->connections);
 	pthread_mutex_init(&web->lock, NULL);

@@ -89,8 +89,9 @@ struct web_upload_ops {
 
 /*
  * What a stream is for. A stream that nobody reads holds WEB_STREAM_MAX bytes; then web_stream_send()
- * says -EAGAIN, and `writable` is called when there is room again. Calls come on the web thread and
- * must not wait, except `closed`: the last one, for which the same holds.
+ * says -EAGAIN, and `writable` is called when all of them have gone. Calls come on the web thread, also
+ * before web_stream_open() returns, and must not wait. `closed` is the last one: when it returns, the
+ * stream is no more, so whoever else has the pointer must have given it up by then.
  */
 struct web_stream_ops {
 	void (*received)(void *ctx, const char *bytes, size_t count, bool binary); /* web sockets */
@@ -140,6 +141,7 @@ struct web_config {
 	unsigned workers;  /* threads that answer */
 	unsigned clients_max;         /* connections at once; 0: a preset */
 	unsigned address_clients_max; /* ... of one address; 0: half of them */
+	unsigned second_ms; /* how long a second of patience with clients is; 0: 1000. For tests */
 };
 
 /* Starts it: when it returns, the listeners are open. */

@@ -52,7 +52,8 @@ struct web {
 	const struct web_ops *ops;
 	void *ctx;
 	unsigned clients_max, address_clients_max;
-	int files; /* folder; -1: none */
+	uint64_t second_ns; /* of patience */
+	int files;          /* folder; -1: none */
 	SSL_CTX *tls;
 	struct loop *loop;
 	pthread_t thread;
