@@ -10,10 +10,18 @@
 
 #include "host/http_library.h"
 
-static int fingerprint_of(const char *pem, char ret_fingerprint[FINGERPRINT_SIZE])
+static X509 *read_pem(const char *pem)
 {
 	BIO *bio = BIO_new_mem_buf(pem, -1);
 	X509 *certificate = bio ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
+
+	BIO_free(bio);
+	return certificate;
+}
+
+static int fingerprint_of(const char *pem, char ret_fingerprint[FINGERPRINT_SIZE])
+{
+	X509 *certificate = read_pem(pem);
 	unsigned char digest[32];
 	unsigned bytes = sizeof(digest);
 	int rc = certificate && X509_digest(certificate, EVP_sha256(), digest, &bytes) == 1
@@ -23,7 +31,19 @@ static int fingerprint_of(const char *pem, char ret_fingerprint[FINGERPRINT_SIZE
 	for (unsigned i = 0; !rc && i < bytes; i++)
 		snprintf(ret_fingerprint + 2 * i, 3, "%02x", digest[i]);
 	X509_free(certificate);
-	BIO_free(bio);
+	return rc;
+}
+
+int certificate_days(const char *pem, int *ret_days)
+{
+	X509 *certificate = read_pem(pem);
+	int seconds;
+	int rc = certificate && ASN1_TIME_diff(ret_days, &seconds, NULL,
+					       X509_get0_notAfter(certificate))
+			 ? 0
+			 : -EINVAL;
+
+	X509_free(certificate);
 	return rc;
 }
 

@@ -17,11 +17,13 @@
 
 #include "base/cleanup.h"
 #include "base/macros.h"
+#include "cli/certificate.h"
 #include "cli/command.h"
 #include "cli/noun.h"
 
-#define SPACE_LOW_BYTES (2 * GIB)
-#define KVM_VERSION     12
+#define SPACE_LOW_BYTES      (2 * GIB)
+#define CERTIFICATE_DAYS_LOW 14
+#define KVM_VERSION          12
 
 enum verdict { FINE, WORSE, WRONG, VERDICTS };
 
@@ -194,6 +196,35 @@ static void look_at_server(struct examination *examination, struct finding *find
 	json_decref(answer);
 }
 
+static void look_at_certificate(struct examination *examination, struct finding *finding)
+{
+	const struct server *server = &examination->client.server;
+	char fingerprint[FINGERPRINT_SIZE];
+	AUTO_FREE char *pem = NULL;
+	struct err err = ERR_INIT;
+	char text[64];
+	int days;
+
+	if (client_is_local(&examination->client)) {
+		found(finding, FINE, "none is needed on the socket", "");
+	} else if (certificate_fetch(server->address, &pem, fingerprint, &err) ||
+		   certificate_days(pem, &days)) {
+		found(finding, WRONG, err.code ? err.text : "the certificate is not understood",
+		      "");
+	} else {
+		snprintf(text, sizeof(text), days < 0 ? "ended %d days ago" : "ends in %d days",
+			 days < 0 ? -days : days);
+		found(finding,
+		      days < 0                      ? WRONG
+		      : days < CERTIFICATE_DAYS_LOW ? WORSE
+						    : FINE,
+		      text,
+		      days < CERTIFICATE_DAYS_LOW
+			      ? "cellad renews its own when it starts; renew one that was given to it"
+			      : "");
+	}
+}
+
 static void look_at_rights(struct examination *examination, struct finding *finding)
 {
 	struct err err = ERR_INIT;
@@ -299,6 +330,7 @@ static const struct {
 	{ "ip", false, look_at_ip },
 	{ "mmdebstrap", false, look_at_builder },
 	{ "server", false, look_at_server },
+	{ "certificate", true, look_at_certificate },
 	{ "who you are", true, look_at_rights },
 	{ "space", true, look_at_space },
 	{ "pools", true, look_at_pools },

@@ -163,13 +163,13 @@ def test_start_that_fails_tells_why(cli, project):
     assert "nothing to boot" in done.stderr
 
 
-class Console:
-    """`cella console` on a terminal."""
+class Terminal:
+    """`cella` on a terminal."""
 
-    def __init__(self, cli, *words):
+    def __init__(self, cli, *words, env=None):
         self.pid, self.terminal = pty.fork()
         if not self.pid:
-            os.execve(str(CELLA), ["cella", *words], cli.env)
+            os.execve(str(CELLA), ["cella", *words], {**cli.env, **(env or {})})
         self.seen = b""
 
     def until(self, text):
@@ -181,6 +181,16 @@ class Console:
     def type(self, text):
         os.write(self.terminal, text)
 
+    def all(self):
+        """What it wrote, to its end."""
+        try:
+            while data := os.read(self.terminal, 65536):
+                self.seen += data
+        except OSError:
+            pass
+        assert self.end() == DONE
+        return self.seen
+
     def end(self):
         _, status = os.waitpid(self.pid, 0)
         os.close(self.terminal)
@@ -190,7 +200,7 @@ class Console:
 def test_console_is_talked_to_and_left(cli, node, project):
     cli("vm", "create", "echo", "--memory", "64M", "--engine", "soft", "--boot-kernel", kernel(node, tiny.ECHO), "--restart", "never")
     cli("start", "echo")
-    console = Console(cli, "console", "echo")
+    console = Terminal(cli, "console", "echo")
     console.until(b"connected")
     console.type(b"hello")
     console.until(b"hello")
@@ -200,6 +210,17 @@ def test_console_is_talked_to_and_left(cli, node, project):
     assert cli("vm", "logs", "echo", "--bytes", "2").stdout == "lo"
     cli("stop", "echo", "--force")
     cli("console", "none", code=NOT_FOUND)
+
+
+def test_terminal_shows_progress_and_colours(cli, node, project):
+    cli("vm", "create", "deaf", "--memory", "64M", "--engine", "soft", "--boot-kernel", kernel(node, tiny.ECHO), "--restart", "never")
+    cli("start", "deaf")
+    assert b"\x1b[32mrunning\x1b[0m" in Terminal(cli, "ls", env={"NO_COLOR": "", "TERM": "xterm"}).all()
+    assert b"\x1b" not in Terminal(cli, "ls", env={"NO_COLOR": "1", "TERM": "xterm"}).all()
+    assert b"\x1b" not in Terminal(cli, "ls", env={"NO_COLOR": "", "TERM": "dumb"}).all()
+    # It hears no power button, so this takes a while.
+    assert b"\rstop deaf" in Terminal(cli, "stop", "deaf", "--timeout", "2").all().replace(b"\x1b[K", b"")
+    assert cli.json("vm", "show", "deaf")["status"]["state"] == "stopped"
 
 
 def test_run_detached_makes_and_starts(cli, node, project):
@@ -306,6 +327,7 @@ def test_context_is_known_and_signed_in_to(cli, node):
     cli("project", "create", "not-hers", code=NOT_ALLOWED, env=remote)
     assert json.loads(cli("query", "GET", "/v1/session", env=remote).stdout)["user"] == "alice"
     cli("ls", "--context", "lab")
+    assert "certificate  ok       ends in" in cli("doctor", "--context", "lab").stdout
     cli("context", "remove", "lab")
     assert cli("context", "list").stderr == "cella: no contexts\n"
 
