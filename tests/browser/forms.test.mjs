@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Forms that are made from the schema, errors at the field that they are about, and what is done by keys alone.
 import assert from 'node:assert/strict';
+import http from 'node:http';
 import { after, before, test } from 'node:test';
 import { checkAccessibility, checkNothingWrong, go, makeAdmin, openBrowser, openPage, PATIENCE, signIn } from './browser.mjs';
 import { Cellad } from './cellad.mjs';
@@ -146,6 +147,46 @@ test('an image is uploaded, with its progress', async () => {
 	const [image] = await cellad.list('images');
 	assert.equal(image.status.size, content.length);
 	await checkNothingWrong(page, 'an upload');
+});
+
+test('an upload whose line breaks goes on', async () => {
+	let broken = 0;
+	await page.route('**/content', (route) => (broken++ ? route.continue() : route.abort('connectionreset')));
+	await go(page, '#/images/new');
+	await page.getByLabel('Disk image').setInputFiles({ name: 'broken.raw', mimeType: 'application/octet-stream', buffer: Buffer.alloc(1 << 20, 1) });
+	await page.getByRole('button', { name: 'Upload' }).click();
+	await page.getByRole('row', { name: /broken/ }).getByText('Ready').waitFor({ timeout: 3 * PATIENCE });
+	assert.equal(broken, 2);
+	await page.unroute('**/content');
+	page.wrong = page.wrong.filter((text) => !text.includes('ERR_CONNECTION_RESET'));
+});
+
+test('what is under way is shown with its progress, and cancelled', async () => {
+	// A server that says much and sends little.
+	const slow = http.createServer((request, response) => {
+		response.writeHead(200, { 'content-length': String(64 << 20), 'accept-ranges': 'none' });
+		if (request.method === 'HEAD') response.end();
+		else response.write(Buffer.alloc(1 << 20));
+	});
+	await new Promise((resolve) => slow.listen(0, '127.0.0.1', resolve));
+	try {
+		await go(page, '#/images/new');
+		await page.getByText('Fetch', { exact: true }).click();
+		await page.getByLabel('URL', { exact: false }).fill(`http://127.0.0.1:${slow.address().port}/disk.qcow2`);
+		await page.locator('input[name=name]').fill('slow');
+		await page.getByRole('button', { name: 'Create image' }).click();
+		await page.getByRole('row', { name: /slow/ }).waitFor();
+		await page.getByRole('button', { name: '1 operation' }).click();
+		const drawer = page.getByRole('dialog', { name: 'Operations' });
+		await drawer.getByRole('progressbar').first().waitFor();
+		await checkAccessibility(page, 'an operation under way');
+		await drawer.getByRole('button', { name: /^Cancel create image slow/i }).click();
+		await drawer.getByText('Cancelled').waitFor();
+		await page.keyboard.press('Escape');
+	} finally {
+		slow.closeAllConnections();
+		slow.close();
+	}
 });
 
 test('keys lead everywhere', async () => {

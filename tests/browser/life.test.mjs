@@ -74,6 +74,11 @@ test('a VM is created, typed into, and deleted; another browser sees it live', a
 	await rows(page).getByText('is anybody there').waitFor();
 	await checkAccessibility(page, 'the console');
 
+	await page.getByRole('button', { name: 'Log', exact: true }).click();
+	await page.getByRole('dialog').getByText(GREETING).waitFor();
+	await checkAccessibility(page, 'the log');
+	await page.keyboard.press('Escape');
+
 	// Pausing by the menu, with keys alone.
 	await page.getByRole('button', { name: 'More actions of hello' }).focus();
 	await page.keyboard.press('ArrowDown');

@@ -21,7 +21,7 @@ export interface History {
 
 /** Keeps a history of `path` true while the component is shown. */
 export function follow(self: Self, path: string): { history: History; setSpan: (ms: number) => void; span: () => number } {
-	let span = 3600000;
+	let span = 900000;
 	let timer = 0;
 	let ended = false;
 	const history: History = { series: new Map(), problem: null, loaded: false, from: Date.now() - span, to: Date.now() };

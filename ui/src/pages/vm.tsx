@@ -26,6 +26,7 @@ import { openRemove } from './remove';
 import { can, forceStop, isOn, vmState } from './vms';
 
 const SPANS: [string, number][] = [
+	['15 min', 900000],
 	['1 h', 3600000],
 	['6 h', 6 * 3600000],
 	['1 d', 86400000],

@@ -101,7 +101,9 @@ function Drawer({ close }: { close: () => void }): Child {
 	return (
 		<div class="stack">
 			<div class="row">
-				<h2 class="grow">Operations</h2>
+				<h2 class="grow" tabindex="-1" autofocus>
+					Operations
+				</h2>
 				<Button label="All operations" small look="quiet" href="#/operations" onClick={close} />
 				<Button label="Close" icon="close" iconOnly small look="quiet" onClick={close} />
 			</div>
