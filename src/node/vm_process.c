@@ -214,7 +214,7 @@ static void link_event(void *ctx, enum control_event event, const json_t *params
 {
 	struct vm_process *process = ctx;
 
-	process->ops->event(ctx, event, params);
+	process->ops->event(process->ctx, event, params);
 	if (event == CONTROL_EVENT_PANICKED || event == CONTROL_EVENT_RESET)
 		process->panicked = event == CONTROL_EVENT_PANICKED;
 	if (event == CONTROL_EVENT_PAUSED)

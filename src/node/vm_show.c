@@ -148,15 +148,23 @@ static int watcher_new(struct call *call, bool socket, struct watcher **ret_watc
 	return 0;
 }
 
-/* The stream may be closed as soon as it is open; then it is no viewer any more. */
+/* The stream may be closed as soon as it is open; then it is no viewer any more. No lock is taken under
+ * the viewer's: the console has its own when it calls viewers. */
 static void start_viewing(struct watcher *watcher, struct web_stream *stream)
 {
+	bool gone;
+
 	pthread_mutex_lock(&watcher->lock);
 	watcher->stream = stream;
-	if (!watcher->gone)
-		vm_console_add(watcher->vm->console, &watcher->viewer);
 	pthread_mutex_unlock(&watcher->lock);
-	pump(watcher);
+	vm_console_add(watcher->vm->console, &watcher->viewer);
+	pthread_mutex_lock(&watcher->lock);
+	gone = watcher->gone;
+	pthread_mutex_unlock(&watcher->lock);
+	if (gone)
+		vm_console_remove(watcher->vm->console, &watcher->viewer);
+	else
+		pump(watcher);
 }
 
 /* A stream that starts so many bytes before the log's end. */

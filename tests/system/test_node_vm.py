@@ -14,6 +14,7 @@ import time
 import pytest
 
 import tiny
+from machine import initrd, kernel
 from node import ROOT, TIMEOUT, Node, UnixConnection
 
 VMS = "/v1/projects/default/vms"
@@ -33,6 +34,8 @@ COUNT = bytes.fromhex("30 c9"                              # xor cl, cl
 class Machines(Node):
     """A daemon whose machines end with it, for a test."""
 
+    last = 0
+
     def __exit__(self, *arguments):
         try:
             super().__exit__(*arguments)
@@ -49,6 +52,13 @@ class Machines(Node):
             while group.exists() and time.monotonic() < deadline:
                 with contextlib.suppress(OSError):
                     group.rmdir()
+
+    def request(self, *arguments, **options):
+        # A connection that was idle for long may be closed by now.
+        if time.monotonic() - self.last > 1:
+            self.disconnect()
+        self.last = time.monotonic()
+        return super().request(*arguments, **options)
 
     def kernel(self, code):
         return str(tiny.tiny_kernel(self.folder / f"kernel-{len(code)}", code))
@@ -425,6 +435,34 @@ def test_clone_has_disks_of_its_own_that_go_with_it(node):
     while [disk["name"] for disk in node.get(DISKS).json["items"]] != ["root"]:
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_linux_gets_disks_lets_go_of_them_and_powers_off(node):
+    for name in ("root", "data", "more"):
+        create_disk(node, name)
+    # What a daemon for the power button would do; then whatever is typed.
+    script = ("device=/dev/input/$(grep -l Power /sys/class/input/event*/device/name | cut -d/ -f5);"
+              " (dd if=$device bs=24 count=1 of=/dev/null 2> /dev/null; poweroff -f) & sh")
+    append = f'console=ttyS0 quiet panic=-1 guest.run="{script}"'
+    spec = {"memory": 256 << 20, "engine": "soft", "disks": [{"disk": "root"}, {"disk": "data"}],
+            "boot": {"kernel": kernel(), "initrd": initrd(), "append": append}}
+    node.post(VMS, {"name": "linux", "spec": spec}, status=201)
+    node.act("linux", "start")
+    with WebSocket(node, f"{VMS}/linux/console") as console:
+        console.until(b"#")
+        disks = spec["disks"]
+        node.patch(f"{VMS}/linux", {"spec": {"disks": [*disks, {"disk": "more"}]}})
+        console.type(b"while [ ! -b /dev/vdc ]; do sleep 0.1; done; echo got'-'vdc\r")
+        console.until(b"got-vdc")
+        node.patch(f"{VMS}/linux", {"spec": {"disks": disks[:1]}})
+        node.wait("linux", lambda status: [disk["disk"] for disk in status["disks"]] == ["root"])
+        assert node.wait("linux", lambda status: status["pending"] == [])
+        console.type(b"echo disks: /dev/vd?\r")
+        console.until(b"disks: /dev/vda\r\n")
+    node.act("linux", "stop")
+    status = node.status("linux")
+    assert (status["state"], status["reason"]) == ("stopped", "power-off")
+    assert not list((node.data / "run").glob("*/disks/*"))
 
 
 # ---- consoles ----

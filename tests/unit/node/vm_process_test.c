@@ -46,6 +46,7 @@ struct fixture {
 	struct vm_console *console;
 	enum vm_phase awaited;
 	const char *state; /* and this one; NULL: any */
+	unsigned paused;   /* how often it was told to be */
 };
 
 static void changed(void *ctx)
@@ -58,6 +59,9 @@ static void changed(void *ctx)
 
 static void event(void *ctx, enum control_event what, const json_t *params)
 {
+	struct fixture *f = ctx;
+
+	f->paused += what == CONTROL_EVENT_PAUSED;
 }
 
 static const struct vm_process_ops ops = { .changed = changed, .event = event };
@@ -239,6 +243,7 @@ static void vm_process_is_found_again_by_its_folder(void **state)
 			 -EREMOTEIO);
 	assert_int_equal(vmm_call(f->folder_fd, CONTROL_PAUSE, NULL, 60000, NULL, NULL), 0);
 	await(f, VM_LIVES, "paused");
+	assert_int_equal(f->paused, 1);
 	vm_process_kill(&f->process, SIGKILL);
 	await(f, VM_ENDED, NULL);
 	assert_int_equal(f->process.end.signal, SIGKILL);
