@@ -195,7 +195,8 @@ struct stub *stub_new(struct translator *t, unsigned kind);
 void stub_from(struct stub *stub, unsigned from);
 void emit_stubs(struct translator *t);
 
-/* translate.c */
+/* unit.c: one instruction. `live_after`: flags whose value behind it matters. */
+void emit_unit(struct translator *t, const struct unit *u, uint16_t live_after);
 struct stub *insn_stub(struct translator *t, const struct unit *u);
 void flags_out_of_host(struct translator *t, uint16_t live);
 unsigned unit_index(const struct translator *t, const struct unit *u);
