@@ -36,6 +36,7 @@
 typedef uintptr_t page_node;
 
 struct block_cache {
+	void *own; /* the arena; NULL: it is the translator's */
 	uint8_t *arena;
 	size_t size, used;
 	uint64_t flushes;
@@ -45,30 +46,28 @@ struct block_cache {
 	page_node pages[PAGE_BUCKETS];
 };
 
-/* Of the arena, by bucket. */
-#define BUCKET_BYTES 256u
+/* So many, for an arena of that size. */
+#define BUCKETS(bytes) (UINT32_C(1) << (63 - __builtin_clzll((bytes) / 256)))
 
 int block_cache_new(struct soft_cpu *cpu, uint64_t bytes)
 {
 	struct block_cache *cache = calloc(1, sizeof(*cache));
-	void *arena;
 
 	if (!cache)
 		return -ENOMEM;
-	cache->size = MAX(bytes, BLOCK_CACHE_SMALL);
-	cache->buckets = UINT32_C(1) << (63 - __builtin_clzll(cache->size / BUCKET_BYTES));
-	cache->hash = calloc(cache->buckets, sizeof(cache->hash[0]));
-	arena = mmap(NULL, cache->size, PROT_READ | PROT_WRITE,
-		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (!cache->hash || arena == MAP_FAILED) {
-		if (arena != MAP_FAILED)
-			munmap(arena, cache->size);
-		free(cache->hash);
-		free(cache);
-		return -ENOMEM;
-	}
-	cache->arena = arena;
 	cpu->blocks = cache;
+	cache->buckets = BUCKETS(MAX(bytes, BLOCK_CACHE_SHARED));
+	cache->hash = calloc(cache->buckets, sizeof(cache->hash[0]));
+	if (!cache->hash)
+		return -ENOMEM;
+	if (!bytes)
+		return 0;
+	cache->own = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (cache->own == MAP_FAILED)
+		return -ENOMEM;
+	cache->arena = cache->own;
+	cache->size = bytes;
 	return 0;
 }
 
@@ -76,14 +75,16 @@ void block_cache_free(struct block_cache *cache)
 {
 	if (!cache)
 		return;
-	munmap(cache->arena, cache->size);
+	if (cache->own && cache->own != MAP_FAILED)
+		munmap(cache->own, cache->size);
 	free(cache->hash);
 	free(cache);
 }
 
 uint64_t block_cache_memory(const struct block_cache *cache)
 {
-	return sizeof(*cache) + cache->size + cache->buckets * sizeof(cache->hash[0]);
+	return sizeof(*cache) + cache->buckets * sizeof(cache->hash[0]) +
+	       (cache->own ? cache->size : 0);
 }
 
 static struct block **bucket_of(struct block_cache *cache, const uint8_t *host, uint8_t mode)
@@ -216,7 +217,8 @@ static bool has_room(const struct soft_cpu *cpu)
 	const struct block_cache *cache = cpu->blocks;
 
 	return cache->size - cache->used >= BLOCK_BYTES_MAX &&
-	       native_has_room(cpu->native, BLOCK_INSNS + 1);
+	       native_has_room(cpu->native, BLOCK_INSNS + 1) &&
+	       (!cpu->jit || jit_has_room(cpu->jit));
 }
 
 static void empty_arena(struct soft_cpu *cpu)
@@ -226,6 +228,8 @@ static void empty_arena(struct soft_cpu *cpu)
 		if (cpu->jit)
 			jit_forget_thunks(cpu);
 	}
+	if (!cpu->blocks->own)
+		cpu->blocks->arena = jit_spare(cpu->jit, &cpu->blocks->size);
 	cpu->blocks->used = 0;
 }
 
@@ -260,16 +264,14 @@ static void start_anew(struct soft_cpu *cpu)
  */
 static void make_room(struct soft_cpu *cpu)
 {
-	bool translator_full = cpu->jit && !jit_has_room(cpu->jit);
+	bool full = cpu->jit && jit_is_full(cpu->jit);
 
-	if (cpu->blocks->reset || translator_full)
-		start_anew(cpu);
-	else if (has_room(cpu))
+	if (!cpu->blocks->reset && !full && has_room(cpu))
 		return;
-	else if (cpu->jit && !cpu->verify)
-		forget_decoded(cpu);
-	else
+	if (cpu->blocks->reset || full || cpu->blocks->own)
 		start_anew(cpu);
+	else
+		forget_decoded(cpu);
 }
 
 /* Room for one more block. */

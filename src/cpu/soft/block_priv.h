@@ -19,8 +19,8 @@
 #define BLOCK_INSNS    64
 #define INSN_BYTES_MAX 15
 
-/* Beside a translator: for what is not entered often. */
-#define BLOCK_CACHE_SMALL (UINT64_C(4) << 20)
+/* What blocks may take beside a translator, at most: they get what it has to spare. */
+#define BLOCK_CACHE_SHARED (UINT64_C(10) << 20)
 
 /* Indices of soft_cpu.link_key. */
 enum link_scope { LINK_LOCAL, LINK_GLOBAL };
@@ -53,7 +53,7 @@ static inline struct block *block_of(const struct insn *first)
 	return (struct block *)((uintptr_t)first - offsetof(struct block, insns));
 }
 
-/* soft_cpu.blocks. `bytes`: how much they may take, at least BLOCK_CACHE_SMALL. -ENOMEM. */
+/* soft_cpu.blocks. `bytes`: how much they may take, at least 4 MiB; 0: jit_spare(). -ENOMEM. */
 int block_cache_new(struct soft_cpu *cpu, uint64_t bytes);
 void block_cache_free(struct block_cache *cache);
 

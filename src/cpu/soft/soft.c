@@ -33,6 +33,7 @@
 /* Decoded instructions take more room than the code that is made of them: where all of them are
  * kept, while that is compared with them, they get more. */
 #define DECODED_SHARE 3
+#define DECODED_MIN   (UINT64_C(4) << 20)
 
 static struct soft_engine *soft_engine(struct engine *engine)
 {
@@ -334,14 +335,14 @@ static void init_locks(struct soft_cpu *cpu)
 	pthread_condattr_destroy(&attributes);
 }
 
-/* What decoded blocks of a vCPU may take. */
+/* What decoded blocks of a vCPU may take; 0: what the translator can spare. */
 static uint64_t decoded_bytes(const struct soft_engine *e)
 {
 	uint64_t share = e->options.cache / e->vcpus;
 
 	if (e->options.verify)
-		return share * DECODED_SHARE;
-	return e->options.jit ? BLOCK_CACHE_SMALL : share;
+		return MAX(share * DECODED_SHARE, DECODED_MIN);
+	return e->options.jit ? 0 : MAX(share, DECODED_MIN);
 }
 
 static int new_cpu(struct vcpu **ret_vcpu, struct engine *engine, unsigned index, struct err *err)

@@ -157,9 +157,10 @@ struct jit {
 	uint8_t *write, *run; /* two mappings of the same memory */
 	uint64_t size, used;
 	struct stub_room stub_room;
-	struct translation *translations; /* number 0 is none */
+	struct translation *translations; /* number 0 is none; behind them, see jit_spare() */
 	uint32_t *hash;                   /* their numbers, by block_hash(); as many */
 	uint32_t capacity, count;
+	uint32_t limit; /* of their number, while what is behind them is used otherwise */
 	uint32_t pages[PAGE_LISTS];
 	uint16_t heat[HEATS];             /* of blocks that are not translated, by hash; */
 	uint32_t cooled;                  /* those that have cooled down last end here */
@@ -234,8 +235,9 @@ int translations_new(struct jit *jit, uint32_t capacity);
 void translations_free(struct jit *jit);
 uint64_t translations_memory(const struct jit *jit);
 
-/* Whether there is room for one more. */
+/* Whether there is room for one more; whether there can be. */
 bool translations_have_room(const struct jit *jit);
+bool translations_are_full(const struct jit *jit);
 
 /*
  * Enters what is in translations[count], and its second one behind it for the page at `second` if

@@ -195,9 +195,14 @@ void jit_forget_decoded(struct soft_cpu *cpu)
 	cool(jit);
 }
 
+bool jit_is_full(const struct jit *jit)
+{
+	return jit->size - jit->used < CODE_PER_BLOCK || translations_are_full(jit);
+}
+
 bool jit_has_room(const struct jit *jit)
 {
-	return jit->size - jit->used >= CODE_PER_BLOCK && translations_have_room(jit);
+	return !jit_is_full(jit) && translations_have_room(jit);
 }
 
 const void *jit_code_of(const struct soft_cpu *cpu, const struct block *block)

@@ -57,8 +57,16 @@ void jit_reset(struct soft_cpu *cpu);
 void jit_forget_decoded(struct soft_cpu *cpu);
 void jit_forget_thunks(struct soft_cpu *cpu);
 
-/* Whether a block can be translated without jit_reset(). */
+/* Whether a block can be translated; if not, whether that takes jit_reset(). */
 bool jit_has_room(const struct jit *jit);
+bool jit_is_full(const struct jit *jit);
+
+/*
+ * Memory for the interpreter's blocks that translations do not take at present, aligned to 8 bytes: what
+ * is not translated is decoded, and there is more of the one or of the other. It is good until the next
+ * call, for which jit_has_room() asks when translations have come near.
+ */
+void *jit_spare(struct jit *jit, size_t *ret_bytes);
 
 /* The code that a jump entry has for a block that is not translated. */
 const void *jit_code_of(const struct soft_cpu *cpu, const struct block *block);

@@ -7,32 +7,57 @@
 
 #include "cpu/soft/jit/cache_priv.h"
 
+/* Behind what all translations take, for decoded blocks. */
+#define SPARE_BYTES (UINT64_C(4) << 20)
+
+/* For how many more of them there is room when decoded blocks get the rest. */
+#define GROWTH UINT32_C(32768)
+
+static uint64_t bytes(const struct jit *jit)
+{
+	return (uint64_t)jit->capacity * sizeof(*jit->translations) + SPARE_BYTES;
+}
+
 int translations_new(struct jit *jit, uint32_t capacity)
 {
-	jit->capacity = capacity;
+	jit->capacity = jit->limit = capacity;
 	jit->count = 1;
 	jit->hash = calloc(capacity, sizeof(*jit->hash));
-	jit->translations =
-		mmap(NULL, capacity * sizeof(*jit->translations), PROT_READ | PROT_WRITE,
-		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	jit->translations = mmap(NULL, bytes(jit), PROT_READ | PROT_WRITE,
+				 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	return jit->hash && jit->translations != MAP_FAILED ? 0 : -ENOMEM;
 }
 
 void translations_free(struct jit *jit)
 {
 	if (jit->translations && jit->translations != MAP_FAILED)
-		munmap(jit->translations, jit->capacity * sizeof(*jit->translations));
+		munmap(jit->translations, bytes(jit));
 	free(jit->hash);
 }
 
 uint64_t translations_memory(const struct jit *jit)
 {
-	return (uint64_t)jit->capacity * (sizeof(*jit->translations) + sizeof(*jit->hash));
+	return bytes(jit) + jit->capacity * sizeof(*jit->hash);
 }
 
 bool translations_have_room(const struct jit *jit)
 {
-	return jit->capacity - jit->count >= 2;
+	return jit->limit - jit->count >= 2;
+}
+
+bool translations_are_full(const struct jit *jit)
+{
+	return jit->capacity - jit->count < 2;
+}
+
+void *jit_spare(struct jit *jit, size_t *ret_bytes)
+{
+	size_t taken;
+
+	jit->limit = MIN(jit->capacity, jit->count + GROWTH);
+	taken = jit->limit * sizeof(*jit->translations);
+	*ret_bytes = bytes(jit) - taken;
+	return (uint8_t *)jit->translations + taken;
 }
 
 static const uint8_t *page_of(const struct translation *t)
