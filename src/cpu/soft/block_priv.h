@@ -20,7 +20,7 @@
 #define INSN_BYTES_MAX 15
 
 /* What blocks may take beside a translator, at most: they get what it has to spare. */
-#define BLOCK_CACHE_SHARED (UINT64_C(10) << 20)
+#define BLOCK_CACHE_SHARED (UINT64_C(9) << 20)
 
 /* Indices of soft_cpu.link_key. */
 enum link_scope { LINK_LOCAL, LINK_GLOBAL };

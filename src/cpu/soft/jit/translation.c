@@ -8,7 +8,7 @@
 #include "cpu/soft/jit/cache_priv.h"
 
 /* Behind what all translations take, for decoded blocks. */
-#define SPARE_BYTES (UINT64_C(4) << 20)
+#define SPARE_BYTES (UINT64_C(3) << 20)
 
 /* For how many more of them there is room when decoded blocks get the rest. */
 #define GROWTH UINT32_C(32768)
