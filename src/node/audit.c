@@ -17,12 +17,15 @@
 #include "node/change_priv.h"
 #include "node/object_priv.h"
 
-#define AGE_MAX_NS (UINT64_C(90) * 86400 * NS_PER_SEC)
-#define LINES_MAX  200000
-#define BATCH      100 /* deletions of a commit */
+#define AGE_MAX_NS  (UINT64_C(90) * 86400 * NS_PER_SEC)
+#define LINES_MAX   200000
+#define BATCH       100 /* deletions of a commit */
+#define COUNT_EVERY 10000
 
 struct audit {
-	atomic_uint number; /* tells lines of one nanosecond apart */
+	atomic_uint number; /* of lines since the start; tells those of one nanosecond apart */
+	unsigned counted;   /* when they were last counted */
+	bool was_counted;
 };
 
 int audit_open(struct node *node, struct err *err)
@@ -140,11 +143,17 @@ static bool find_last(struct node *node, char ret_key[KEY_SIZE])
 
 void audit_prune(struct node *node)
 {
+	struct audit *audit = node->audit;
 	char key[KEY_SIZE];
 
 	line_key(clock_read_ns(CLOCK_REALTIME) - AGE_MAX_NS, 0, key);
 	while (delete_some(node, key))
 		;
+	/* Counting reads all of them. */
+	if (audit->was_counted && audit->number - audit->counted < COUNT_EVERY)
+		return;
+	audit->was_counted = true;
+	audit->counted = audit->number;
 	if (!find_last(node, key))
 		return;
 	while (delete_some(node, key))

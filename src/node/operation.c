@@ -417,6 +417,7 @@ int operations_open(struct node *node, struct err *err)
 	all->node = node;
 	pthread_mutex_init(&all->lock, NULL);
 	pthread_cond_init(&all->idle, NULL);
+	pthread_cond_init(&all->room, NULL);
 	list_init(&all->runs);
 	list_init(&all->queue);
 	list_init(&all->answered);
@@ -433,6 +434,7 @@ void operations_stop(struct node *node)
 		return;
 	pthread_mutex_lock(&all->lock);
 	all->stopping = true;
+	pthread_cond_broadcast(&all->room);
 	list_for_each (run, &all->runs, node)
 		pthread_cond_broadcast(&run->changed);
 	while (all->threads)
@@ -456,6 +458,7 @@ void operations_close(struct node *node)
 	operations_forget_waiters_locked(all);
 	pthread_mutex_unlock(&all->lock);
 	pthread_cond_destroy(&all->idle);
+	pthread_cond_destroy(&all->room);
 	pthread_mutex_destroy(&all->lock);
 	free(all);
 	node->operations = NULL;

@@ -170,6 +170,7 @@ static struct run *cancel(struct operations *all, const char *id)
 	json_object_set_new(run->document, "cancel", json_true());
 	json_object_set_new(json_object_get(run->document, "status"), "cancellable", json_false());
 	pthread_cond_broadcast(&run->changed);
+	pthread_cond_broadcast(&all->room);
 	return run;
 }
 

@@ -78,6 +78,8 @@ struct operations {
 	struct list queue;
 	struct list answered; /* struct waiter, until the loop frees it */
 	unsigned threads, active;
+	unsigned children;   /* programs that run */
+	pthread_cond_t room; /* for another one */
 	bool stopping;
 };
 

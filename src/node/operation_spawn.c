@@ -16,12 +16,16 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "host/clock.h"
+#include "host/thread.h"
 #include "node/operation_priv.h"
 
 #define TICK_MS   100
 #define GRACE_NS  (5 * NS_PER_SEC)
 #define LINE_SIZE 4096
 #define WORDS_MAX 400
+
+/* Programs at once. They wait for the network or the disk, and hold up no other operations. */
+#define CHILDREN_MAX 16
 
 struct output {
 	int fd; /* -1: at its end */
@@ -192,6 +196,33 @@ static int judge(struct child *child, int status, const char *name, struct probl
 			   WEXITSTATUS(status));
 }
 
+/* ---- how many ---- */
+
+/* false: cancelled meanwhile. */
+static bool get_room(struct run *run)
+{
+	struct operations *all = run->all;
+
+	LOCK_SCOPE(&all->lock);
+	operations_leave_locked(all);
+	while (all->children >= CHILDREN_MAX && !run->cancelled && !all->stopping)
+		pthread_cond_wait(&all->room, &all->lock);
+	if (!run->cancelled && !all->stopping) {
+		all->children++;
+		return true;
+	}
+	operations_enter_locked(all);
+	return false;
+}
+
+static void leave_room(struct run *run)
+{
+	LOCK_SCOPE(&run->all->lock);
+	run->all->children--;
+	pthread_cond_broadcast(&run->all->room);
+	operations_enter_locked(run->all);
+}
+
 int operation_spawn(struct operation *operation, const char *const *argv,
 		    void (*line)(void *ctx, const char *text), void *ctx, struct problem *problem)
 {
@@ -207,6 +238,10 @@ int operation_spawn(struct operation *operation, const char *const *argv,
 	snprintf(path, sizeof(path), "%s%s%s",
 		 name == argv[0] ? operation->node->config.libexec : "", name == argv[0] ? "/" : "",
 		 argv[0]);
+	if (!get_room(run_of(operation))) {
+		free(child);
+		return -ECANCELED;
+	}
 	rc = start(child, path, argv);
 	if (rc) {
 		problem_set(problem, API_CODE_INTERNAL, "cannot start '%s': %s", name,
@@ -218,6 +253,7 @@ int operation_spawn(struct operation *operation, const char *const *argv,
 		if (child->told)
 			rc = -ECANCELED;
 	}
+	leave_room(run_of(operation));
 	free(child);
 	return rc;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "fixture.h"
+#include "host/clock.h"
 
 /* Pools have nothing to let go of here, networks do. */
 static int reconcile_nothing(struct node *node, const struct object *object,
@@ -306,6 +307,30 @@ static void audit_difference_makes_the_one_the_other(void **state)
 	}
 }
 
+static void audit_lines_of_long_ago_are_forgotten(void **state)
+{
+	struct rig *rig = *state;
+	uint64_t now = clock_read_ns(CLOCK_REALTIME);
+	static const struct {
+		unsigned days;
+		bool kept;
+	} rows[] = { { 0, true }, { 89, true }, { 91, false }, { 1000, false } };
+	char keys[ARRAY_SIZE(rows)][64];
+
+	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct store_commit commit = { 0 };
+
+		snprintf(keys[i], sizeof(keys[i]), "/audit/%016llx-ffffffff",
+			 ~(unsigned long long)(now - rows[i].days * 86400 * NS_PER_SEC));
+		store_put(&commit, keys[i], "{}", 2);
+		assert_int_equal(store_commit(rig->node.store, &commit, NULL, NULL), 0);
+		store_commit_fini(&commit);
+	}
+	audit_prune(&rig->node);
+	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++)
+		assert_int_equal(rig_count(rig, keys[i]), rows[i].kept);
+}
+
 /* Fingerprints by ssh-keygen -lf of OpenSSH 9.2. */
 static void key_good_has_its_fingerprint(void **state)
 {
@@ -377,6 +402,7 @@ int main(void)
 		TEST(objects_of_pages_are_all_visited),
 		TEST(audit_says_what_changed),
 		TEST(audit_difference_makes_the_one_the_other),
+		TEST(audit_lines_of_long_ago_are_forgotten),
 		TEST(key_good_has_its_fingerprint),
 		TEST(key_bad_is_refused),
 	};

@@ -457,6 +457,30 @@ static void program_of_cancelled_operation_ends(void **state)
 	expect_end(rig, id, "cancelled");
 }
 
+/* More programs than may run at once, none of which ends before the file is there. */
+static void programs_hold_up_nobody(void **state)
+{
+	struct rig *rig = *state;
+	char ids[20][UID_SIZE], id[UID_SIZE], params[256], path[96];
+
+	snprintf(path, sizeof(path), "%s/go", rig->folder);
+	snprintf(params, sizeof(params), "{\"script\": \"until [ -e %s ]; do sleep 0.01; done\"}",
+		 path);
+	for (unsigned i = 0; i < ARRAY_SIZE(ids); i++)
+		begin(rig, "program", params, ids[i]);
+	begin(rig, "quick", NULL, id);
+	expect_end(rig, id, "done");
+	/* One of those that still wait for their turn, and one that runs. */
+	assert_int_equal(operations_cancel(&rig->node, ids[19], NULL), 0);
+	expect_end(rig, ids[19], "cancelled");
+	assert_int_equal(operations_cancel(&rig->node, ids[0], NULL), 0);
+	expect_end(rig, ids[0], "cancelled");
+	fclose(fopen(path, "w"));
+	for (unsigned i = 1; i < ARRAY_SIZE(ids) - 1; i++)
+		expect_end(rig, ids[i], "done");
+	unlink(path);
+}
+
 static void operation_ids_newest_first(void **state)
 {
 	char first[UID_SIZE], second[UID_SIZE];
@@ -522,6 +546,7 @@ int main(void)
 		TEST(program_that_fails_has_the_last_word),
 		TEST(program_is_of_the_build),
 		TEST(program_of_cancelled_operation_ends),
+		TEST(programs_hold_up_nobody),
 		TEST(operation_ids_newest_first),
 		TEST(operations_old_are_forgotten),
 	};
