@@ -17,6 +17,7 @@
 #define UNIX_PAUSE_US    10000
 #define BACKLOG          256
 #define ACCEPTS_PER_TURN 16
+#define LOCAL_EXTRA      64 /* places that only clients of the Unix socket get */
 #define PAUSE_NS         (100 * NS_PER_MS)
 
 /* IPv4 addresses in their IPv6 form. */
@@ -98,14 +99,16 @@ static bool end_an_idle_one(struct web *web)
 
 static bool is_welcome(struct web *web, const struct sockaddr_storage *from)
 {
-	uint16_t port = 0;
+	struct in6_addr ip;
+	uint16_t port;
 
-	if (from->ss_family != AF_UNIX) {
-		struct in6_addr ip = ip_of(from, &port);
-
-		if (count_clients_of(web, &ip) >= web->address_clients_max)
-			return false;
-	}
+	/* Whoever is on the host gets in, however many others there are. */
+	if (from->ss_family == AF_UNIX)
+		return web->connection_count < web->clients_max + LOCAL_EXTRA ||
+		       end_an_idle_one(web);
+	ip = ip_of(from, &port);
+	if (count_clients_of(web, &ip) >= web->address_clients_max)
+		return false;
 	return web->connection_count < web->clients_max || end_an_idle_one(web);
 }
 

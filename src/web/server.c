@@ -64,8 +64,8 @@ int web_start(struct web **ret_web, const struct web_config *config, const struc
 	web->ops = ops;
 	web->ctx = ctx;
 	web->clients_max = config->clients_max ? config->clients_max : CLIENTS_PRESET;
-	web->address_clients_max =
-		config->address_clients_max ? config->address_clients_max : web->clients_max / 2;
+	web->address_clients_max = config->address_clients_max ? config->address_clients_max
+							       : (web->clients_max + 1) / 2;
 	web->second_ns = config->second_ms ? config->second_ms * NS_PER_MS : NS_PER_SEC;
 	web->files = -1;
 	list_init(&web->connections);

@@ -162,6 +162,15 @@ static void files_that_cannot_be_used_are_told(void **state)
 	unlink(pem);
 }
 
+/* Takes a place until app_answer(). */
+static void keep_busy(struct app *app, struct client *client)
+{
+	client_say(client, "GET /later HTTP/1.1\r\nHost: x\r\n\r\n");
+	pthread_mutex_lock(&app->lock);
+	app_wait_locked(app, app->later);
+	pthread_mutex_unlock(&app->lock);
+}
+
 static void idle_client_makes_room_for_a_new_one(void **state)
 {
 	struct app *app;
@@ -171,16 +180,13 @@ static void idle_client_makes_room_for_a_new_one(void **state)
 	struct reply reply;
 
 	(void)state;
-	app_new(&app, (struct web_config){ .clients_max = 2 });
-	client_connect(&first, app->socket_path);
+	app_new(&app, (struct web_config){ .clients_max = 2, .address_clients_max = 8 });
+	assert_true(client_connect_tls(&first, app->port, NULL, 0));
 	get(&first, "/hello", "", &reply);
 	reply_free(&reply);
-	client_connect(&second, app->socket_path);
-	client_say(&second, "GET /later HTTP/1.1\r\nHost: x\r\n\r\n");
-	pthread_mutex_lock(&app->lock);
-	app_wait_locked(app, app->later);
-	pthread_mutex_unlock(&app->lock);
-	client_connect(&third, app->socket_path);
+	assert_true(client_connect_tls(&second, app->port, NULL, 0));
+	keep_busy(app, &second);
+	assert_true(client_connect_tls(&third, app->port, NULL, 0));
 	get(&third, "/hello", "", &reply);
 	assert_string_equal(reply.body, "hello");
 	reply_free(&reply);
@@ -192,6 +198,30 @@ static void idle_client_makes_room_for_a_new_one(void **state)
 	client_close(&first);
 	client_close(&second);
 	client_close(&third);
+	app_free(app);
+}
+
+static void client_of_the_socket_gets_in_when_all_places_are_taken(void **state)
+{
+	struct app *app;
+	struct client remote;
+	struct client local;
+	struct client other;
+	struct reply reply;
+
+	(void)state;
+	app_new(&app, (struct web_config){ .clients_max = 1, .address_clients_max = 8 });
+	assert_true(client_connect_tls(&remote, app->port, NULL, 0));
+	keep_busy(app, &remote);
+	assert_false(client_connect_tls(&other, app->port, NULL, 0));
+	client_connect(&local, app->socket_path);
+	get(&local, "/hello", "", &reply);
+	assert_string_equal(reply.body, "hello");
+	reply_free(&reply);
+	app_answer(app, "busy");
+	client_close(&remote);
+	client_close(&local);
+	client_close(&other);
 	app_free(app);
 }
 
@@ -313,6 +343,7 @@ int main(void)
 		cmocka_unit_test(certificate_that_the_ca_did_not_sign_counts_as_none),
 		cmocka_unit_test(files_that_cannot_be_used_are_told),
 		cmocka_unit_test(idle_client_makes_room_for_a_new_one),
+		cmocka_unit_test(client_of_the_socket_gets_in_when_all_places_are_taken),
 		cmocka_unit_test(one_address_does_not_take_all_connections),
 		cmocka_unit_test(files_are_sent_with_their_types),
 		cmocka_unit_test(file_that_the_client_has_is_not_sent_again),
