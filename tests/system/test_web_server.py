@@ -152,7 +152,8 @@ def test_console_has_its_headers_and_nothing_beside_it(node):
             raw.say(f"GET {path} HTTP/1.1\r\n{KEEP}\r\n")
             status, headers, _ = raw.answer()
             assert status == 200
-            assert "default-src 'self'" in headers["content-security-policy"]
+            assert "default-src 'none'" in headers["content-security-policy"]
+            assert "unsafe" not in headers["content-security-policy"]
             assert "frame-ancestors 'none'" in headers["content-security-policy"]
             assert headers["x-content-type-options"] == "nosniff" and headers["referrer-policy"] == "no-referrer"
             raw.say(f"GET {path} HTTP/1.1\r\n{KEEP}If-None-Match: {headers['etag']}\r\n\r\n")
