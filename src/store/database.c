@@ -135,8 +135,10 @@ int database_open(struct database *database, const char *path, struct err *err)
 		rc = sqlite3_busy_timeout(database->handle, BUSY_MS);
 	if (!rc)
 		rc = sqlite3_exec(database->handle,
-				  "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;", NULL,
-				  NULL, NULL);
+				  "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
+				  /* A killed process would leave its files behind. */
+				  "PRAGMA temp_store = MEMORY;",
+				  NULL, NULL, NULL);
 	if (rc)
 		rc = database_error(database->handle, err);
 	if (!rc)

@@ -136,7 +136,9 @@ def test_killed_daemon_has_done_what_it_answered(tmp_path):
     chance = random.Random(seed)
     objects = {}
     answered = 0
-    with Node(tmp_path) as node:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    with Node(tmp_path, env={"TMPDIR": str(temporary)}) as node:
         for _ in range(KILLS):
             clients = [Client(node, number, objects, chance.random()) for number in range(CLIENTS)]
             for client in clients:
@@ -169,6 +171,7 @@ def test_killed_daemon_has_done_what_it_answered(tmp_path):
             check_audit(node, [item for item in items if not item.get("deleting")])
             answered += sum(client.count for client in clients)
         assert answered or KILLS < 5
+        assert not os.listdir(temporary)
 
 
 @pytest.mark.parametrize("ms", [0, 5, 10, 20, 40, 80])
