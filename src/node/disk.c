@@ -238,6 +238,23 @@ static int prepare(struct change *change, const struct object *before, struct ob
 	return rc ? rc : change_add_operation(change, after, "resize", NULL, NULL, problem);
 }
 
+/* In the pool of what it is made from, if nobody says anything else. */
+static void choose_pool(struct node *node, const char *project, json_t *spec)
+{
+	const char *image = schema_string(spec, "image"), *from = schema_string(spec, "disk");
+	struct object source;
+	int rc;
+
+	if ((!image && !from) || json_object_get(spec, "pool"))
+		return;
+	rc = image ? image_resolve(node, project, image, &source, NULL)
+		   : object_resolve(node, &api_disk, project, from, &source, NULL);
+	if (rc)
+		return;
+	json_object_set(spec, "pool", json_object_get(object_spec(&source), "pool"));
+	object_fini(&source);
+}
+
 int disk_add(struct change *change, const char *project, const char *name, json_t *spec,
 	     char ret_operation[UID_SIZE], struct problem *problem)
 {
@@ -247,6 +264,7 @@ int disk_add(struct change *change, const char *project, const char *name, json_
 
 	snprintf(disk.project, sizeof(disk.project), "%s", project);
 	snprintf(disk.name, sizeof(disk.name), "%s", name);
+	choose_pool(change->node, project, spec);
 	rc = object_add(change, &disk, spec, problem);
 	if (!rc && ret_operation && change->operations.count > before)
 		snprintf(ret_operation, UID_SIZE, "%s", change->operations.items[before]);
