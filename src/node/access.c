@@ -24,6 +24,7 @@ int access_open(struct node *node, struct err *err)
 	int rc = access ? 0 : -ENOMEM;
 
 	if (!rc) {
+		access->node = node;
 		passwords_init(&access->passwords);
 		cache_init(&access->cache);
 		access->rate = (struct rate){ .per_second = each, .burst = each };
@@ -46,6 +47,8 @@ void access_close(struct node *node)
 
 	if (!access)
 		return;
+	if (access->renewal.expired)
+		loop_timer_cancel(node->loop, &access->renewal);
 	onces_fini(&access->onces);
 	limits_fini(&access->requests);
 	limits_fini(&access->failures);

@@ -45,6 +45,10 @@ void access_close(struct node *node);
  */
 int access_certificate(struct node *node, struct err *err);
 
+/* Renews our own one if it is time for that, and gives clients what is in the files now, also the
+ * operator's. By itself each hour. Loop's thread, with the web server. What fails is logged. */
+void access_renew_certificate(struct node *node);
+
 /*
  * API_CODE_UNAUTHENTICATED, API_CODE_TOO_MANY, API_CODE_FORBIDDEN (a cross-site request). For every
  * request but those of access_session(). The caller calls identity_fini() only after success.

@@ -298,7 +298,10 @@ struct access {
 	struct onces onces;
 	struct cache cache;
 	struct rate rate, rate_unknown; /* of an identity; of an address that is nobody */
-	char *certificate, *key;        /* paths of our own ones */
+	char *certificate, *key;        /* paths of our own ones, NULL: the operator's */
+	struct node *node;
+	struct loop_timer renewal;
+	struct timespec files[2]; /* when the two files were last changed */
 };
 
 void access_credentials(const struct web_request *request, struct credentials *ret_credentials);

@@ -276,6 +276,7 @@ static void signalled(struct loop_fd *source, uint32_t events)
 		return;
 	if (info.ssi_signo == SIGHUP) {
 		open_log(signals->node, NULL);
+		access_renew_certificate(signals->node);
 		return;
 	}
 	log_info("ending by %s", strsignal((int)info.ssi_signo));

@@ -80,6 +80,22 @@ int web_start(struct web **ret_web, const struct web_config *config, const struc
 	return 0;
 }
 
+int web_renew_tls(struct web *web, const struct web_config *config, struct err *err)
+{
+	SSL_CTX *tls, *before;
+	int rc = web_tls_new(config, &tls, err);
+
+	if (rc)
+		return rc;
+	loop_hold(web->loop);
+	before = web->tls;
+	web->tls = tls;
+	loop_release(web->loop);
+	/* Connections have counts of it of their own. */
+	SSL_CTX_free(before);
+	return 0;
+}
+
 const char *web_address(const struct web *web, unsigned index)
 {
 	return index < web->tls_listener_count ? web->listeners[index].address : NULL;

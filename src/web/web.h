@@ -147,6 +147,12 @@ struct web_config {
 /* Starts it: when it returns, the listeners are open. */
 int web_start(struct web **ret_web, const struct web_config *config, const struct web_ops *ops,
 	      void *ctx, struct err *err);
+/*
+ * Reads the files of certificate, key and clients' CA that `config` names (the rest of it does not
+ * matter): who connects from now on gets them, others notice nothing. A failure changes nothing. Any
+ * thread but the web thread.
+ */
+int web_renew_tls(struct web *web, const struct web_config *config, struct err *err);
 /* "https://192.0.2.1:8443" of the n-th TCP listener, with the port that the system chose; NULL: there is none. */
 const char *web_address(const struct web *web, unsigned index);
 /* Takes no requests any more, ends streams, waits for the workers, frees. Accepts NULL. */

@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import re
+import signal
 import socket
 import ssl
 import subprocess
@@ -13,7 +14,7 @@ import time
 
 import pytest
 
-from node import Answer, CELLAD, Node, ROOT
+from node import Answer, CELLAD, Node, ROOT, TIMEOUT
 
 PASSWORD = "correct horse battery"
 COOKIE = "__Host-cella-session"
@@ -406,16 +407,40 @@ def test_local_user_is_nobody_until_mapped(node):
     assert said.startswith("200") and "daemon-user" in said
 
 
-def test_certificate_and_key_of_the_operator(tmp_path):
-    paths = [tmp_path / "own.crt", tmp_path / "own.key"]
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=own",
+def make_certificate(paths, name):
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", f"/CN={name}",
                     "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", paths[1], "-out", paths[0]], check=True, capture_output=True,
                    timeout=60)
+
+
+def test_certificate_and_key_of_the_operator(tmp_path):
+    paths = [tmp_path / "own.crt", tmp_path / "own.key"]
+    make_certificate(paths, "own")
     with Node(tmp_path, "--certificate", paths[0], "--key", paths[1], listen="127.0.0.1:0") as own:
         address = own.printed()["console"].strip().removeprefix("https://")
         host, port = address.rsplit(":", 1)
         shown = ssl.get_server_certificate((host, int(port)))
         assert ssl.PEM_cert_to_DER_cert(shown) == ssl.PEM_cert_to_DER_cert(paths[0].read_text())
         assert not list((own.data / "tls").glob("server.*"))
+        # Another one in the same place, without an end of the daemon or of a connection.
+        open_before = socket.create_connection((host, int(port)), 60)
+        context = ssl._create_unverified_context()
+        before = context.wrap_socket(open_before)
+        paths[0].write_text("rubbish")
+        own.process.send_signal(signal.SIGHUP)
+        deadline = time.monotonic() + TIMEOUT
+        while "stays as it was" not in own.words():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert ssl.PEM_cert_to_DER_cert(ssl.get_server_certificate((host, int(port)))) == ssl.PEM_cert_to_DER_cert(shown)
+        make_certificate(paths, "renewed")
+        own.process.send_signal(signal.SIGHUP)
+        while ssl.get_server_certificate((host, int(port))) == shown:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert ssl.PEM_cert_to_DER_cert(ssl.get_server_certificate((host, int(port)))) == ssl.PEM_cert_to_DER_cert(paths[0].read_text())
+        before.sendall(b"GET /v1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert before.recv(100).startswith(b"HTTP/1.1 200")
+        before.close()
     half = subprocess.run([str(CELLAD), "--data", tmp_path / "half", "--certificate", paths[0]], capture_output=True, text=True, timeout=60)
     assert half.returncode == 2 and "key" in half.stderr

@@ -129,6 +129,46 @@ static void certificate_that_the_ca_did_not_sign_counts_as_none(void **state)
 	unlink(ca);
 }
 
+/* Who the server says that it is. */
+static void server_name(struct client *client, char ret_name[64])
+{
+	X509 *certificate = SSL_get1_peer_certificate(client->tls);
+
+	X509_NAME_get_text_by_NID(X509_get_subject_name(certificate), NID_commonName, ret_name, 64);
+	X509_free(certificate);
+}
+
+static void certificate_that_was_renewed_is_for_who_comes_next(void **state)
+{
+	struct web_config config = { 0 };
+	struct app *app;
+	struct client before, after;
+	struct reply reply;
+	char name[64], path[128];
+
+	(void)state;
+	app_new(&app, (struct web_config){ 0 });
+	assert_true(client_connect_tls(&before, app->port, NULL, 0));
+	snprintf(path, sizeof(path), "%s/renewed", app->folder);
+	config.certificate = config.key = path;
+	assert_true(web_renew_tls(app->web, &config, NULL) < 0);
+	assert_true(client_connect_tls(&after, app->port, NULL, 0));
+	server_name(&after, name);
+	assert_string_not_equal(name, "renewed");
+	client_close(&after);
+	app_certificate(path, "renewed");
+	assert_int_equal(web_renew_tls(app->web, &config, NULL), 0);
+	assert_true(client_connect_tls(&after, app->port, NULL, 0));
+	server_name(&after, name);
+	assert_string_equal(name, "renewed");
+	get(&before, "/hello", "", &reply);
+	assert_string_equal(reply.body, "hello");
+	reply_free(&reply);
+	client_close(&before);
+	client_close(&after);
+	app_free(app);
+}
+
 static void files_that_cannot_be_used_are_told(void **state)
 {
 	static const char *const listen[] = { "127.0.0.1:0", NULL };
@@ -339,6 +379,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(tls_below_1_3_is_refused),
 		cmocka_unit_test(client_in_the_clear_is_not_answered),
+		cmocka_unit_test(certificate_that_was_renewed_is_for_who_comes_next),
 		cmocka_unit_test(certificate_of_a_client_is_told_by_its_fingerprint),
 		cmocka_unit_test(certificate_that_the_ca_did_not_sign_counts_as_none),
 		cmocka_unit_test(files_that_cannot_be_used_are_told),
