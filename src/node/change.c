@@ -100,7 +100,16 @@ static void poke_later(struct change *change, const struct object *object)
 	kept = keep_copy(change, text);
 	if (kept)
 		change->commit.failed |= vec_push(&change->pokes, kept) != 0;
-	kept = quota_counts(object->kind) ? keep_copy(change, object->project) : NULL;
+}
+
+static void note_usage(struct change *change, const struct object *before,
+		       const struct object *after)
+{
+	char *kept;
+
+	if (!quota_differs(change->node, before, after))
+		return;
+	kept = keep_copy(change, after->project);
 	if (kept)
 		change->commit.failed |= vec_push(&change->projects, kept) != 0;
 }
@@ -181,6 +190,8 @@ int change_put(struct change *change, const struct object *object, struct proble
 	if (!rc)
 		rc = add_line(change, object->revision ? "change" : "create",
 			      object->revision ? &before : NULL, object, problem);
+	if (!rc)
+		note_usage(change, object->revision ? &before : NULL, object);
 	poke_later(change, object);
 	object_fini(&before);
 	return rc;

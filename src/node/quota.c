@@ -74,6 +74,18 @@ struct usage usage_of(struct node *node, const struct object *object)
 	return (struct usage){ 0 };
 }
 
+bool quota_differs(struct node *node, const struct object *before, const struct object *after)
+{
+	struct usage old = { 0 }, new;
+
+	if (!quota_counts(after->kind))
+		return false;
+	if (before)
+		old = usage_of(node, before);
+	new = usage_of(node, after);
+	return memcmp(&old, &new, sizeof(old));
+}
+
 /* ---- adding up ---- */
 
 struct sum {

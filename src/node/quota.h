@@ -24,5 +24,7 @@ int quota_check(struct change *change, const struct object *before, const struct
 
 /* Whether objects of the kind count. */
 bool quota_counts(const struct api_kind *kind);
+/* Whether the one comes to something else than the other (NULL: nothing). */
+bool quota_differs(struct node *node, const struct object *before, const struct object *after);
 /* Something that counts has changed: the project's status will say so. */
 void quota_changed(struct node *node, const char *project);
