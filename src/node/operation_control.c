@@ -180,6 +180,8 @@ int operations_cancel(struct node *node, const char *id, struct problem *problem
 	struct run *run = cancel(all, id);
 	struct store_item item;
 	char key[KEY_SIZE];
+	json_t *document;
+	bool ended;
 	int rc;
 
 	if (run) {
@@ -196,7 +198,13 @@ int operations_cancel(struct node *node, const char *id, struct problem *problem
 		problem_set(problem, API_CODE_NOT_FOUND, "there is no operation '%.40s'", id);
 		return -ENOENT;
 	}
+	document = json_loadb(item.value, item.bytes, 0, NULL);
+	ended = operation_has_ended(document);
+	json_decref(document);
 	store_item_fini(&item);
+	/* Stored is not begun: the one who stored it is about to. */
+	if (!ended)
+		return problem_set(problem, API_CODE_UNAVAILABLE, "the operation begins just now");
 	problem_set(problem, API_CODE_CONFLICT, "the operation has ended");
 	return -EALREADY;
 }
