@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const build = process.env.CELLA_BUILD ?? join(dirname(fileURLToPath(import.meta.url)), '../../build');
+export const build = process.env.CELLA_BUILD ?? join(dirname(fileURLToPath(import.meta.url)), '../../build');
 
 export class Cellad {
 	static async start() {
