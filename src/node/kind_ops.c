@@ -3,20 +3,9 @@
 
 /* Those that others need start first. */
 const struct kind_ops *const kind_ops_table[] = {
-	&project_ops,
-	&role_ops,
-	&user_ops,
-	&token_ops,
-	&key_ops,
-	&pool_ops,
-	&image_ops,
-	&disk_ops,
-	&network_ops,
-	&security_group_ops,
-	&template_ops,
-	&vm_ops,
-	&node_ops,
-	NULL,
+	&project_ops,  &role_ops,  &user_ops, &token_ops,   &key_ops,
+	&pool_ops,     &image_ops, &disk_ops, &network_ops, &security_group_ops,
+	&template_ops, &vm_ops,    &node_ops, NULL,
 };
 
 const struct kind_ops *kind_ops_of(const struct api_kind *kind)

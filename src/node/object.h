@@ -66,8 +66,8 @@ struct change {
 	VEC(char *) operations; /* ids that begin when it is done */
 	VEC(char *) pokes;
 	VEC(char *) projects; /* whose usage it may change */
-	VEC(char *) created; /* keys that must not exist yet */
-	uint64_t revision;   /* of the commit, when it is done */
+	VEC(char *) created;  /* keys that must not exist yet */
+	uint64_t revision;    /* of the commit, when it is done */
 	/* Owned, or NULL: members that the answer to the client has beside the object's, this once (a
 	 * token's secret). They are in no log, event or audit, nor kept for an Idempotency-Key. */
 	json_t *once;
