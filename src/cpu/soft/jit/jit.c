@@ -146,17 +146,11 @@ void jit_thread_end(struct soft_cpu *cpu)
 	check(!sigaltstack(&cpu->jit->thread_stack, NULL));
 }
 
-/* What leads to code that is gone from where it is not joined. */
-static void forget_jumps(struct soft_cpu *cpu)
-{
-	memset(cpu->jumps, 0, sizeof(cpu->jumps));
-}
-
 void jit_forget(struct soft_cpu *cpu)
 {
 	translations_forget(cpu->jit);
 	singles_forget(cpu->jit);
-	forget_jumps(cpu);
+	memset(cpu->jumps, 0, sizeof(cpu->jumps));
 }
 
 void jit_reset(struct soft_cpu *cpu)
@@ -270,15 +264,17 @@ static uint16_t *heat_of(struct jit *jit, const uint8_t *host, uint8_t mode)
 	return &jit->heat[block_hash(host, mode) % HEATS];
 }
 
-/* Adds to the heat of a block that is not translated; whether it should be. */
-static bool heat(struct soft_cpu *cpu, const struct block *block, unsigned by)
+/* Counts an entry of a block that is not translated; whether it should be. */
+static bool becomes_hot(struct soft_cpu *cpu, const struct block *block)
 {
 	uint16_t *heat = heat_of(cpu->jit, block->host, block->mode);
-	unsigned sum = *heat + by;
-	bool hot = sum >= cpu->engine->options.heat;
 
-	*heat = hot ? 0 : (uint16_t)sum;
-	return hot;
+	if (*heat + 1u < cpu->engine->options.heat) {
+		++*heat;
+		return false;
+	}
+	*heat = 0;
+	return true;
 }
 
 /* In place of a block's first handler, until the block is translated. */
@@ -288,7 +284,7 @@ static const struct insn *op_heat(struct soft_cpu *cpu, const struct insn *insn)
 
 	if (unlikely(cpu->verify) && verify_runs(cpu))
 		return NULL;
-	if (!heat(cpu, block, 1))
+	if (!becomes_hot(cpu, block))
 		return block->first(cpu, insn);
 	if (!translate(cpu, block))
 		return block->dead ? NULL : block->first(cpu, insn);

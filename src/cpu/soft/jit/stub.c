@@ -12,11 +12,8 @@
  */
 #include <string.h>
 
-#include "base/bits.h"
 #include "base/check.h"
 #include "cpu/soft/jit/translate_priv.h"
-#include "cpu/soft/native_exec_priv.h"
-#include "cpu/soft/native_thunk_priv.h"
 
 /* The longest one, and what is taken of the cache at a time for stubs. */
 #define STUB_BYTES_MAX 256u

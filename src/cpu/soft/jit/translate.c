@@ -26,8 +26,6 @@
 #include "cpu/soft/engine_priv.h"
 #include "cpu/soft/jit/perf_priv.h"
 #include "cpu/soft/jit/verify_priv.h"
-#include "cpu/soft/native_exec_priv.h"
-#include "cpu/soft/native_thunk_priv.h"
 
 /* The most that an instruction takes, before stubs; and where blocks begin. */
 #define UNIT_BYTES_MAX 1024u
