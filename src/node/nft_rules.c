@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * "bridge cella" has what is about single machines: a frame from a tap goes through the chain
- * "spoof-TAP", then "from-TAP", and through "to-TAP" before it leaves by another one. "inet cella" has
+ * "bridge cella" has what is about single machines: a frame from a tap goes through the chain "spoof-N" of
+ * its network, then "from-TAP", and through "to-TAP" before it leaves by another one. "inet cella" has
  * what is about networks of the type nat: address translation, forwards of ports, and who may reach
  * the network from outside, and the host from the network.
  *
@@ -26,6 +26,15 @@ struct rules {
 	enum nft_tracking tracking;
 	struct str *text;
 };
+
+static unsigned network_number(const struct plan *plan, const struct plan_network *network)
+{
+	unsigned number = 0;
+
+	while (plan->networks.items[number] != network)
+		number++;
+	return number;
+}
 
 static const char *family_word(const struct address *address)
 {
@@ -92,86 +101,171 @@ static void add_known(struct rules *rules, const struct plan_network *network, u
 	}
 }
 
-static void known_sets(struct rules *rules, unsigned number)
+static void begin_set(struct str *text, const char *name, unsigned network, const char *type)
+{
+	str_printf(text, "\tset %s-%u {\n\t\t%s\n", name, network, type);
+}
+
+/* Adds `"TAP" . ` of each card of the network for which `value` adds something; `count` so far. */
+static void add_cards(struct rules *rules, unsigned number,
+		      unsigned (*value)(struct str *text, const struct plan_nic *nic,
+					unsigned count))
+{
+	const struct plan_network *network = rules->plan->networks.items[number];
+	const struct plan_nic *nic;
+	unsigned count = 0;
+
+	vec_for_each (nic, &rules->plan->nics) {
+		if (nic->network == network && !nic->spoofing)
+			count = value(rules->text, nic, count);
+	}
+	str_add(rules->text, count ? " }\n\t}\n" : "\t}\n");
+}
+
+/* Begins an element. */
+static void add_tap(struct str *text, const struct plan_nic *nic, unsigned count)
+{
+	str_printf(text, "%s\"%s\"", count ? ",\n\t\t\t" : "\t\telements = { ", nic->tap);
+}
+
+static unsigned card_mac(struct str *text, const struct plan_nic *nic, unsigned count)
+{
+	add_tap(text, nic, count);
+	str_add(text, " . ");
+	add_mac(text, nic->mac);
+	return count + 1;
+}
+
+static unsigned card_held4(struct str *text, const struct plan_nic *nic, unsigned count)
+{
+	if (!nic->address.bytes)
+		return count;
+	add_tap(text, nic, count);
+	return count + 1;
+}
+
+/* Who asks whether an address is free does so as nobody. */
+static unsigned card_own4(struct str *text, const struct plan_nic *nic, unsigned count)
+{
+	if (!nic->address.bytes)
+		return count;
+	add_tap(text, nic, count);
+	str_add(text, " . 0.0.0.0");
+	add_tap(text, nic, count + 1);
+	str_add(text, " . ");
+	add_address(text, &nic->address);
+	return count + 2;
+}
+
+static unsigned card_held6(struct str *text, const struct plan_nic *nic, unsigned count)
+{
+	if (nic->network->type != NETWORK_NAT && !nic->address6.bytes)
+		return count;
+	add_tap(text, nic, count);
+	return count + 1;
+}
+
+static unsigned card_own6_as(struct str *text, const struct plan_nic *nic, unsigned count,
+			     void (*add)(struct str *, const struct address *))
+{
+	struct address local = mac_link_local(nic->mac);
+
+	add_tap(text, nic, count++);
+	str_add(text, " . ");
+	add(text, &local);
+	if (!nic->address6.bytes)
+		return count;
+	add_tap(text, nic, count++);
+	str_add(text, " . ");
+	add(text, &nic->address6);
+	return count;
+}
+
+static unsigned card_own6(struct str *text, const struct plan_nic *nic, unsigned count)
+{
+	return card_own6_as(text, nic, count, add_address);
+}
+
+static unsigned card_advertised(struct str *text, const struct plan_nic *nic, unsigned count)
+{
+	return card_own6_as(text, nic, count, add_raw_address);
+}
+
+/* Sets of what each card of a network may send as: a frame costs the same, however many there are. */
+static const struct card_set {
+	const char *name, *type;
+	unsigned (*value)(struct str *text, const struct plan_nic *nic, unsigned count);
+} card_sets[] = {
+	{ "cards", "type ifname . ether_addr", card_mac },
+	{ "held4", "type ifname", card_held4 },
+	{ "own4", "type ifname . ipv4_addr", card_own4 },
+	{ "held6", "type ifname", card_held6 },
+	{ "own6", "type ifname . ipv6_addr", card_own6 },
+	/* Which address a neighbour advertisement is about: RFC 4861, section 4.4. */
+	{ "advertised", "typeof iifname . @th,64,128", card_advertised },
+};
+
+static void network_sets(struct rules *rules, unsigned number)
 {
 	const struct plan_network *network = rules->plan->networks.items[number];
 	struct str *text = rules->text;
 
-	/* No set of elements may be empty; that one is nobody's. */
-	str_printf(text, "\tset known4-%u {\n\t\ttype ipv4_addr\n\t\telements = { 0.0.0.0", number);
+	for (unsigned i = 0; i < ARRAY_SIZE(card_sets); i++) {
+		begin_set(text, card_sets[i].name, number, card_sets[i].type);
+		add_cards(rules, number, card_sets[i].value);
+	}
+	/* No list of elements may be empty; that one is nobody's. */
+	begin_set(text, "known4", number, "type ipv4_addr");
+	str_add(text, "\t\telements = { 0.0.0.0");
 	add_known(rules, network, 4, add_address, 1);
-	str_printf(text, " }\n\t}\n\tset known6-%u {\n\t\ttype ipv6_addr\n\t\telements = { ",
-		   number);
+	str_add(text, " }\n\t}\n");
+	begin_set(text, "known6", number, "type ipv6_addr");
+	str_add(text, "\t\telements = { ");
 	add_known(rules, network, 16, add_address, 0);
-	/* Which address a neighbour advertisement is about: RFC 4861, section 4.4. */
-	str_printf(text, " }\n\t}\n\tchain advertised-%u {\n\t\t@th,64,128 { ", number);
-	add_known(rules, network, 16, add_raw_address, 0);
-	str_add(text, " } drop\n\t}\n");
+	str_add(text, " }\n\t}\n");
 }
 
-static void spoof4(struct str *text, const struct plan_nic *nic, unsigned network)
+/*
+ * A card of which an address is known ("held") sends from that alone; another from any that is not
+ * known to be somebody's. Link-local addresses of IPv6 are of the second kind always: machines make
+ * them up in ways of their own.
+ */
+static void spoof_chain(struct rules *rules, unsigned n)
 {
-	if (!nic->address.bytes) {
-		str_printf(text,
-			   "\t\tarp saddr ip != 0.0.0.0 arp saddr ip @known4-%u drop\n"
-			   "\t\tether type arp return\n"
-			   "\t\tip saddr != 0.0.0.0 ip saddr @known4-%u drop\n",
-			   network, network);
-		return;
-	}
-	str_add(text, "\t\tarp saddr ip != { 0.0.0.0, ");
-	add_address(text, &nic->address);
-	str_add(text, " } drop\n\t\tether type arp return\n"
-		      "\t\tip saddr 0.0.0.0 udp dport 67 return\n\t\tip saddr != ");
-	add_address(text, &nic->address);
-	str_add(text, " drop\n");
-}
+	struct str *text = rules->text;
 
-static void spoof6(struct str *text, const struct plan_nic *nic, unsigned network)
-{
-	struct address local = mac_link_local(nic->mac);
-
-	str_add(text, "\t\tip6 saddr :: meta l4proto ipv6-icmp return\n");
-	if (nic->network->type == NETWORK_NAT || nic->address6.bytes) {
-		str_add(text, "\t\tip6 saddr != { " LINK_LOCAL);
-		if (nic->address6.bytes)
-			str_add(text, ", ");
-		add_address(text, &nic->address6);
-		str_add(text,
-			" } drop\n\t\ticmpv6 type nd-neighbor-advert @th,64,64 != " LINK_LOCAL_BITS);
-		if (nic->address6.bytes) {
-			str_add(text, " @th,64,128 != ");
-			add_raw_address(text, &nic->address6);
-		}
-		str_add(text, " drop\n");
-	}
-	str_add(text, "\t\tip6 saddr != { ");
-	add_address(text, &local);
-	if (nic->address6.bytes)
-		str_add(text, ", ");
-	add_address(text, &nic->address6);
-	str_printf(text, " } ip6 saddr @known6-%u drop\n", network);
-	str_add(text, "\t\ticmpv6 type nd-neighbor-advert @th,64,128 != { ");
-	add_raw_address(text, &local);
-	if (nic->address6.bytes) {
-		str_add(text, ", ");
-		add_raw_address(text, &nic->address6);
-	}
-	str_printf(text, " } jump advertised-%u\n", network);
-}
-
-static void spoof_chain(struct str *text, const struct plan_nic *nic, unsigned network)
-{
-	str_printf(text, "\tchain spoof-%s {\n\t\tether saddr != ", nic->tap);
-	add_mac(text, nic->mac);
-	str_add(text, " drop\n\t\tether type != { ip, arp, ip6 } drop\n\t\tarp saddr ether != ");
-	add_mac(text, nic->mac);
+	str_printf(text, "\tchain about-another-%u {\n", n);
+	str_printf(text,
+		   "\t\tiifname @held6-%u @th,64,64 != " LINK_LOCAL_BITS " drop\n\t\t@th,64,128 { ",
+		   n);
+	add_known(rules, rules->plan->networks.items[n], 16, add_raw_address, 0);
+	str_printf(text, " } drop\n\t}\n\tchain spoof-%u {\n", n);
+	str_printf(text,
+		   "\t\tiifname . ether saddr != @cards-%u drop\n"
+		   "\t\tether type != { ip, arp, ip6 } drop\n"
+		   "\t\tiifname . arp saddr ether != @cards-%u drop\n",
+		   n, n);
 	/* A machine is no DHCP server and no router. */
-	str_add(text, " drop\n\t\tudp sport { 67, 547 } drop\n"
+	str_add(text, "\t\tudp sport { 67, 547 } drop\n"
 		      "\t\ticmpv6 type { nd-router-advert, nd-redirect } drop\n");
-	spoof4(text, nic, network);
-	spoof6(text, nic, network);
-	str_add(text, "\t}\n");
+	str_printf(text,
+		   "\t\tiifname @held4-%u iifname . arp saddr ip != @own4-%u drop\n"
+		   "\t\tiifname != @held4-%u arp saddr ip != 0.0.0.0 arp saddr ip @known4-%u drop\n"
+		   "\t\tether type arp return\n",
+		   n, n, n, n);
+	str_printf(text,
+		   "\t\tip saddr 0.0.0.0 udp dport 67 return\n\t\tip saddr 0.0.0.0 drop\n"
+		   "\t\tiifname @held4-%u iifname . ip saddr != @own4-%u drop\n"
+		   "\t\tiifname != @held4-%u ip saddr @known4-%u drop\n",
+		   n, n, n, n);
+	str_printf(text,
+		   "\t\tip6 saddr :: meta l4proto ipv6-icmp return\n"
+		   "\t\ticmpv6 type nd-neighbor-advert iifname . @th,64,128 != @advertised-%u "
+		   "jump about-another-%u\n"
+		   "\t\tiifname . ip6 saddr @own6-%u return\n"
+		   "\t\tiifname @held6-%u ip6 saddr != " LINK_LOCAL " drop\n"
+		   "\t\tip6 saddr @known6-%u drop\n\t}\n",
+		   n, n, n, n, n);
 }
 
 /* ---- what it may reach, and be reached by ---- */
@@ -295,27 +389,36 @@ static void add_dns(struct str *text, const struct address *server)
 	str_add(text, " meta l4proto { tcp, udp } th dport 53 accept\n");
 }
 
-/* What a network needs to work at all passes; then what the groups say. */
+/* What a network needs to work at all. */
+static void needs_chains(struct rules *rules, unsigned number)
+{
+	const struct plan_network *network = rules->plan->networks.items[number];
+	struct str *text = rules->text;
+
+	str_printf(text,
+		   "\tchain needs-out-%u {\n\t\tether type arp accept\n"
+		   "\t\tudp dport { 67, 547 } accept\n\t\ticmpv6 type " ND_SAID " accept\n",
+		   number);
+	if (network->dns) {
+		add_dns(text, &network->gateway);
+		add_dns(text, &network->gateway6);
+	}
+	str_printf(text,
+		   "\t}\n\tchain needs-in-%u {\n\t\tether type arp accept\n"
+		   "\t\tudp sport 67 udp dport 68 accept\n\t\tudp sport 547 udp dport 546 accept\n"
+		   "\t\tmeta l4proto igmp accept\n\t\ticmpv6 type " ND_HEARD " accept\n\t}\n",
+		   number);
+}
+
+/* Answers pass, then what the network needs, then what the groups say. */
 static void nic_chain(struct rules *rules, const struct plan_nic *nic, bool out)
 {
 	struct str *text = rules->text;
 
 	str_printf(text, "\tchain %s-%s {\n", out ? "from" : "to", nic->tap);
 	add_established(rules);
-	str_add(text, "\t\tether type arp accept\n");
-	if (out) {
-		str_add(text,
-			"\t\tudp dport { 67, 547 } accept\n\t\ticmpv6 type " ND_SAID " accept\n");
-		if (nic->network->dns) {
-			add_dns(text, &nic->network->gateway);
-			add_dns(text, &nic->network->gateway6);
-		}
-	} else {
-		str_add(text,
-			"\t\tudp sport 67 udp dport 68 accept\n"
-			"\t\tudp sport 547 udp dport 546 accept\n"
-			"\t\tmeta l4proto igmp accept\n\t\ticmpv6 type " ND_HEARD " accept\n");
-	}
+	str_printf(text, "\t\tjump needs-%s-%u\n", out ? "out" : "in",
+		   network_number(rules->plan, nic->network));
 	for (unsigned i = 0; i < rules->plan->groups.count; i++) {
 		const struct plan_group *group = &rules->plan->groups.items[i];
 
@@ -350,8 +453,9 @@ static const struct base_chain {
 	const char *name, *hook, *side;
 	int priority;
 	bool (*applies)(const struct plan *plan, const struct plan_nic *nic);
+	bool of_networks; /* leads to a chain of the card's network, else of the card */
 } base_chains[] = {
-	{ "spoof", "prerouting", "iifname", -300, is_spoof_checked },
+	{ "spoof", "prerouting", "iifname", -300, is_spoof_checked, true },
 	{ "from", "prerouting", "iifname", 100, is_restricted_from },
 	{ "to", "postrouting", "oifname", 0, is_restricted_to },
 };
@@ -371,19 +475,13 @@ static void base_chain(struct rules *rules, const struct base_chain *chain)
 			str_add(rules->text, ",\n");
 		else
 			str_printf(rules->text, "\t\t%s vmap {\n", chain->side);
-		str_printf(rules->text, "\t\t\t\"%s\" : jump %s-%s", nic->tap, chain->name,
-			   nic->tap);
+		str_printf(rules->text, "\t\t\t\"%s\" : jump %s-", nic->tap, chain->name);
+		if (chain->of_networks)
+			str_printf(rules->text, "%u", network_number(rules->plan, nic->network));
+		else
+			str_add(rules->text, nic->tap);
 	}
 	str_add(rules->text, count ? "\n\t\t}\n\t}\n" : "\t}\n");
-}
-
-static unsigned network_number(const struct plan *plan, const struct plan_network *network)
-{
-	unsigned number = 0;
-
-	while (plan->networks.items[number] != network)
-		number++;
-	return number;
 }
 
 static bool any_restricted(const struct plan *plan)
@@ -417,13 +515,15 @@ static void bridge_table(struct rules *rules)
 	const struct plan_nic *nic;
 
 	str_add(rules->text, "table bridge cella {\n");
-	for (unsigned i = 0; i < plan->networks.count; i++)
-		known_sets(rules, i);
+	for (unsigned i = 0; i < plan->networks.count; i++) {
+		network_sets(rules, i);
+		spoof_chain(rules, i);
+		if (any_restricted(plan))
+			needs_chains(rules, i);
+	}
 	if (any_restricted(plan))
 		group_chains(rules);
 	vec_for_each (nic, &plan->nics) {
-		if (is_spoof_checked(plan, nic))
-			spoof_chain(rules->text, nic, network_number(plan, nic->network));
 		if (is_restricted(plan, nic, true))
 			nic_chain(rules, nic, true);
 		if (is_restricted(plan, nic, false))

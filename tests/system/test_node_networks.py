@@ -640,7 +640,7 @@ def test_three_capabilities_suffice(tmp_path):
         world.wait_state("web", "running")
         tap = world.facts("web")["interface"]
         assert f"{tap}: " in world.host.run("ip", "-o", "link", "show", "type", "tun")
-        assert f"spoof-{tap}" in world.rules()
+        assert f'"{tap}" : jump spoof-' in world.rules()
         # Limits change while it runs; another network waits for the next start.
         world.patch(f"{VMS}/web", {"spec": {"nets": [{"network": "lan", "receive-max": 1 << 20}]}})
         socket = UnixConnection(world.data / "run" / world.get(f"{VMS}/web")["uid"] / "control")
@@ -657,7 +657,7 @@ def test_three_capabilities_suffice(tmp_path):
         assert not world.status("web").get("pending")
         world.patch(f"{VMS}/web", {"spec": {"nets": [{"network": "default"}]}})
         world.wait("web", lambda status: status.get("pending") == ["nets"])
-        assert f"spoof-{tap}" in world.rules() and world.delete(f"{NETWORKS}/lan").error == "in-use"
+        assert f'"{tap}" : jump spoof-' in world.rules() and world.delete(f"{NETWORKS}/lan").error == "in-use"
         server = int(run("pgrep", "-f", f"{world.data}/run/networks/.*/dnsmasq[.]conf"))
         bounds = re.search(r"CapEff:\s+(\w+)", pathlib.Path(f"/proc/{server}/status").read_text())[1]
         assert int(bounds, 16) & ~(1 << 10 | 1 << 12 | 1 << 13) == 0
@@ -694,6 +694,6 @@ def test_real_machine_takes_its_lease_and_is_held_to_limits(tmp_path):
         assert "3 packets received" in text and "SPOOFED" not in text, text
         assert re.search(r"guest\.cella\.internal\s+Address[^\n]*10\.99\.1\.77", text), text
         deadline = time.monotonic() + TIMEOUT
-        while "ct-" in world.host.run("ip", "-o", "link") or "spoof-ct" in world.rules():
+        while "ct-" in world.host.run("ip", "-o", "link") or "jump spoof-" in world.rules():
             assert time.monotonic() < deadline
             time.sleep(0.05)

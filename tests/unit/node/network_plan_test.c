@@ -263,21 +263,31 @@ static void rules_of_a_closed_network_let_nothing_out(void **state)
 static void rules_hold_a_machine_to_its_addresses(void **state)
 {
 	struct plan plan = plan_of("{\"subnet\": \"10.77.1.0/24\", \"ipv6\": false}");
-	char *rules, *chain, name[32];
+	char *rules, *chain, words[128];
 	struct plan_nic *nic = add_nic(&plan, "web", WEB_UID, "{}",
 				       "{\"mac\": \"5e:00:00:00:00:01\"}", "10.77.1.9");
 
 	(void)state;
 	rules = rules_of(&plan, NFT_TRACK_BRIDGE);
-	snprintf(name, sizeof(name), "spoof-%s", nic->tap);
-	chain = chain_of(rules, name);
-	assert_has(chain, "ether saddr != 5e:00:00:00:00:01 drop");
-	assert_has(chain, "arp saddr ether != 5e:00:00:00:00:01 drop");
-	assert_has(chain, "arp saddr ip != { 0.0.0.0, 10.77.1.9 } drop");
-	assert_has(chain, "ip saddr != 10.77.1.9 drop");
+	chain = chain_of(rules, "spoof-0");
+	assert_has(chain, "iifname . ether saddr != @cards-0 drop");
+	assert_has(chain, "iifname . arp saddr ether != @cards-0 drop");
+	assert_has(chain, "iifname @held4-0 iifname . arp saddr ip != @own4-0 drop");
+	assert_has(chain, "iifname @held4-0 iifname . ip saddr != @own4-0 drop");
 	assert_has(chain, "icmpv6 type { nd-router-advert, nd-redirect } drop");
 	assert_has(chain, "udp sport { 67, 547 } drop");
-	assert_has(chain, "ip6 saddr != { fe80::/10 } drop");
+	assert_has(chain, "iifname @held6-0 ip6 saddr != fe80::/10 drop");
+	snprintf(words, sizeof(words), "\"%s\" . 5e:00:00:00:00:01 }", nic->tap);
+	assert_has(rules, words);
+	snprintf(words, sizeof(words), "\"%s\" . 10.77.1.9 }", nic->tap);
+	assert_has(rules, words);
+	snprintf(words, sizeof(words), "\"%s\" . fe80::5c00:ff:fe00:1 }", nic->tap);
+	assert_has(rules, words);
+	snprintf(words, sizeof(words), "\"%s\" . 0xfe800000000000005c0000fffe000001 }", nic->tap);
+	assert_has(rules, words);
+	snprintf(words, sizeof(words), "\"%s\" : jump spoof-0", nic->tap);
+	assert_has(rules, words);
+	assert_has(rules, "elements = { 0.0.0.0, 10.77.1.1, 10.77.1.9 }");
 	/* No group speaks of it: its traffic is not followed. */
 	assert_has_not(rules, "chain from-");
 	assert_has_not(rules, "chain to-");
@@ -294,7 +304,7 @@ static void rules_of_a_trusted_machine_check_no_source(void **state)
 	(void)state;
 	add_nic(&plan, "router", WEB_UID, "{}", "{\"spoofing\": true}", "10.77.1.9");
 	rules = rules_of(&plan, NFT_TRACK_BRIDGE);
-	assert_has_not(rules, "chain spoof-");
+	assert_has_not(rules, ": jump spoof-");
 	free(rules);
 	plan_fini(&plan);
 }
