@@ -32,9 +32,23 @@
 #define WORDS_MAX    300
 #define FILE_MAX     (16u << 20)
 #define LOG_FILE     "log"
+#define READY_FILE   "dnsmasq.pid"
 #define LOG_FILE_MAX (256u << 10)
 
 /* ---- the process ---- */
+
+/* Before it listens to signals they would end it: it says that it does by its own file. */
+static bool is_ready(const struct dnsmasq *dnsmasq)
+{
+	uint64_t deadline_ns = clock_now_ns() + PATIENCE_MS * NS_PER_MS;
+
+	while (faccessat(dnsmasq->folder_fd, READY_FILE, F_OK, 0)) {
+		if (atomic_load(&dnsmasq->gone) || clock_now_ns() > deadline_ns)
+			return false;
+		usleep(1000);
+	}
+	return true;
+}
 
 static void stop_watching(struct dnsmasq *dnsmasq)
 {
@@ -116,6 +130,7 @@ static int start(struct dnsmasq *dnsmasq, struct err *err)
 		return err_errno(err, ENOMEM, "cannot start dnsmasq");
 	argv[3] = option;
 	spawn.program = program;
+	unlinkat(dnsmasq->folder_fd, READY_FILE, 0);
 	dnsmasq->started_ns = clock_now_ns();
 	rc = vm_spawn(&spawn, &pid, &pidfd, err);
 	return rc ? rc : watch(dnsmasq, pidfd, err);
@@ -218,7 +233,7 @@ int dnsmasq_apply(struct dnsmasq *dnsmasq, const char *config, const char *hosts
 		rc = start(dnsmasq, err);
 		return rc || !failed ? rc : tell_last_words(dnsmasq, err);
 	}
-	if (changed)
+	if (changed && is_ready(dnsmasq))
 		pidfd_send_signal(dnsmasq->source.fd, SIGHUP, NULL, 0);
 	return 0;
 }

@@ -119,7 +119,8 @@ static int read_nic(struct planning *planning, const struct attachment *attachme
 		return rc;
 	}
 	nic->network = network;
-	network_known_addresses(node, network, nic);
+	nic->address = attachment->address;
+	nic->address6 = attachment->address6;
 	return 0;
 }
 

@@ -45,9 +45,12 @@ struct attachment *attachment_find_there(struct networks *networks, const char *
 static int store_attachment(struct node *node, const struct attachment *attachment,
 			    struct problem *problem)
 {
+	char address[ADDRESS_TEXT_SIZE], address6[ADDRESS_TEXT_SIZE];
 	json_t *json =
-		json_pack("{s:s, s:s, s:s, s:O}", "network", attachment->network_uid, "project",
-			  attachment->project, "name", attachment->name, "net", attachment->net);
+		json_pack("{s:s, s:s, s:s, s:s, s:s, s:O}", "network", attachment->network_uid,
+			  "project", attachment->project, "name", attachment->name, "address",
+			  address_text(&attachment->address, address), "address6",
+			  address_text(&attachment->address6, address6), "net", attachment->net);
 	AUTO_FREE char *text = json_dumps(json, JSON_COMPACT);
 	struct store_commit commit = { 0 };
 	char key[KEY_BYTES];
@@ -72,18 +75,24 @@ static void remove_key(struct node *node, const char *key)
 	store_commit_fini(&commit);
 }
 
-int attachment_note_there(struct networks *networks, const struct object *vm, unsigned index,
-			  const char *network_uid, struct problem *problem)
+int attachment_note_there(struct networks *networks, const struct object *vm,
+			  const struct plan_nic *nic, const char *network_uid,
+			  struct problem *problem)
 {
-	json_t *net = json_array_get(json_object_get(object_spec(vm), "nets"), index);
-	struct attachment attachment = { .index = index, .net = json_incref(net) };
+	json_t *net = json_array_get(json_object_get(object_spec(vm), "nets"), nic->index);
+	struct attachment attachment = {
+		.index = nic->index,
+		.address = nic->address,
+		.address6 = nic->address6,
+		.net = json_incref(net),
+	};
 	int rc;
 
 	memcpy(attachment.vm_uid, vm->uid, sizeof(attachment.vm_uid));
 	memcpy(attachment.project, vm->project, sizeof(attachment.project));
 	memcpy(attachment.name, vm->name, sizeof(attachment.name));
 	snprintf(attachment.network_uid, sizeof(attachment.network_uid), "%s", network_uid);
-	attachment_forget_there(networks, vm->uid, index);
+	attachment_forget_there(networks, vm->uid, nic->index);
 	rc = store_attachment(networks->node, &attachment, problem);
 	if (!rc && vec_push(&networks->attachments, attachment))
 		rc = problem_set(problem, API_CODE_INTERNAL, "out of memory");
@@ -116,6 +125,15 @@ void attachments_fini(struct networks *networks)
 
 /* ---- reading ---- */
 
+/* One that is not there, or not known, is none. */
+static void read_address(const json_t *json, const char *name, struct address *address)
+{
+	const char *text = schema_string(json, name);
+
+	if (text)
+		address_parse(text, address, NULL);
+}
+
 static bool read_item(const struct store_item *item, struct attachment *ret_attachment)
 {
 	struct attachment attachment = { 0 };
@@ -131,6 +149,8 @@ static bool read_item(const struct store_item *item, struct attachment *ret_atta
 		snprintf(attachment.project, sizeof(attachment.project), "%s", project);
 		snprintf(attachment.name, sizeof(attachment.name), "%s", name);
 		attachment.net = json_incref(json_object_get(json, "net"));
+		read_address(json, "address", &attachment.address);
+		read_address(json, "address6", &attachment.address6);
 		*ret_attachment = attachment;
 	}
 	json_decref(json);

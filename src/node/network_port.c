@@ -262,7 +262,7 @@ static int attach_tap(struct networks *networks, const struct object *vm, struct
 	if (rc)
 		return problem_from_err(problem, rc);
 	port->fd_count = count;
-	rc = attachment_note_there(networks, vm, nic->index, network->uid, problem);
+	rc = attachment_note_there(networks, vm, nic, network->uid, problem);
 	if (!rc)
 		rc = networks_apply_there(networks, problem);
 	if (rc)

@@ -24,7 +24,8 @@ struct attachment {
 	char project[API_NAME_MAX + 1], name[API_NAME_MAX + 1]; /* of the machine, then */
 	unsigned index;                                         /* of its "nets" */
 	char network_uid[UID_SIZE];
-	json_t *net; /* owned: the item, then */
+	struct address address, address6; /* that it was given */
+	json_t *net;                      /* owned: the item, then */
 };
 
 /* The dnsmasq of a network. */
@@ -101,8 +102,9 @@ int network_of(struct node *node, const struct object *vm, unsigned index,
 
 struct attachment *attachment_find_there(struct networks *networks, const char *vm_uid,
 					 unsigned index);
-int attachment_note_there(struct networks *networks, const struct object *vm, unsigned index,
-			  const char *network_uid, struct problem *problem);
+int attachment_note_there(struct networks *networks, const struct object *vm,
+			  const struct plan_nic *nic, const char *network_uid,
+			  struct problem *problem);
 void attachment_forget_there(struct networks *networks, const char *vm_uid, unsigned index);
 /* Those of the store for which there is a tap; others are forgotten. At the daemon's start. */
 int attachments_load(struct networks *networks, bool (*has_tap)(void *ctx, const char *name),
