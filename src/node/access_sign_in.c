@@ -188,9 +188,8 @@ static int by_link(struct sign_in *call, const char *link, struct session *sessi
 	if (rc != -ENOENT)
 		return rc;
 	problem_set(problem, API_CODE_UNAUTHENTICATED, "the link was used, or is too old");
-	problem_hint(problem,
-		     "a link works once, within 15 minutes; 'cella sign-in' as root on the "
-		     "host makes another");
+	problem_hint(problem, "a link works once, within 15 minutes; as root on the host, "
+			      "'cella query POST /v1/session/link' makes another");
 	return -EACCES;
 }
 

@@ -256,7 +256,7 @@ static int by_peer(struct node *node, const struct web_peer *peer, struct identi
 		problem_set(problem, API_CODE_UNAUTHENTICATED,
 			    "local user '%s' is no user of this server", found->pw_name);
 		problem_hint(problem,
-			     "as root: cella user create NAME --local-user '%s' --grant role=user",
+			     "as root: cella user create NAME --local-user '%s' --grants role=user",
 			     found->pw_name);
 	}
 	return rc;
