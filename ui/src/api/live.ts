@@ -23,6 +23,7 @@ export interface Collection {
 	byUid: Map<string, Thing>;
 	sorted: Thing[] | null;
 	touched: Set<string> | null; // uids that events were about while the list is read
+	again: boolean; // it is to be read once more, when this reading has ended
 }
 
 export type Connection = 'connecting' | 'live' | 'lost';
@@ -57,6 +58,7 @@ export function collection(name: string): Collection {
 			byUid: new Map(),
 			sorted: null,
 			touched: null,
+			again: false,
 		};
 		collections.set(name, found);
 		void load(found);
@@ -93,13 +95,16 @@ async function readAll(into: Collection, path: string): Promise<void> {
 }
 
 async function load(into: Collection): Promise<void> {
+	// One reading at a time: what asks for more of them meanwhile gets one more.
+	if (into.touched) {
+		into.again = true;
+		return;
+	}
+	into.again = false;
 	into.touched = new Set();
 	const before = new Set(into.byUid.keys());
 	try {
-		const seen = new Map<string, Thing>();
-		const kept = into.byUid;
-		into.byUid = seen;
-		for (const [uid, one] of kept) seen.set(uid, one); // still shown while it is read anew
+		// What there was is shown while it is read anew.
 		const fresh: Collection = { ...into, byUid: new Map(), partial: false };
 		await readAll(fresh, `/v1/${into.kind.plural}`);
 		for (const uid of before) if (!fresh.byUid.has(uid) && !into.touched.has(uid)) into.byUid.delete(uid);
@@ -114,6 +119,7 @@ async function load(into: Collection): Promise<void> {
 	into.touched = null;
 	into.sorted = null;
 	redraw();
+	if (into.again && collections.get(into.kind.name) === into) await load(into);
 }
 
 /** Reads a list again, after a failure. */
@@ -139,14 +145,20 @@ export async function searchServer(kind: Kind, search: string): Promise<void> {
 	}
 }
 
-/** Takes an object from an answer, so that it is shown before its event comes. */
-export function learn(one: Thing): void {
-	const found = collections.get(one.kind);
-	if (!found || !one.uid || (found.byUid.get(one.uid)?.revision ?? 0) > one.revision) return;
+function keep(found: Collection, one: Thing): void {
 	found.byUid.set(one.uid, one);
 	found.touched?.add(one.uid);
 	found.sorted = null;
 	redraw();
+}
+
+/**
+ * Takes an object from an answer, so that it is shown before its event comes. What is observed has no
+ * revision of its own: of the same revision, an event that was faster is as new or newer.
+ */
+export function learn(one: Thing): void {
+	const found = collections.get(one.kind);
+	if (found && one.uid && (found.byUid.get(one.uid)?.revision ?? -1) < one.revision) keep(found, one);
 }
 
 function forget(kind: string, project: string | undefined, name: string): Thing | undefined {
@@ -170,8 +182,9 @@ function take(event: MessageEvent<string>): void {
 		return;
 	}
 	const one = message.object as Thing | undefined;
+	const found = collections.get(message.kind);
 	if (!one) return;
-	learn(one);
+	if (found && (found.byUid.get(one.uid)?.revision ?? 0) <= one.revision) keep(found, one);
 	for (const call of listeners) call(message.type, one);
 }
 
