@@ -101,7 +101,9 @@ export function CreateVm(_: Values, self: Self) {
 		if (project !== 'default') parts.push('--project', project);
 		parts.push('--cpus', String(spec.cpus), '--memory', exactBytes(spec.memory ?? GIB).replace(' ', '').replace('iB', ''));
 		if (spec['disk-size']) parts.push('--disk-size', exactBytes(spec['disk-size']).replace(' ', '').replace('iB', ''));
-		for (const key of spec['cloud-init']?.keys ?? []) parts.push('--key', key);
+		for (const name of ['user', 'hostname']) if (spec['cloud-init']?.[name]) parts.push(`--cloud-init-${name}`, spec['cloud-init'][name]);
+		for (const key of spec['cloud-init']?.keys ?? []) parts.push('--cloud-init-keys', key);
+		for (const net of spec.nets as Values[]) if (net.network !== 'default') parts.push('--nets', `network=${net.network}`);
 		if (spec.image) parts.push(spec.image);
 		return parts.map(shell).join(' ');
 	};
