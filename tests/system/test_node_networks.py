@@ -154,6 +154,17 @@ class World(Machines):
         self.host.run("ip", "route", "add", "default", "via", "198.51.100.2")
         self.host.run("ip", "-6", "route", "add", "default", "via", "2001:db8:99::2")
 
+    def __enter__(self):
+        try:
+            return super().__enter__()
+        except BaseException:
+            self.close_spaces()
+            raise
+
+    def close_spaces(self):
+        for space in self.spaces:
+            space.close()
+
     def __exit__(self, *arguments):
         try:
             super().__exit__(*arguments)
@@ -161,8 +172,7 @@ class World(Machines):
             for file in (self.data / "run").glob("networks/*/pid"):
                 with contextlib.suppress(OSError, ValueError, IndexError):
                     os.kill(int(file.read_text().split()[0]), 15)
-            for space in self.spaces:
-                space.close()
+            self.close_spaces()
 
     def network(self, name="lan", **spec):
         spec = {"type": "nat", "subnet": "10.99.1.0/24", "subnet6": "fd99::/64", **spec}
