@@ -29,6 +29,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <time.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -486,12 +487,14 @@ static const char *syscall_name(unsigned arch, int number)
 	return names[number];
 }
 
-void sandbox_describe(const siginfo_t *info, char *buffer, unsigned size)
+void sandbox_describe(const siginfo_t *info, const void *context, char *buffer, unsigned size)
 {
+	const greg_t *registers = ((const ucontext_t *)context)->uc_mcontext.gregs;
 	const char *name = syscall_name(info->si_arch, info->si_syscall);
 
-	snprintf(buffer, size, "forbidden system call '%s' (%d)", name ? name : "?",
-		 info->si_syscall);
+	snprintf(buffer, size, "forbidden system call '%s' (%d: %#llx, %#llx, %#llx)",
+		 name ? name : "?", info->si_syscall, registers[REG_RDI], registers[REG_RSI],
+		 registers[REG_RDX]);
 }
 
 static int compare_fds(const void *one, const void *other)

@@ -100,8 +100,9 @@ int sandbox_enter_tool(const struct sandbox *sandbox, struct err *err);
  */
 void sandbox_confine_worker(void);
 
-/* What a SIGSYS says: "forbidden system call 'execve' (59)". Allocates nothing: for its handler. */
-void sandbox_describe(const siginfo_t *info, char *buffer, unsigned size);
+/* What a SIGSYS says, "forbidden system call 'socket' (41: 0x10, 0x3, 0)": number and first arguments,
+ * from what its handler is given. Allocates nothing: for that handler. */
+void sandbox_describe(const siginfo_t *info, const void *context, char *buffer, unsigned size);
 
 /* Closes all descriptors above 2 but the `count` of `keep`, which it sorts: nothing of the starter's
  * leaks in. */

@@ -156,11 +156,10 @@ static int allow_all(struct img *img, struct err *err)
 static void forbidden(int number, siginfo_t *info, void *context)
 {
 	static const char start[] = "cella: ", end[] = "\n";
-	char text[80];
+	char text[128];
 
 	(void)number;
-	(void)context;
-	sandbox_describe(info, text, sizeof(text));
+	sandbox_describe(info, context, text, sizeof(text));
 	(void)!write(STDERR_FILENO, start, strlen(start));
 	(void)!write(STDERR_FILENO, text, strlen(text));
 	(void)!write(STDERR_FILENO, end, strlen(end));

@@ -10,13 +10,13 @@
 #include "chardev/chardev.h"
 #include "host/sandbox.h"
 
-static void say(int number, const siginfo_t *info)
+static void say(int number, const siginfo_t *info, const void *context)
 {
 	char what[128], line[192];
 	int length;
 
 	if (number == SIGSYS)
-		sandbox_describe(info, what, sizeof(what));
+		sandbox_describe(info, context, what, sizeof(what));
 	else
 		snprintf(what, sizeof(what), "internal error, SIG%s at %p", sigabbrev_np(number),
 			 info->si_addr);
@@ -29,7 +29,7 @@ static void on_fatal(int number, siginfo_t *info, void *context)
 	chardev_restore_terminal();
 	/* abort() has already said why. */
 	if (number != SIGABRT)
-		say(number, info);
+		say(number, info, context);
 	/* The handler is reset and the signal blocked: it takes effect on return, whatever raised
 	 * it. */
 	raise(number);

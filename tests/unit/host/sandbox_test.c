@@ -376,9 +376,8 @@ static void on_sigsys(int number, siginfo_t *info, void *context)
 	char text[128];
 
 	(void)number;
-	(void)context;
-	sandbox_describe(info, text, sizeof(text));
-	_exit(strcmp(text, "forbidden system call 'ptrace' (101)") ? 1 : 0);
+	sandbox_describe(info, context, text, sizeof(text));
+	_exit(strncmp(text, "forbidden system call 'ptrace' (101: 0", 38) ? 1 : 0);
 }
 
 static void run_described(void *ctx)
