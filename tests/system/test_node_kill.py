@@ -35,6 +35,7 @@ class Client(threading.Thread):
         self.random = random.Random(seed)
         self.unknown = None
         self.repeat = None
+        self.failure = None
         self.count = 0
 
     def request(self, method, path, body=None, headers=None):
@@ -69,7 +70,7 @@ class Client(threading.Thread):
         self.objects[path] = None
 
     def step(self):
-        mine = [path for path, notes in self.objects.items() if notes is not None and f"/c{self.number}-" in path]
+        mine = [path for path, notes in list(self.objects.items()) if notes is not None and f"/c{self.number}-" in path]
         self.repeat = None
         choice = self.random.random()
         if not mine or choice < 0.4:
@@ -87,6 +88,8 @@ class Client(threading.Thread):
                 self.step()
         except (OSError, http.client.HTTPException):
             self.connection.close()
+        except Exception as failure:
+            self.failure = failure
 
 
 def every(node, path):
@@ -147,6 +150,7 @@ def test_killed_daemon_has_done_what_it_answered(tmp_path):
             node.kill()
             for client in clients:
                 client.join()
+            assert [client.failure for client in clients] == [None] * CLIENTS
             node.start()
             # A request that was not answered is repeated with its key: it is done once.
             for client in clients:
