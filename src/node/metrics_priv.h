@@ -3,9 +3,10 @@
  * What the files of the metrics share: a sample, which is what the thread heard in one round, as JSON
  *
  *	{"time": …, "node": {VALUE: …},
- *	 "vms": [{"uid", "project", "name", "labels", "state", "engine", "values": {VALUE: …},
+ *	 "vms": [{"uid", "project", "name", "labels", "state", "values": {VALUE: …},
  *	          "disks": [{"disk", "values": {VALUE: …}}], "nics": [{"nic", "values": {…}}]}]}
  *
+ * (the last three only of machines that run)
  * with the VALUE names of the tables in metrics_text.c. It is never changed.
  */
 #pragma once

@@ -183,29 +183,28 @@ static void add_running(struct round *round, const struct object *object, json_t
 	json_decref(stats);
 }
 
+/* Of one that does not run only the state is known: there may be thousands. */
 static int sample_vm(void *ctx, const struct object *object)
 {
 	struct round *round = ctx;
+	json_t *applied = vm_running_applied(round->node->vms, object->uid);
 	json_t *status = object_status(round->node, object);
-	const char *state = schema_string(status, "state"),
-		   *engine = schema_string(status, "engine");
-	json_t *values = json_object(),
-	       *applied = vm_running_applied(round->node->vms, object->uid);
-	json_t *vm = json_pack("{s:s, s:s, s:s, s:O, s:s, s:s, s:O}", "uid", object->uid, "project",
+	const char *state = schema_string(status, "state");
+	json_t *vm = json_pack("{s:s, s:s, s:s, s:O*, s:s}", "uid", object->uid, "project",
 			       object->project, "name", object->name, "labels",
-			       object_labels(object) ? object_labels(object) : json_null(), "state",
-			       state ? state : "stopped", "engine", engine ? engine : "", "values",
-			       values);
+			       object_labels(object), "state", state ? state : "stopped");
 
-	json_object_set_new(values, "vcpus",
-			    json_integer((json_int_t)schema_integer(object_spec(object), "cpus")));
-	json_object_set_new(values, "restarts",
-			    json_integer((json_int_t)schema_integer(status, "restarts")));
-	json_object_set_new(values, "panicked", json_integer(schema_boolean(status, "panicked")));
-	if (applied && schema_integer(status, "pid"))
+	if (applied && schema_integer(status, "pid")) {
+		json_t *values =
+			json_pack("{s:I, s:I, s:i}", "vcpus",
+				  (json_int_t)schema_integer(object_spec(object), "cpus"),
+				  "restarts", (json_int_t)schema_integer(status, "restarts"),
+				  "panicked", schema_boolean(status, "panicked"));
+
+		json_object_set_new(vm, "values", values);
 		add_running(round, object, vm, values, applied);
+	}
 	json_array_append_new(round->vms, vm);
-	json_decref(values);
 	json_decref(applied);
 	json_decref(status);
 	return 0;

@@ -144,8 +144,15 @@ static void add_parts(struct str *out, const struct metric *metric, const json_t
 
 static void add_of_vm(struct str *out, const struct metric *metric, const json_t *vm)
 {
-	char *labels = vm_labels(vm);
+	const char *part = metric->scope == OF_VM     ? "values"
+			   : metric->scope == OF_DISK ? "disks"
+						      : "nics";
+	char *labels;
 
+	/* Of thousands that do not run there is nothing to tell. */
+	if (!json_object_get(vm, part))
+		return;
+	labels = vm_labels(vm);
 	if (!labels) {
 		out->failed = true;
 		return;
