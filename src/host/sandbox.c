@@ -17,6 +17,7 @@
 #include <linux/fs.h>
 #include <linux/if_tun.h>
 #include <linux/seccomp.h>
+#include <linux/sockios.h>
 #include <seccomp.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -64,6 +65,7 @@ struct rule {
 	/* Only calls whose argument `argument`, masked, is `value`; mask 0: all. */
 	unsigned argument;
 	uint64_t mask, value;
+	int error; /* not allowed, but no crime either: it fails with this errno */
 };
 
 /* Where a value is compared whole. */
@@ -164,6 +166,9 @@ static const struct rule rules[] = {
 	  AF_INET },
 	{ SCMP_SYS(socket), LOOP | CLIENT, "connections of the guest, a disk's server", 0, WHOLE,
 	  AF_INET6 },
+	{ SCMP_SYS(socket), LOOP,
+	  "number of a name server's interface: the C library takes AF_INET then", 0, WHOLE,
+	  AF_UNIX, EACCES },
 	{ SCMP_SYS(socket), CLIENTS, "a disk's server, the host's resolver", 0, WHOLE, AF_UNIX },
 	{ SCMP_SYS(socket), CLIENT, "which addresses the host has", 0, WHOLE, AF_NETLINK },
 	{ SCMP_SYS(connect), LOOP | CLIENTS, "connections of the guest, a disk's server" },
@@ -211,6 +216,7 @@ static const struct rule rules[] = {
 	{ SCMP_SYS(ioctl), OPENING, "size of a block device", 1, REQUEST, BLKGETSIZE64 },
 	{ SCMP_SYS(ioctl), LOOP | CLIENTS, "sockets", 1, REQUEST, FIONREAD },
 	{ SCMP_SYS(ioctl), LOOP | CLIENTS, "sockets", 1, REQUEST, FIONBIO },
+	{ SCMP_SYS(ioctl), LOOP, "number of a name server's interface", 1, REQUEST, SIOCGIFINDEX },
 	{ SCMP_SYS(ioctl), LOOP | VCPU, "offloads of a tap", 1, REQUEST, TUNSETOFFLOAD },
 	{ SCMP_SYS(ioctl), LOOP | VCPU, "queues of a tap", 1, REQUEST, TUNSETQUEUE },
 	{ SCMP_SYS(ioctl), LOOP | WORKER | TOOL | OPENING, "discard on block devices", 1, REQUEST,
@@ -240,8 +246,9 @@ static int add_rule(scmp_filter_ctx filter, const struct rule *rule)
 		.datum_b = rule->value,
 	};
 
-	return seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, rule->call, rule->mask ? 1 : 0,
-				      &compare);
+	uint32_t action = rule->error ? SCMP_ACT_ERRNO(rule->error) : SCMP_ACT_ALLOW;
+
+	return seccomp_rule_add_array(filter, action, rule->call, rule->mask ? 1 : 0, &compare);
 }
 
 /* Only this process and none else may be signalled: abort() and kicks of vCPUs. */

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/kvm.h>
+#include <net/if.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -70,6 +71,19 @@ static void call_send(void)
 static void call_packet_socket(void)
 {
 	close(socket(AF_PACKET, SOCK_RAW, 0));
+}
+
+/* As the user network does for a name server like fe80::1%eth0; the test's namespace has an interface 1. */
+static void call_interface_number(void)
+{
+	if (if_nametoindex("lo") != 1)
+		_exit(1);
+}
+
+static void call_unix_socket(void)
+{
+	if (socket(AF_UNIX, SOCK_STREAM, 0) >= 0 || errno != EACCES)
+		_exit(1);
 }
 
 static void call_map(void)
@@ -173,6 +187,9 @@ static const struct {
 	{ "loop: open to read", SANDBOX_LOOP, call_open_to_read, true },
 	{ "loop: open to write", SANDBOX_LOOP, call_open_to_write, false },
 	{ "loop: internet socket", SANDBOX_LOOP, call_inet_socket, true },
+	{ "loop: Unix socket", SANDBOX_LOOP, call_unix_socket, true },
+	{ "loop: number of an interface", SANDBOX_LOOP, call_interface_number, true },
+	{ "vcpu: Unix socket", SANDBOX_VCPU_SOFT, call_unix_socket, false },
 	{ "loop: packet socket", SANDBOX_LOOP, call_packet_socket, false },
 	{ "loop: map", SANDBOX_LOOP, call_map, true },
 	{ "loop: executable memory", SANDBOX_LOOP, call_map_executable, false },
