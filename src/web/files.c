@@ -78,13 +78,23 @@ static void describe(struct web_response *response, const struct web_request *re
 			 (unsigned long long)st->st_mtim.tv_nsec);
 	web_response_header(response, "etag:", "%s", tag);
 	web_response_header(response, "cache-control:", "no-cache");
-	web_response_header(response, "vary:", "accept-encoding");
+	web_response_header(response, "vary:", "accept, accept-encoding");
 	response->status = have && strstr(have, tag) ? 304 : 200;
+}
+
+/* The page is at the root for who asks for pages; a program gets there what the application says. */
+static const char *name_of(const struct web_request *request)
+{
+	const char *accept = web_header(request, "accept");
+
+	if (strcmp(request->path, "/"))
+		return request->path + 1;
+	return accept && web_list_has(accept, "text/html") ? "index.html" : "";
 }
 
 bool web_files_answer(struct web *web, const struct web_request *request)
 {
-	const char *name = strcmp(request->path, "/") ? request->path + 1 : "index.html";
+	const char *name = name_of(request);
 	struct web_response response = { .type = type_of(name) };
 	AUTO_CLOSE int fd = -1;
 	AUTO_CLOSE int compressed = -1;
@@ -92,7 +102,7 @@ bool web_files_answer(struct web *web, const struct web_request *request)
 	struct stat compressed_st;
 
 	if (web->files < 0 || (request->method != WEB_GET && request->method != WEB_HEAD) ||
-	    *name == '.' || strstr(name, "/."))
+	    !*name || *name == '.' || strstr(name, "/."))
 		return false;
 	fd = open_file(web->files, name, &st);
 	if (fd < 0)

@@ -149,14 +149,14 @@ def test_what_may_be_misunderstood_is_refused(node, text, status):
 def test_console_has_its_headers_and_nothing_beside_it(node):
     with Raw(node) as raw:
         for path in ("/", "/index.html", "/app.js"):
-            raw.say(f"GET {path} HTTP/1.1\r\n{KEEP}\r\n")
+            raw.say(f"GET {path} HTTP/1.1\r\n{KEEP}Accept: text/html\r\n\r\n")
             status, headers, _ = raw.answer()
             assert status == 200
             assert "default-src 'none'" in headers["content-security-policy"]
             assert "unsafe" not in headers["content-security-policy"]
             assert "frame-ancestors 'none'" in headers["content-security-policy"]
             assert headers["x-content-type-options"] == "nosniff" and headers["referrer-policy"] == "no-referrer"
-            raw.say(f"GET {path} HTTP/1.1\r\n{KEEP}If-None-Match: {headers['etag']}\r\n\r\n")
+            raw.say(f"GET {path} HTTP/1.1\r\n{KEEP}Accept: text/html\r\nIf-None-Match: {headers['etag']}\r\n\r\n")
             assert raw.answer()[0] == 304
         raw.say(f"GET /link.html HTTP/1.1\r\n{KEEP}\r\n")
         assert raw.answer()[0] == 404

@@ -306,7 +306,9 @@ static void files_are_sent_with_their_types(void **state)
 		unsigned status;
 		const char *type, *body;
 	} rows[] = {
-		{ "/", "", 200, "text/html; charset=utf-8", "<p>" },
+		{ "/", "Accept: text/html,*/*;q=0.8\r\n", 200, "text/html; charset=utf-8", "<p>" },
+		{ "/", "Accept: */*\r\n", 404, "text/plain", "no /" },
+		{ "/", "", 404, "text/plain", "no /" },
 		{ "/index.html", "", 200, "text/html; charset=utf-8", "<p>" },
 		{ "/app.js", "", 200, "text/javascript; charset=utf-8", "plain" },
 		{ "/app.js", "Accept-Encoding: br, gzip\r\n", 200, "text/javascript; charset=utf-8",
