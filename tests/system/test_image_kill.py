@@ -111,7 +111,8 @@ def check(form, image, repair):
     words = [CELLA, "image", "check", "-f", form, image]
     done = run(*words, *(["--repair", "all"] if repair else []))
     assert done.returncode in (UNCHECKED if form == "raw" else SOUND), done.stdout + done.stderr
-    assert not repair or form == "raw" or run(*words).returncode == 0
+    # A grain of a VMDK that nothing uses can only be cut off at the end of the file: between others it stays, and is told.
+    assert not repair or form == "raw" or run(*words).returncode in (SOUND if form == "vmdk" else (0,))
 
 
 @pytest.mark.parametrize("name", IMAGES)
