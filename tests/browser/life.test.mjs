@@ -82,7 +82,7 @@ test('a VM is created, typed into, and deleted; another browser sees it live', a
 	// Pausing by the menu, with keys alone.
 	await page.getByRole('button', { name: 'More actions of hello' }).focus();
 	await page.keyboard.press('ArrowDown');
-	await page.getByRole('menuitem', { name: 'Pause' }).waitFor();
+	await page.getByRole('menuitem', { name: 'Pause' }).and(page.locator(':focus')).waitFor();
 	await page.keyboard.press('Enter');
 	await row.getByText('Paused').waitFor();
 	await page.getByRole('button', { name: 'Resume' }).click();
