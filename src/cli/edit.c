@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -85,25 +86,33 @@ static int write_file(const char *path, const json_t *value, struct err *err)
 /* What came back; 0 with NULL: nothing was changed. */
 static int edit_text(const json_t *before, json_t **ret_after, struct err *err)
 {
-	char path[] = "/tmp/cella-edit-XXXXXX";
-	AUTO_CLOSE int fd = mkostemp(path, O_CLOEXEC);
+	const char *folder = getenv("TMPDIR");
+	AUTO_FREE char *path = NULL;
+	AUTO_CLOSE int fd = -1;
 	AUTO_FREE void *text = NULL;
 	json_t *documents = NULL;
 	size_t count;
-	int rc = fd < 0 ? err_errno(err, errno, "cannot make a file to edit") : 0;
+	int rc;
 
-	if (rc)
-		return rc;
+	if (asprintf(&path, "%s/cella-edit-XXXXXX", folder && *folder ? folder : "/tmp") < 0)
+		path = NULL;
+	fd = path ? mkostemp(path, O_CLOEXEC) : -1;
+	if (fd < 0)
+		return err_errno(err, errno, "cannot make a file to edit");
 	rc = write_file(path, before, err);
 	if (!rc)
 		rc = run_editor(path, err);
 	if (!rc)
 		rc = fd_read_file(path, TEXT_MAX, &text, &count, err);
-	unlink(path);
 	if (!rc)
 		rc = yaml_parse(text, count, "the edited text", &documents, err);
 	if (!rc && json_array_size(documents) != 1)
 		rc = err_set(err, EINVAL, "the edited text has no object: nothing was changed");
+	/* Nobody types it twice for a slip. */
+	if (rc && text)
+		err_hint(err, "what was typed is in '%s'", path);
+	else
+		unlink(path);
 	*ret_after = NULL;
 	if (!rc && !json_equal(json_array_get(documents, 0), before))
 		*ret_after = json_incref(json_array_get(documents, 0));

@@ -4,6 +4,9 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
 
 #define NAME "libcurl-gnutls.so.4"
 
@@ -32,4 +35,17 @@ void http_library_close(struct http_library *library)
 {
 	/* Stays loaded: threads of it may be there. */
 	library->handle = NULL;
+}
+
+void http_take_header(const char *line, size_t length, const char *name, char *value, size_t size)
+{
+	size_t skip = strlen(name);
+
+	if (length < skip || strncasecmp(line, name, skip) != 0)
+		return;
+	while (skip < length && line[skip] == ' ')
+		skip++;
+	while (length > skip && (line[length - 1] == '\r' || line[length - 1] == '\n'))
+		length--;
+	snprintf(value, size, "%.*s", (int)(length - skip), line + skip);
 }

@@ -25,3 +25,7 @@ struct http_library {
 /* -ENOENT: it is not installed; explained. */
 int http_library_open(struct http_library *library, struct err *err);
 void http_library_close(struct http_library *library);
+
+/* The value of a header line (`length` bytes, as a header function gets it) if it has the name
+ * ("ETag:"), cut to `size`; else `value` stays. */
+void http_take_header(const char *line, size_t length, const char *name, char *value, size_t size);

@@ -132,19 +132,6 @@ static int open_files(struct fetch *fetch, struct err *err)
 
 /* ---- the answer ---- */
 
-static void take_header(const char *line, size_t length, const char *name, char *value)
-{
-	size_t skip = strlen(name);
-
-	if (length < skip || strncasecmp(line, name, skip) != 0)
-		return;
-	while (skip < length && line[skip] == ' ')
-		skip++;
-	while (length > skip && (line[length - 1] == '\r' || line[length - 1] == '\n'))
-		length--;
-	snprintf(value, VALIDATOR_MAX, "%.*s", (int)(length - skip), line + skip);
-}
-
 static size_t on_header(char *line, size_t size, size_t count, void *ctx)
 {
 	struct fetch *fetch = ctx;
@@ -153,8 +140,8 @@ static size_t on_header(char *line, size_t size, size_t count, void *ctx)
 	/* A redirection begins anew. */
 	if (length > 5 && !strncasecmp(line, "HTTP/", 5))
 		fetch->etag[0] = fetch->modified[0] = '\0';
-	take_header(line, length, "ETag:", fetch->etag);
-	take_header(line, length, "Last-Modified:", fetch->modified);
+	http_take_header(line, length, "ETag:", fetch->etag, VALIDATOR_MAX);
+	http_take_header(line, length, "Last-Modified:", fetch->modified, VALIDATOR_MAX);
 	return length;
 }
 

@@ -297,6 +297,14 @@ def test_object_is_edited_by_hand(cli, project, tmp_path):
     assert cli.json("vm", "show", "one")["notes"] == "by hand"
     assert "nothing was changed" in cli("vm", "edit", "one", env={"EDITOR": "true", "VISUAL": ""}).stderr
     cli("vm", "edit", "one", code=FAILED, env={"EDITOR": "false", "VISUAL": ""})
+    # What was typed is not lost for a slip.
+    folder = tmp_path / "typed"
+    folder.mkdir()
+    editor.write_text("#!/bin/sh\necho 'notes: [a slip' >> \"$1\"\n")
+    done = cli("vm", "edit", "one", code=FAILED, env={"EDITOR": str(editor), "VISUAL": "", "TMPDIR": str(folder)})
+    kept, = folder.iterdir()
+    assert str(kept) in done.stderr and "a slip" in kept.read_text()
+    assert cli.json("vm", "show", "one")["notes"] == "by hand"
 
 
 def test_image_is_uploaded(cli, project, tmp_path):

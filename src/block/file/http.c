@@ -64,20 +64,6 @@ static struct http *http_of(struct block_node *node)
 
 /* ---- requests ---- */
 
-/* The value of a header line if it has that name, cut at the end of the line. */
-static void take_header(const char *line, size_t length, const char *name, char *value)
-{
-	size_t skip = strlen(name);
-
-	if (length < skip || strncasecmp(line, name, skip) != 0)
-		return;
-	while (skip < length && line[skip] == ' ')
-		skip++;
-	while (length > skip && (line[length - 1] == '\r' || line[length - 1] == '\n'))
-		length--;
-	snprintf(value, VALIDATOR_BYTES, "%.*s", (int)(length - skip), line + skip);
-}
-
 static size_t on_header(char *line, size_t size, size_t count, void *ctx)
 {
 	struct answer *answer = ctx;
@@ -90,9 +76,9 @@ static size_t on_header(char *line, size_t size, size_t count, void *ctx)
 		answer->bytes = 0;
 		answer->etag[0] = answer->modified[0] = '\0';
 	}
-	take_header(line, length, "ETag:", answer->etag);
-	take_header(line, length, "Last-Modified:", answer->modified);
-	take_header(line, length, "Content-Range:", range);
+	http_take_header(line, length, "ETag:", answer->etag, VALIDATOR_BYTES);
+	http_take_header(line, length, "Last-Modified:", answer->modified, VALIDATOR_BYTES);
+	http_take_header(line, length, "Content-Range:", range, VALIDATOR_BYTES);
 	slash = strchr(range, '/');
 	if (slash && parse_u64(slash + 1, 0, BLOCK_SIZE_MAX - BLOCK_SECTOR, &answer->bytes))
 		answer->bytes = 0;
