@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The first page: what runs, how full the host is, what wants attention, what was done lately. */
 import { type Child, h, type Self } from '../base/view';
-import { bytes, count, percent, words } from '../base/format';
+import { bytes, count, percent, rate, words } from '../base/format';
 import { link } from '../base/router';
 import { chosenProject } from '../base/settings';
 import { collection, things } from '../api/live';
@@ -11,7 +11,7 @@ import { hasKind, kindOf } from '../api/schema';
 import { mayAny } from '../api/session';
 import type { Thing } from '../api/types';
 import { Bar, Button, Empty, Loading, Notice, Panel, State, When } from '../parts/basic';
-import { Chart, type Points, TrafficCharts } from '../parts/chart';
+import { Chart, type Points } from '../parts/chart';
 import { openOperations, OperationState, operationTitle } from '../parts/drawer';
 import { Icon } from '../parts/icon';
 import { hrefOf, hrefOfThing } from '../parts/link';
@@ -50,7 +50,26 @@ function HostGraphs(initial: { node: Thing }, self: Self) {
 						series={[{ name: 'used', points: scaled(get('cpu'), 0.01 / Math.max(1, node.status?.cpus ?? 1)) }]}
 					/>
 					<Chart label="Memory" from={from} to={to} max={node.status?.memory} format={bytes} series={[{ name: 'used', points: get('memory') }]} />
-					<TrafficCharts from={from} to={to} get={get} />
+					<Chart
+						label="Disks"
+						from={from}
+						to={to}
+						format={rate}
+						series={[
+							{ name: 'read', points: get('disk-read') },
+							{ name: 'written', points: get('disk-written') },
+						]}
+					/>
+					<Chart
+						label="Network"
+						from={from}
+						to={to}
+						format={rate}
+						series={[
+							{ name: 'in', points: get('net-received') },
+							{ name: 'out', points: get('net-sent') },
+						]}
+					/>
 				</div>
 			</Panel>
 		);

@@ -11,7 +11,7 @@ import { fieldAt, kindOf } from '../api/schema';
 import { may } from '../api/session';
 import type { Thing, Values } from '../api/types';
 import { Button, Empty, Facts, Loading, Notice, Panel, Pill, State, toClipboard, When } from '../parts/basic';
-import { Chart, type Points, TrafficCharts } from '../parts/chart';
+import { Chart, type Points } from '../parts/chart';
 import { openDialog } from '../parts/dialog';
 import { hrefOf, hrefOfThing, RefLink } from '../parts/link';
 import { Menu } from '../parts/menu';
@@ -64,7 +64,26 @@ function Graphs(initial: { vm: Thing }, self: Self) {
 						series={[{ name: 'used', points: scaled(get('cpu'), 0.01 / Math.max(1, vm.spec.cpus ?? 1)) }]}
 					/>
 					<Chart label="Memory" from={from} to={to} max={vm.spec.memory} format={bytes} series={[{ name: 'used', points: get('memory') }]} />
-					<TrafficCharts from={from} to={to} get={get} />
+					<Chart
+						label="Disks"
+						from={from}
+						to={to}
+						format={rate}
+						series={[
+							{ name: 'read', points: get('disk-read') },
+							{ name: 'written', points: get('disk-written') },
+						]}
+					/>
+					<Chart
+						label="Network"
+						from={from}
+						to={to}
+						format={rate}
+						series={[
+							{ name: 'in', points: get('net-received') },
+							{ name: 'out', points: get('net-sent') },
+						]}
+					/>
 				</div>
 			</Panel>
 		);

@@ -3,8 +3,8 @@
  * Graphs over time, drawn as SVG. A series is points of [milliseconds, value]; gaps longer than a few
  * steps are left open. A pointer, or the arrow keys, show the values of an instant.
  */
-import { type Child, h, type Self } from '../base/view';
-import { clock, rate } from '../base/format';
+import { h, type Self } from '../base/view';
+import { clock } from '../base/format';
 
 export type Points = [number, number][];
 
@@ -183,12 +183,4 @@ export function Spark({ points, max, label }: { points: Points; max?: number; la
 			<path class="chart-line" d={`M${points.map(place).join('L')}`} />
 		</svg>
 	);
-}
-
-/** What disks and networks move, of a machine or of the host. */
-export function TrafficCharts({ from, to, get }: { from: number; to: number; get: (name: string) => Points }): Child {
-	const pair = (label: string, names: [string, string], rows: [string, string]) => (
-		<Chart label={label} from={from} to={to} format={rate} series={names.map((name, i) => ({ name, points: get(rows[i]!) }))} />
-	);
-	return [pair('Disks', ['read', 'written'], ['disk-read', 'disk-written']), pair('Network', ['in', 'out'], ['net-received', 'net-sent'])];
 }
