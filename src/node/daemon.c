@@ -17,15 +17,15 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/macros.h"
-#include "node/access.h"
-#include "node/audit.h"
-#include "node/events.h"
+#include "node/access/access.h"
+#include "node/access/audit.h"
+#include "node/event/events.h"
 #include "node/housekeeping.h"
-#include "node/idempotency.h"
-#include "node/kind_ops.h"
-#include "node/operation_priv.h"
-#include "node/reconcile.h"
-#include "node/route.h"
+#include "node/object/idempotency.h"
+#include "node/object/kind_ops.h"
+#include "node/operation/priv.h"
+#include "node/object/reconcile.h"
+#include "node/route/route.h"
 
 #define RECONCILERS 8
 #define WEB_WORKERS 16

@@ -6,8 +6,8 @@
 
 #include "base/macros.h"
 #include "host/clock.h"
-#include "node/audit.h"
-#include "node/operation_priv.h"
+#include "node/access/audit.h"
+#include "node/operation/priv.h"
 
 #define PERIOD_NS (600 * NS_PER_SEC)
 

@@ -15,7 +15,7 @@
 #include "base/macros.h"
 #include "base/suggest.h"
 #include "base/vec.h"
-#include "node/access.h"
+#include "node/access/access.h"
 #include "node/daemon.h"
 
 #define LISTEN_PRESET "127.0.0.1:8443"

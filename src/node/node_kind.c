@@ -20,9 +20,9 @@
 #include "base/macros.h"
 #include "base/str.h"
 #include "host/fd.h"
-#include "node/kind_ops.h"
-#include "node/metrics.h"
-#include "node/vm.h"
+#include "node/object/kind_ops.h"
+#include "node/metrics/metrics.h"
+#include "node/vm/vm.h"
 
 #define LOOK_MS  30000
 #define FILE_MAX (4u << 20)

@@ -14,7 +14,7 @@
 #include <string.h>
 
 #include "base/check.h"
-#include "node/access_priv.h"
+#include "node/access/priv.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

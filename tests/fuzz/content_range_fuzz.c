@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/check.h"
-#include "node/content_range.h"
+#include "node/image/content_range.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "node/dnsmasq_config.h"
+#include "node/network/dnsmasq_config.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -16,12 +16,12 @@
 #include "base/log.h"
 #include "base/macros.h"
 #include "host/thread.h"
-#include "node/audit.h"
-#include "node/events.h"
-#include "node/idempotency.h"
-#include "node/operation_priv.h"
-#include "node/reconcile.h"
-#include "node/route.h"
+#include "node/access/audit.h"
+#include "node/event/events.h"
+#include "node/object/idempotency.h"
+#include "node/operation/priv.h"
+#include "node/object/reconcile.h"
+#include "node/route/route.h"
 #include "web/target.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

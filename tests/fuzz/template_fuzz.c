@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "base/check.h"
-#include "node/kind_ops.h"
-#include "node/template_fill.h"
+#include "node/object/kind_ops.h"
+#include "node/image/template_fill.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

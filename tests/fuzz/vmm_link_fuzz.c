@@ -10,8 +10,8 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "host/loop.h"
-#include "node/vm_process.h"
-#include "node/vmm_link.h"
+#include "node/vm/process.h"
+#include "node/vm/vmm_link.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -19,7 +19,7 @@ from node import Answer, CELLAD, Node, ROOT, TIMEOUT
 PASSWORD = "correct horse battery"
 COOKIE = "__Host-cella-session"
 
-# Kinds with the verbs of each role, as in tests/unit/node/access_grants_test.c. Every kind has a row.
+# Kinds with the verbs of each role, as in tests/unit/node/access/grants_test.c. Every kind has a row.
 ALL = {"read", "create", "change", "delete", "operate", "console"}
 READ = {"read"}
 ROLES = {

@@ -365,7 +365,7 @@ def test_kernel_follows_connections_of_bridges(world):
     netfilter = pathlib.Path("/proc/sys/net/bridge").exists()
     if not own:
         warnings.warn("this kernel has no nf_conntrack_bridge: rules that use it are compared as text alone "
-                      "(tests/unit/node/network_plan_test.c), and br_netfilter's are tested here")
+                      "(tests/unit/node/network/plan_test.c), and br_netfilter's are tested here")
     if not netfilter:
         warnings.warn("this kernel has no br_netfilter: rules that use it are compared as text alone")
     assert own or netfilter, "security groups cannot be tested on this kernel"

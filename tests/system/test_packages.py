@@ -137,7 +137,8 @@ def test_installed_started_upgraded_purged(system, packages):
         assert len(ask(system, "/v1/roles")["items"]) == 4
         # The console comes along.
         context = ssl.create_default_context(cafile=system / "var/lib/cella/tls/server.crt")
-        with urllib.request.urlopen(printed["console"] + "/", context=context, timeout=TIMEOUT) as page:
+        request = urllib.request.Request(printed["console"] + "/", headers={"Accept": "text/html"})
+        with urllib.request.urlopen(request, context=context, timeout=TIMEOUT) as page:
             assert b"<html" in page.read()
         # An upgrade below the running daemon: what it has stays.
         install(system, packages)

@@ -20,11 +20,11 @@
 
 #include "base/macros.h"
 #include "host/thread.h"
-#include "node/audit.h"
-#include "node/kind_ops.h"
-#include "node/object_priv.h"
-#include "node/operation_priv.h"
-#include "node/reconcile.h"
+#include "node/access/audit.h"
+#include "node/object/kind_ops.h"
+#include "node/object/priv.h"
+#include "node/operation/priv.h"
+#include "node/object/reconcile.h"
 
 struct rig {
 	char folder[64], path[96];

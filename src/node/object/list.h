@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Lists: pages of what the store has under a prefix, filtered, as one JSON object or as lines of JSON
+ * (NDJSON, when the client accepts that). A page ends at its limit, or when so much was looked
+ * through that others should have their turn; the cursor leads on from there.
+ */
+#pragma once
+
+#include "node/route/route.h"
+
+struct list_source {
+	char prefix[KEY_SIZE]; /* of the keys; cursors are what comes behind it */
+	const struct api_kind *kind;
+	/* The item as it is shown, caller frees; NULL: nothing of it is to be shown. */
+	char *(*text)(struct asked *asked, const struct list_source *source,
+		      const struct store_item *item);
+};
+
+int list_answer(struct asked *asked, const struct list_source *source, struct problem *problem);
+
+extern const char *const list_queries[];
+
+/* "tier=web,!old" as a filter: "labels.tier=web,!labels.old". Caller frees; NULL: no memory. */
+char *list_label_filter(const char *labels);

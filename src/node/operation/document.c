@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Operations as they are stored and shown. */
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "node/operation/priv.h"
+
+/* Spec: RFC 9562, version 8: 48 bits of time that count down, and chance. */
+void operation_new_id(char ret_id[UID_SIZE])
+{
+	unsigned long long time = ~node_now_ms() & 0xffffffffffff;
+	char tail[UID_SIZE];
+
+	node_new_uid(tail);
+	snprintf(ret_id, UID_SIZE, "%08llx-%04llx-8%s", time >> 16, time & 0xffff, tail + 15);
+}
+
+void operation_key(const char *id, char ret_key[KEY_SIZE])
+{
+	snprintf(ret_key, KEY_SIZE, "/operations/%s", id);
+}
+
+json_t *operation_document(const char *id, const struct object *object, const char *action,
+			   const json_t *params, const char *user, const char *parent)
+{
+	char now[TIME_SIZE];
+
+	node_time_text(node_now_ms(), now);
+	return json_pack(
+		"{s:s, s:s, s:{s:s, s:{s:s, s:s, s:s, s:s}, s:s*, s:s*}, s:{s:s, s:b}, s:O*}",
+		"uid", id, "created", now, "spec", "action", action, "resource", "kind",
+		object->kind->name, "project", object->project, "name", object->name, "uid",
+		object->uid, "actor", user, "parent", parent, "status", "state", "pending",
+		"cancellable", 1, "params", params);
+}
+
+json_t *operation_json(const json_t *document, uint64_t revision)
+{
+	const json_t *uid = json_object_get(document, "uid");
+
+	return json_pack("{s:s, s:O, s:O, s:I, s:O, s:O, s:O}", "kind", "operation", "name", uid,
+			 "uid", uid, "revision", (json_int_t)revision, "created",
+			 json_object_get(document, "created"), "spec",
+			 json_object_get(document, "spec"), "status",
+			 json_object_get(document, "status"));
+}
+
+bool operation_has_ended(const json_t *document)
+{
+	return json_object_get(json_object_get(document, "status"), "ended");
+}
+
+bool operation_allows(struct node *node, const struct identity *who, enum api_verb verb,
+		      const json_t *document)
+{
+	const json_t *spec = json_object_get(document, "spec");
+	const json_t *resource = json_object_get(spec, "resource");
+	const char *actor = schema_string(spec, "actor");
+	const char *name = schema_string(resource, "kind");
+	const char *project = schema_string(resource, "project");
+	const char *uid = schema_string(resource, "uid");
+	const struct api_kind *kind = name ? api_kind_find(name) : NULL;
+	struct object object = { 0 };
+	bool allowed;
+
+	if (who->root || (actor && !*who->token && !strcmp(actor, who->user)))
+		return true;
+	if (!kind || !project || !uid)
+		return false;
+	if (object_get_by_uid(node, kind, uid, &object, NULL))
+		object = (struct object){ 0 };
+	allowed = access_allows(who, verb, kind, project, object_labels(&object));
+	object_fini(&object);
+	return allowed;
+}
