@@ -130,10 +130,11 @@ struct store_watch_ops {
 struct store_watch;
 
 /*
- * Tells of every change behind the revision `after` to keys with the prefix, on the loop's thread;
- * the ones of the past as well. What a slow reader has not seen yet costs no memory. -ENOMEM.
+ * Tells of every change behind the revision `after` to keys with one of the prefixes (NULL at the end;
+ * borrowed), on the loop's thread; the ones of the past as well. What a slow reader has not seen yet
+ * costs no memory. -ENOMEM.
  */
-int store_watch(struct store *store, const char *prefix, uint64_t after, struct loop *loop,
+int store_watch(struct store *store, const char *const *prefixes, uint64_t after, struct loop *loop,
 		const struct store_watch_ops *ops, void *ctx, struct store_watch **ret_watch);
 
 /* Loop thread. Nothing is called any more. Accepts NULL. */

@@ -19,7 +19,7 @@ struct store_watch {
 	struct loop_task task;
 	const struct store_watch_ops *ops;
 	void *ctx;
-	char *prefix;
+	const char *const *prefixes;
 	uint64_t revision, part; /* of the last row that was read */
 	bool lost;
 	bool *ended; /* while events are told: set when the watch is freed */
@@ -34,7 +34,11 @@ struct batch {
 
 static bool is_meant(const struct store_watch *watch, const char *key)
 {
-	return !strncmp(key, watch->prefix, strlen(watch->prefix));
+	for (const char *const *prefix = watch->prefixes; *prefix; prefix++) {
+		if (!strncmp(key, *prefix, strlen(*prefix)))
+			return true;
+	}
+	return false;
 }
 
 /* Behind the last row of this commit, and of what was there before the watch. */
@@ -88,12 +92,6 @@ static int read_batch(struct store_watch *watch, struct batch *batch)
 	return rc;
 }
 
-static void watch_free(struct store_watch *watch)
-{
-	free(watch->prefix);
-	free(watch);
-}
-
 static void tell(struct store_watch *watch, struct batch *batch)
 {
 	bool ended = false;
@@ -131,7 +129,7 @@ static void watch_task(struct loop_task *task)
 	free(batch);
 }
 
-int store_watch(struct store *store, const char *prefix, uint64_t after, struct loop *loop,
+int store_watch(struct store *store, const char *const *prefixes, uint64_t after, struct loop *loop,
 		const struct store_watch_ops *ops, void *ctx, struct store_watch **ret_watch)
 {
 	struct store_watch *watch = calloc(1, sizeof(*watch));
@@ -144,14 +142,10 @@ int store_watch(struct store *store, const char *prefix, uint64_t after, struct 
 		.task.run = watch_task,
 		.ops = ops,
 		.ctx = ctx,
-		.prefix = strdup(prefix),
+		.prefixes = prefixes,
 		.revision = after,
 		.part = PART_LAST,
 	};
-	if (!watch->prefix) {
-		watch_free(watch);
-		return -ENOMEM;
-	}
 	*ret_watch = watch;
 	pthread_mutex_lock(&store->lock);
 	list_append(&store->watches, &watch->node);
@@ -170,7 +164,7 @@ void store_watch_end(struct store_watch *watch)
 	loop_task_cancel(watch->loop, &watch->task);
 	if (watch->ended)
 		*watch->ended = true;
-	watch_free(watch);
+	free(watch);
 }
 
 void watches_wake(struct store *store)

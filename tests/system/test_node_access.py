@@ -117,7 +117,7 @@ PLACES = {"node_kind.c": ("nodes", "/v1/nodes/none"), "upload.c": ("images", "/v
 
 def test_every_other_path_knows_who_asks(node, tokens):
     found, below = set(), {}
-    for path in (ROOT / "src" / "node").glob("*.c"):
+    for path in (ROOT / "src" / "node").rglob("*.c"):
         text = path.read_text()
         found |= set(re.findall(r'\.path = "([^"]+)"', text))
         for name, method, verb in re.findall(r'\{ "([a-z-]+)", WEB_([A-Z]+), API_([A-Z]+),', text):

@@ -105,13 +105,14 @@ def fixture_node(tmp_path):
 class WebSocket:
     """The few lines of RFC 6455 that a test of a console needs."""
 
-    def __init__(self, node, path):
+    def __init__(self, node, path, headers=None):
+        lines = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.settimeout(TIMEOUT)
         self.socket.connect(str(node.socket))
         key = base64.b64encode(os.urandom(16)).decode()
         self.socket.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                            f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode())
+                            f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n{lines}\r\n".encode())
         self.buffer = b""
         while b"\r\n\r\n" not in self.buffer:
             self.receive()

@@ -27,6 +27,7 @@ int access_open(struct node *node, struct err *err)
 		access->node = node;
 		passwords_init(&access->passwords);
 		cache_init(&access->cache);
+		stays_init(node, &access->stays);
 		access->rate = (struct rate){ .per_second = each, .burst = each };
 		access->rate_unknown = (struct rate){ .per_second = REQUESTS_NOBODY,
 						      .burst = 5 * REQUESTS_NOBODY };
@@ -52,6 +53,7 @@ void access_close(struct node *node)
 	onces_fini(&access->onces);
 	limits_fini(&access->requests);
 	limits_fini(&access->failures);
+	stays_fini(&access->stays);
 	cache_fini(&access->cache);
 	passwords_fini(&access->passwords);
 	if (node->config.certificate == access->certificate)

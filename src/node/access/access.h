@@ -16,6 +16,7 @@
 #include "node/object/object.h"
 
 #define ORIGIN_MAX 64
+#define WAY_MAX    144
 
 /* A rule of a role that was given: it allows verbs on kinds in a project, to what has the labels. */
 struct grant {
@@ -29,6 +30,7 @@ struct identity {
 	char user[API_NAME_MAX + 1];  /* "root" for local root */
 	char token[API_NAME_MAX + 1]; /* name of the token, "": none */
 	char session[65];             /* its id (not the secret), "": none */
+	char way[WAY_MAX];            /* what it is known by: that of access_renew() */
 	char origin[ORIGIN_MAX];      /* address without port, "unix" */
 	bool root;                    /* may do everything */
 	uint64_t ends_ms;             /* unix time when session or token end; 0: no such time */
@@ -56,6 +58,40 @@ void access_renew_certificate(struct node *node);
 int access_identify(struct node *node, const struct web_request *request,
 		    struct identity *ret_identity, struct problem *problem);
 void identity_fini(struct identity *identity);
+
+/*
+ * Who stands behind the same credentials by now, with the rights of now. -ENOENT: nobody any more, since
+ * the session or token has ended or the user is disabled or gone. Keeps no session from ending. Any thread.
+ */
+int access_renew(struct node *node, const struct identity *before, struct identity *ret_now);
+
+/* For the same requests both get the same answers. */
+bool identity_has_same_rights(const struct identity *some, const struct identity *other);
+
+/* Whether a change of the key in the store may change who that is, or the rights. */
+bool access_concerns(const struct identity *who, const char *key);
+
+/*
+ * Whoever was let in to an object for longer than a request lasts, such as to a console. `over` is
+ * called when the right ends: by signing out, by a change of user, roles, token or the object's labels,
+ * by time. Loop's thread, at least once and maybe again until stay_end(), which it must not call.
+ */
+struct stay {
+	struct list link;
+	struct identity who; /* owned */
+	const struct api_kind *kind;
+	char uid[UID_SIZE];
+	enum api_verb verb;
+	bool seen;
+	void (*over)(struct stay *stay);
+};
+
+/* `who` is copied. Looks at the right again at once: it may have ended since it was asked for. -ENOMEM.
+ * Any thread. */
+int stay_begin(struct node *node, struct stay *stay, const struct identity *who,
+	       const struct object *object, enum api_verb verb);
+/* Afterwards `over` is not called any more. Of one that was not begun (zero) too. Any thread. */
+void stay_end(struct node *node, struct stay *stay);
 
 /*
  * `project` "": the server's; of a project itself: its name; NULL: any project. `labels`: the object's (of a new one:

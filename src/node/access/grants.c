@@ -310,6 +310,24 @@ int identity_copy(const struct identity *identity, struct identity *ret_copy)
 	return 0;
 }
 
+static bool grants_equal(const struct grant *some, const struct grant *other)
+{
+	return !strcmp(some->project, other->project) && some->verbs == other->verbs &&
+	       some->kinds == other->kinds && !some->labels == !other->labels &&
+	       (!some->labels || json_equal(some->labels, other->labels));
+}
+
+bool identity_has_same_rights(const struct identity *some, const struct identity *other)
+{
+	if (some->root != other->root || some->grants.count != other->grants.count)
+		return false;
+	for (size_t i = 0; i < some->grants.count; i++) {
+		if (!grants_equal(&some->grants.items[i], &other->grants.items[i]))
+			return false;
+	}
+	return true;
+}
+
 /* Whether the grant is about objects of the kind in the project (or the project itself). */
 static bool grant_reaches(const struct grant *grant, enum api_verb verb,
 			  const struct api_kind *kind, const char *project)

@@ -208,6 +208,8 @@ int session_each(struct node *node, const char *user, const char *uid,
 		 int (*visit)(void *ctx, const struct session *session), void *ctx);
 json_t *session_json(const struct session *session);
 
+#define SESSIONS_PREFIX "/sessions/" /* and the id */
+
 /* ---- what is kept beside the objects ---- */
 
 /* A value of JSON; -ENOENT. `ret_modified` and `ret_lease` may be NULL. */
@@ -232,7 +234,8 @@ json_t *role_builtin_rules(const char *name);
 int token_parse_end(const char *text, uint64_t now_ms, uint64_t *ret_ms);
 /* When a token ends. -EINVAL. */
 int token_end_ms(const struct object *token, uint64_t *ret_ms);
-/* The epoch of a user's password, "": it has none. */
+int user_has_password(struct node *node, const char *uid, bool *ret_has);
+/* What changes when all of a user's sessions end: with another password, by being disabled. "": has not yet. */
 int user_epoch(struct node *node, const char *uid, char ret_epoch[SECRET_HEX + 1]);
 
 /* The members of a change that are no objects. */
@@ -292,11 +295,28 @@ bool cache_find(struct cache *cache, const char *key, uint64_t revision,
 bool cache_put(struct cache *cache, const char *key, uint64_t revision, uint64_t lease,
 	       uint64_t hour, const struct identity *identity);
 
+/* ---- those who were let in for longer ---- */
+
+struct stays {
+	struct node *node;
+	pthread_mutex_t lock;
+	struct list all; /* guarded by lock */
+	/* The loop's. */
+	struct store_watch *watch; /* NULL: there is nobody */
+	struct loop_task task;
+	struct loop_timer timer;
+};
+
+void stays_init(struct node *node, struct stays *stays);
+/* Nobody is left. Accepts zero. */
+void stays_fini(struct stays *stays);
+
 struct access {
 	struct passwords passwords;
 	struct limits failures, requests;
 	struct onces onces;
 	struct cache cache;
+	struct stays stays;
 	struct rate rate, rate_unknown; /* of an identity; of an address that is nobody */
 	char *certificate, *key;        /* paths of our own ones, NULL: the operator's */
 	struct node *node;

@@ -13,12 +13,11 @@
 #include "node/access/priv.h"
 #include "node/object/change_priv.h"
 
-#define PREFIX "/sessions/"
-#define PAGE   256
+#define PAGE 256
 
 static void session_key(const char *id, char ret_key[STORE_KEY_MAX + 1])
 {
-	snprintf(ret_key, STORE_KEY_MAX + 1, PREFIX "%s", id);
+	snprintf(ret_key, STORE_KEY_MAX + 1, SESSIONS_PREFIX "%s", id);
 }
 
 static char *session_text(const struct session *session)
@@ -47,7 +46,7 @@ static int session_from_item(const struct store_item *item, struct session *ret_
 					   .ends_ms = (uint64_t)ends,
 					   .lease = item->lease };
 
-		snprintf(session.id, sizeof(session.id), "%s", item->key + strlen(PREFIX));
+		snprintf(session.id, sizeof(session.id), "%s", item->key + strlen(SESSIONS_PREFIX));
 		snprintf(session.user, sizeof(session.user), "%s", user);
 		snprintf(session.uid, sizeof(session.uid), "%s", uid);
 		snprintf(session.epoch, sizeof(session.epoch), "%s", epoch);
@@ -71,7 +70,7 @@ int session_each(struct node *node, const char *user, const char *uid,
 		const struct store_item *item;
 		struct store_page page;
 
-		rc = store_list(node->store, PREFIX, after, PAGE, &page, NULL);
+		rc = store_list(node->store, SESSIONS_PREFIX, after, PAGE, &page, NULL);
 		if (rc)
 			break;
 		vec_for_each (item, &page.items) {

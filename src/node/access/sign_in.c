@@ -286,12 +286,12 @@ static const struct schema_field password_rows[] = {
 static int check_current(struct sign_in *call, const struct object *user, struct problem *problem)
 {
 	const char *current = schema_string(call->body, "current");
-	char epoch[SECRET_HEX + 1];
-	int rc = user_epoch(call->node, user->uid, epoch);
+	bool has;
+	int rc = user_has_password(call->node, user->uid, &has);
 
 	if (rc)
 		return problem_set(problem, API_CODE_INTERNAL, "cannot read a password");
-	if (!*epoch)
+	if (!has)
 		return 0;
 	if (!current) {
 		problem_set(problem, API_CODE_INVALID, "the current password is missing");

@@ -45,6 +45,21 @@ int user_epoch(struct node *node, const char *uid, char ret_epoch[SECRET_HEX + 1
 	return 0;
 }
 
+int user_has_password(struct node *node, const char *uid, bool *ret_has)
+{
+	char key[STORE_KEY_MAX + 1];
+	json_t *value = NULL;
+	int rc;
+
+	secret_key(&api_user, uid, key);
+	rc = store_get_json(node, key, &value, NULL, NULL);
+	if (rc && rc != -ENOENT)
+		return rc;
+	*ret_has = json_object_get(value, "argon2id");
+	json_decref(value);
+	return 0;
+}
+
 static char *keep(struct change *change, const char *text, struct problem *problem)
 {
 	char *kept = change_keep(change, strdup(text));

@@ -84,13 +84,18 @@ int bindings_check(struct node *node, const json_t *bindings, struct problem *pr
 
 /* ---- the last one who may do everything ---- */
 
+static bool is_disabled(const struct object *user)
+{
+	return schema_boolean(object_spec(user), "disabled");
+}
+
 static bool is_admin(const struct object *user)
 {
 	const json_t *spec = user ? object_spec(user) : NULL;
 	const json_t *binding;
 	size_t i;
 
-	if (!spec || schema_boolean(spec, "disabled"))
+	if (!spec || is_disabled(user))
 		return false;
 	json_array_foreach(json_object_get(spec, "grants"), i, binding)
 	{
@@ -244,6 +249,30 @@ static int keep_session(struct change *change, const struct object *user, const 
 	return session_move(change, &session, epoch, problem);
 }
 
+/* Sessions that began before do not come back when the user is enabled again. */
+static int end_sessions(struct change *change, const struct object *user, struct problem *problem)
+{
+	char key[STORE_KEY_MAX + 1], epoch[SECRET_HEX + 1];
+	json_t *secret = NULL;
+	int rc;
+
+	secret_key(&api_user, user->uid, key);
+	rc = store_get_json(change->node, key, &secret, NULL, NULL);
+	if (rc == -ENOENT) {
+		secret = json_object();
+		rc = 0;
+	}
+	rc = rc ? rc : secret_random(epoch);
+	if (!rc && json_object_set_new(secret, "epoch", json_string(epoch)))
+		rc = -ENOMEM;
+	if (rc)
+		problem_set(problem, API_CODE_INTERNAL, "cannot end the sessions of '%s'",
+			    user->name);
+	rc = rc ? rc : change_put_json(change, key, secret, problem);
+	json_decref(secret);
+	return rc;
+}
+
 /* Takes it out of the object. Without a password there still is an epoch, another one. */
 static int move_password(struct change *change, struct object *user, struct problem *problem)
 {
@@ -298,6 +327,9 @@ static int user_prepare(struct change *change, const struct object *before, stru
 	rc = rc ? rc : user_is_within(change->node, change->who, after, problem);
 	rc = rc ? rc : count_admins(change, before, after, problem);
 	rc = rc ? rc : move_index(change, before, after, problem);
+	if (!rc && before && is_disabled(before) != is_disabled(after) &&
+	    !schema_string(object_spec(after), "password"))
+		rc = end_sessions(change, after, problem);
 	return rc ? rc : move_password(change, after, problem);
 }
 
@@ -341,22 +373,18 @@ static int delete_token(void *ctx, const struct object *token)
 static int user_reconcile(struct node *node, const struct object *user, struct problem *problem)
 {
 	struct deletion deletion = { node, user->name, problem };
-	char key[STORE_KEY_MAX + 1];
-	json_t *secret = NULL;
 	bool has;
 	int rc;
 
-	if (user->deleting) {
+	if (user->deleting || is_disabled(user))
 		onces_end(&node->access->onces, user->name);
+	if (user->deleting) {
 		rc = object_each(node, &api_token, "", delete_token, &deletion);
 		return rc ? rc : object_gone(node, user);
 	}
-	secret_key(&api_user, user->uid, key);
-	rc = store_get_json(node, key, &secret, NULL, NULL);
-	if (rc && rc != -ENOENT)
+	rc = user_has_password(node, user->uid, &has);
+	if (rc)
 		return rc;
-	has = json_object_get(secret, "argon2id");
-	json_decref(secret);
 	return object_patch_status(node, user, json_pack("{sb}", "password", has));
 }
 

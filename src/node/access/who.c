@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "node/access/priv.h"
+#include "node/object/priv.h"
 
 #define HOUR_MS UINT64_C(3600000)
 
@@ -166,9 +167,9 @@ int identity_narrow(struct node *node, const json_t *bindings, struct identity *
 	return rc;
 }
 
-static int token_matches(struct node *node, const struct object *token, const char *secret)
+static int token_matches(struct node *node, const struct object *token, const char *digest)
 {
-	char key[STORE_KEY_MAX + 1], digest[SECRET_HEX + 1];
+	char key[STORE_KEY_MAX + 1];
 	json_t *kept;
 	int rc;
 
@@ -176,14 +177,13 @@ static int token_matches(struct node *node, const struct object *token, const ch
 	rc = store_get_json(node, key, &kept, NULL, NULL);
 	if (rc)
 		return rc;
-	rc = secret_digest(secret, digest);
-	if (!rc && !secret_equal(schema_string(kept, "digest") ?: "", digest))
+	if (!secret_equal(schema_string(kept, "digest") ?: "", digest))
 		rc = -ENOENT;
 	json_decref(kept);
 	return rc;
 }
 
-static int by_token(struct node *node, const char *name, const char *secret,
+static int by_token(struct node *node, const char *name, const char *digest,
 		    struct identity *ret_identity, char ret_uid[UID_SIZE], struct problem *problem)
 {
 	struct identity identity = { 0 };
@@ -195,7 +195,7 @@ static int by_token(struct node *node, const char *name, const char *secret,
 	if (rc)
 		return rc;
 	owner = schema_string(object_spec(&token), "user") ?: "";
-	rc = token_matches(node, &token, secret);
+	rc = token_matches(node, &token, digest);
 	if (!rc)
 		rc = token_end_ms(&token, &ends_ms);
 	if (!rc && (token.deleting || ends_ms <= node_now_ms()))
@@ -240,16 +240,16 @@ static int by_index(struct node *node, const char *what, const char *value,
 	return rc;
 }
 
-static int by_peer(struct node *node, const struct web_peer *peer, struct identity *ret_identity,
-		   struct problem *problem)
+static int by_local_user(struct node *node, uid_t uid, struct identity *ret_identity,
+			 struct problem *problem)
 {
 	struct passwd entry, *found = NULL;
 	char buffer[4096];
 	int rc;
 
-	if (!peer->uid || peer->uid == geteuid())
+	if (!uid || uid == geteuid())
 		return root(ret_identity);
-	if (getpwuid_r(peer->uid, &entry, buffer, sizeof(buffer), &found) || !found)
+	if (getpwuid_r(uid, &entry, buffer, sizeof(buffer), &found) || !found)
 		return -ENOENT;
 	rc = by_index(node, "local", found->pw_name, ret_identity, problem);
 	if (rc == -ENOENT) {
@@ -264,27 +264,62 @@ static int by_peer(struct node *node, const struct web_peer *peer, struct identi
 
 /* ---- one after another ---- */
 
-/* The key of the cache, "" for a way that is not kept. */
-struct way {
-	char key[2 * SECRET_HEX + 16];
-	char name[API_NAME_MAX + 1], secret[SECRET_HEX + 1];
-};
-
-static int look_up(struct node *node, const struct credentials *credentials, const struct way *way,
-		   struct identity *ret_identity, uint64_t *ret_lease, char ret_token[UID_SIZE],
-		   struct problem *problem)
+/*
+ * A way to be known, in a word: "t" with digest and name of a token, "s" with the id of a session, "u"
+ * with a local user's number, "c" with a certificate's fingerprint. No secret is in it, and it is enough
+ * to look again.
+ */
+static int look_up(struct node *node, const char *way, struct identity *ret_identity,
+		   uint64_t *ret_lease, char ret_token[UID_SIZE], struct problem *problem)
 {
-	switch (way->key[0]) {
+	char digest[SECRET_HEX + 1];
+	int rc;
+
+	switch (*way++) {
 	case 't':
-		return by_token(node, way->name, way->secret, ret_identity, ret_token, problem);
+		snprintf(digest, sizeof(digest), "%s", way);
+		rc = by_token(node, way + SECRET_HEX, digest, ret_identity, ret_token, problem);
+		break;
 	case 's':
-		return by_session(node, way->secret, ret_identity, ret_lease, problem);
+		rc = by_session(node, way, ret_identity, ret_lease, problem);
+		break;
 	case 'u':
-		return by_peer(node, credentials->peer, ret_identity, problem);
+		rc = by_local_user(node, (uid_t)strtoul(way, NULL, 10), ret_identity, problem);
+		break;
 	default:
-		return by_index(node, "certificate", credentials->peer->certificate, ret_identity,
-				problem);
+		rc = by_index(node, "certificate", way, ret_identity, problem);
 	}
+	if (!rc)
+		snprintf(ret_identity->way, sizeof(ret_identity->way), "%s", way - 1);
+	return rc;
+}
+
+int access_renew(struct node *node, const struct identity *before, struct identity *ret_now)
+{
+	struct problem problem = PROBLEM_INIT;
+	char token[UID_SIZE];
+	uint64_t lease;
+	int rc = look_up(node, before->way, ret_now, &lease, token, &problem);
+
+	if (rc)
+		return -ENOENT;
+	memcpy(ret_now->origin, before->origin, sizeof(ret_now->origin));
+	return 0;
+}
+
+bool access_concerns(const struct identity *who, const char *key)
+{
+	static const struct api_kind *const kinds[] = { &api_user, &api_role, &api_token };
+	char prefix[STORE_KEY_MAX + 1];
+
+	if (!strncmp(key, SESSIONS_PREFIX, strlen(SESSIONS_PREFIX)))
+		return *who->session && !strcmp(key + strlen(SESSIONS_PREFIX), who->session);
+	for (unsigned i = 0; i < ARRAY_SIZE(kinds); i++) {
+		object_prefix(kinds[i], NULL, prefix);
+		if (!strncmp(key, prefix, strlen(prefix)))
+			return true;
+	}
+	return false;
 }
 
 /* Tokens say when they were last used, to the hour. */
@@ -300,19 +335,19 @@ static void note_use(struct node *node, const struct identity *identity, const c
 	object_patch_status(node, &token, json_pack("{ss}", "last-used", time));
 }
 
-static int identify(struct node *node, const struct credentials *credentials, const struct way *way,
-		    struct identity *ret_identity, struct problem *problem)
+static int identify(struct node *node, const char *way, struct identity *ret_identity,
+		    struct problem *problem)
 {
 	uint64_t revision = store_revision(node->store), now_ms = node_now_ms(), lease = 0;
 	char token[UID_SIZE] = "";
 	bool first;
 	int rc = 0;
 
-	if (!cache_find(&node->access->cache, way->key, revision, ret_identity, &lease)) {
-		rc = look_up(node, credentials, way, ret_identity, &lease, token, problem);
+	if (!cache_find(&node->access->cache, way, revision, ret_identity, &lease)) {
+		rc = look_up(node, way, ret_identity, &lease, token, problem);
 		if (rc)
 			return rc;
-		first = cache_put(&node->access->cache, way->key, revision, lease, now_ms / HOUR_MS,
+		first = cache_put(&node->access->cache, way, revision, lease, now_ms / HOUR_MS,
 				  ret_identity);
 		if (first && *token)
 			note_use(node, ret_identity, token, now_ms);
@@ -332,11 +367,19 @@ static int refuse_cross_site(struct problem *problem)
 	return -EPERM;
 }
 
+/* It is as good as what it was asked for with is by now. */
 static int by_ticket(struct node *node, const struct credentials *credentials,
 		     struct identity *ret_identity, struct problem *problem)
 {
-	if (!onces_use(&node->access->onces, false, credentials->ticket, node_now_ms(),
-		       ret_identity, NULL))
+	struct identity before;
+	int rc = onces_use(&node->access->onces, false, credentials->ticket, node_now_ms(), &before,
+			   NULL);
+
+	if (!rc) {
+		rc = access_renew(node, &before, ret_identity);
+		identity_fini(&before);
+	}
+	if (!rc)
 		return 0;
 	problem_set(problem, API_CODE_UNAUTHENTICATED, "the ticket was used, or is too old");
 	return -EACCES;
@@ -345,16 +388,15 @@ static int by_ticket(struct node *node, const struct credentials *credentials,
 static int by_header(struct node *node, const struct credentials *credentials,
 		     struct identity *ret_identity, struct problem *problem)
 {
-	char digest[SECRET_HEX + 1];
-	struct way way = { 0 };
-	int rc = header_bearer(credentials->authorization, way.name, way.secret);
+	char name[API_NAME_MAX + 1], secret[SECRET_HEX + 1], digest[SECRET_HEX + 1], way[WAY_MAX];
+	int rc = header_bearer(credentials->authorization, name, secret);
 
-	rc = rc ? rc : secret_digest(way.secret, digest);
+	rc = rc ? rc : secret_digest(secret, digest);
 	if (!rc) {
-		snprintf(way.key, sizeof(way.key), "t%s%s", digest, way.name);
-		rc = identify(node, credentials, &way, ret_identity, problem);
+		snprintf(way, sizeof(way), "t%s%s", digest, name);
+		rc = identify(node, way, ret_identity, problem);
 	}
-	explicit_bzero(way.secret, sizeof(way.secret));
+	explicit_bzero(secret, sizeof(secret));
 	if (rc && !problem->code) {
 		problem_set(problem, API_CODE_UNAUTHENTICATED, "the token is not valid");
 		problem_hint(problem, "it may have expired, been deleted, or its user disabled; a "
@@ -369,21 +411,21 @@ static int by_ambient(struct node *node, const struct credentials *credentials,
 		      struct identity *ret_identity, struct problem *problem)
 {
 	const struct web_peer *peer = credentials->peer;
-	struct way way = { 0 };
+	char digest[SECRET_HEX + 1], way[WAY_MAX];
 	int rc = -ENOENT;
 
 	if (*credentials->cookie && secret_is_hex(credentials->cookie) &&
-	    !secret_digest(credentials->cookie, way.secret)) {
-		snprintf(way.key, sizeof(way.key), "s%s", way.secret);
-		rc = identify(node, credentials, &way, ret_identity, problem);
+	    !secret_digest(credentials->cookie, digest)) {
+		snprintf(way, sizeof(way), "s%s", digest);
+		rc = identify(node, way, ret_identity, problem);
 	}
 	if (rc == -ENOENT && peer->unix_socket) {
-		snprintf(way.key, sizeof(way.key), "u%u", peer->uid);
-		rc = identify(node, credentials, &way, ret_identity, problem);
+		snprintf(way, sizeof(way), "u%u", peer->uid);
+		rc = identify(node, way, ret_identity, problem);
 	}
 	if (rc == -ENOENT && *peer->certificate) {
-		snprintf(way.key, sizeof(way.key), "c%s", peer->certificate);
-		rc = identify(node, credentials, &way, ret_identity, problem);
+		snprintf(way, sizeof(way), "c%s", peer->certificate);
+		rc = identify(node, way, ret_identity, problem);
 	}
 	if (!rc && credentials->cross_site) {
 		identity_fini(ret_identity);

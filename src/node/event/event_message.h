@@ -30,9 +30,6 @@ void messages_fini(struct messages *messages);
 const struct message *messages_get(struct messages *messages, struct node *node,
 				   const struct store_event *event);
 
-/* Keys of what events tell of begin so: objects, observed, operations. */
-#define MESSAGES_PREFIX "/o"
-
 enum message_right {
 	MESSAGE_HIDDEN,
 	MESSAGE_SHOWN,

@@ -4,6 +4,10 @@
  * new one goes on where it was when there is room again: slow readers cost no memory. If the store has
  * forgotten by then what would come next, they are told to read everything again.
  *
+ * Who listens is looked at again at every change that may concern the rights, in its place among the
+ * others: what comes behind it is only sent to those whose rights are as before. Others have to ask
+ * again, since they may see now what they were not told of.
+ *
  * Listeners are the loop's: the web thread only sets flags and posts a task.
  */
 #include "node/event/events.h"
@@ -41,14 +45,14 @@ struct listener {
 	struct web_stream *stream;
 	enum web_stream_kind kind;
 	struct identity who;
-	uint64_t rights; /* revision that these rights are at least of */
 	char project[API_NAME_MAX + 1], name[API_NAME_MAX + 1];
 	const struct api_kind *only; /* NULL: all kinds */
 	struct loop_task task;
 	atomic_bool closed;
 	/* The loop's. */
 	struct store_watch *watch;
-	uint64_t after; /* where the next watch begins */
+	uint64_t after;  /* where the next watch begins */
+	uint64_t rights; /* revision that these rights are at least of */
 	bool greeted, lost;
 };
 
@@ -108,37 +112,51 @@ static int send_message(struct listener *listener, const struct message *message
 	}
 }
 
-/* Rights are read when somebody asks: who listens has to ask again when they may have changed since. */
-static bool ends_rights(const struct listener *listener, const struct message *message)
+/* False: the stream ends. */
+static bool rights_stand(struct listener *listener)
 {
-	return !listener->who.root && message->revision > listener->rights && message->type &&
-	       strcmp(message->type, "status") &&
-	       (message->kind == &api_user || message->kind == &api_role ||
-		message->kind == &api_token);
+	struct node *node = listener->all->node;
+	uint64_t now = store_revision(node->store);
+	struct identity who;
+	bool same;
+
+	if (access_renew(node, &listener->who, &who))
+		same = false;
+	else {
+		same = identity_has_same_rights(&listener->who, &who);
+		identity_fini(&who);
+	}
+	listener->rights = now;
+	if (!same)
+		web_stream_close(listener->stream);
+	return same;
+}
+
+static int tell(struct listener *listener, const struct store_event *event)
+{
+	const struct message *message =
+		messages_get(&listener->all->messages, listener->all->node, event);
+
+	if (!message)
+		return -EAGAIN;
+	return message->text && is_asked_for(listener, message) ? send_message(listener, message)
+								: 0;
 }
 
 static void on_event(void *ctx, const struct store_event *event)
 {
 	struct listener *listener = ctx;
-	const struct message *message =
-		messages_get(&listener->all->messages, listener->all->node, event);
-	int rc = 0;
 
-	if (!message)
-		rc = -EAGAIN;
-	else if (message->text && is_asked_for(listener, message))
-		rc = send_message(listener, message);
-	if (!rc) {
-		listener->after = event->revision;
-		if (message && ends_rights(listener, message)) {
-			end_watch(listener);
-			web_stream_close(listener->stream);
-		}
+	if (tell(listener, event)) {
+		/* All of that revision again, when there is room. */
+		listener->after = event->revision - 1;
+		end_watch(listener);
 		return;
 	}
-	/* All of that revision again, when there is room. */
-	listener->after = event->revision - 1;
-	end_watch(listener);
+	listener->after = event->revision;
+	if (event->revision > listener->rights &&
+	    access_concerns(&listener->who, event->item.key) && !rights_stand(listener))
+		end_watch(listener);
 }
 
 static void on_lost(void *ctx)
@@ -152,12 +170,19 @@ static void on_lost(void *ctx)
 
 static const struct store_watch_ops watch_ops = { .event = on_event, .lost = on_lost };
 
+/* What is told, and what ends it. */
+static const char *const watched[] = { "/objects/", "/observed/", "/operations/", "/sessions/",
+				       NULL };
+
 /* Goes on with whatever comes next; what cannot be sent is tried again when there is room. */
 static void go_on(struct listener *listener)
 {
 	struct node *node = listener->all->node;
 	uint64_t now = store_revision(node->store);
 
+	/* They were read some time before the watch begins. */
+	if (!listener->greeted && !rights_stand(listener))
+		return;
 	if (!listener->greeted && send_note(listener, "ready", listener->after))
 		return;
 	listener->greeted = true;
@@ -167,8 +192,8 @@ static void go_on(struct listener *listener)
 		listener->after = now;
 	listener->lost = false;
 	if (!listener->watch)
-		store_watch(node->store, MESSAGES_PREFIX, listener->after, node->loop, &watch_ops,
-			    listener, &listener->watch);
+		store_watch(node->store, watched, listener->after, node->loop, &watch_ops, listener,
+			    &listener->watch);
 }
 
 static void listener_free(struct listener *listener)
@@ -315,7 +340,6 @@ static int open_stream(struct asked *asked, struct listener *listener, struct pr
 		return problem_set(problem, API_CODE_FORBIDDEN, "the web socket is refused");
 	/* The rights are the listener's now. */
 	listener->who = asked->who;
-	listener->rights = asked->revision;
 	asked->who = (struct identity){ 0 };
 	list_append(&all->listeners, &listener->node);
 	all->count++;

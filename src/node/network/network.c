@@ -47,13 +47,14 @@ static void machines_lost(void *ctx)
 /* Without memory for it, changes of machines come into force when networks are looked at again. */
 static void start_watch(struct networks *networks)
 {
+	static const char *const machines[] = { "/objects/vm/", NULL };
 	static const struct store_watch_ops ops = {
 		.event = machine_changed,
 		.lost = machines_lost,
 	};
 	struct node *node = networks->node;
-	int rc = store_watch(node->store, "/objects/vm/", store_revision(node->store), node->loop,
-			     &ops, networks, &networks->watch);
+	int rc = store_watch(node->store, machines, store_revision(node->store), node->loop, &ops,
+			     networks, &networks->watch);
 
 	if (rc)
 		log_error("networks: machines are not watched: %s", strerrordesc_np(-rc));

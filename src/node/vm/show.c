@@ -19,6 +19,7 @@
 #include "base/macros.h"
 #include "base/str.h"
 #include "host/thread.h"
+#include "node/access/access.h"
 #include "node/vm/priv.h"
 
 #define BYTES_PRESET 65536
@@ -29,6 +30,7 @@
 struct watcher {
 	struct vm_viewer viewer; /* first */
 	struct vm *vm;           /* used */
+	struct stay stay;
 	struct web_stream *stream;
 	bool socket;
 	struct work farewell;
@@ -75,6 +77,16 @@ static void writable(void *ctx)
 	pump(ctx);
 }
 
+/* Whoever has lost the right sees and types nothing more. */
+static void over(struct stay *stay)
+{
+	struct watcher *watcher = container_of(stay, struct watcher, stay);
+
+	LOCK_SCOPE(&watcher->lock);
+	if (!watcher->gone)
+		web_stream_close(watcher->stream);
+}
+
 static void part(struct work *work)
 {
 	struct watcher *watcher = container_of(work, struct watcher, farewell);
@@ -99,6 +111,7 @@ static void closed(void *ctx)
 	watcher->gone = true;
 	pthread_mutex_unlock(&watcher->lock);
 	vm_console_remove(watcher->vm->console, &watcher->viewer);
+	stay_end(watcher->vm->vms->node, &watcher->stay);
 	watcher_put(watcher);
 }
 
@@ -141,6 +154,7 @@ static int watcher_new(struct call *call, bool socket, struct watcher **ret_watc
 	list_init(&watcher->viewer.node);
 	watcher->viewer.more = more;
 	watcher->farewell.run = part;
+	watcher->stay.over = over;
 	watcher->socket = socket;
 	vm_log_range(vm_console_log(watcher->vm->console), &first, &next);
 	watcher->at = next - first > bytes ? next - bytes : first;
@@ -150,21 +164,27 @@ static int watcher_new(struct call *call, bool socket, struct watcher **ret_watc
 
 /* The stream may be closed as soon as it is open; then it is no viewer any more. No lock is taken under
  * the viewer's: the console has its own when it calls viewers. */
-static void start_viewing(struct watcher *watcher, struct web_stream *stream)
+static void start_viewing(struct call *call, struct watcher *watcher, struct web_stream *stream)
 {
-	bool gone;
+	enum api_verb verb = watcher->socket ? API_CONSOLE : API_READ;
+	bool gone, stays;
 
 	pthread_mutex_lock(&watcher->lock);
 	watcher->stream = stream;
 	pthread_mutex_unlock(&watcher->lock);
 	vm_console_add(watcher->vm->console, &watcher->viewer);
+	stays = !stay_begin(call->node, &watcher->stay, call->who, call->object, verb);
 	pthread_mutex_lock(&watcher->lock);
 	gone = watcher->gone;
+	if (!gone && !stays)
+		web_stream_close(stream);
 	pthread_mutex_unlock(&watcher->lock);
-	if (gone)
-		vm_console_remove(watcher->vm->console, &watcher->viewer);
-	else
+	if (!gone) {
 		pump(watcher);
+		return;
+	}
+	vm_console_remove(watcher->vm->console, &watcher->viewer);
+	stay_end(call->node, &watcher->stay);
 }
 
 /* A stream that starts so many bytes before the log's end. */
@@ -185,7 +205,7 @@ static int open_stream(struct call *call, enum web_stream_kind kind, const char 
 		problem_hint(problem, "ask for an upgrade of the connection");
 	} else {
 		call->answered = true;
-		start_viewing(watcher, stream);
+		start_viewing(call, watcher, stream);
 	}
 	watcher_put(watcher);
 	return rc;

@@ -52,8 +52,10 @@ static const struct store_watch_ops ops = { .event = on_event, .lost = on_lost }
 
 static void watch_from(struct watcher *watcher, uint64_t after)
 {
+	static const char *const prefixes[] = { "/number/", "/none/", NULL };
+
 	watcher->revision = 0;
-	assert_int_equal(store_watch(watcher->place->store, "/number/", after, watcher->loop, &ops,
+	assert_int_equal(store_watch(watcher->place->store, prefixes, after, watcher->loop, &ops,
 				     watcher, &watcher->watch),
 			 0);
 }
