@@ -172,12 +172,34 @@ static struct place find_place(const struct ask *ask, const char *option, size_t
 	return place;
 }
 
+static bool is_secret(const struct schema_field *row)
+{
+	return row && (row->flags & SCHEMA_SECRET);
+}
+
+#define FILE_END "-file"
+
+/* "password-file". */
+static struct place find_secret_file(const struct ask *ask, const char *option, size_t length)
+{
+	size_t bytes = length - MIN(length, strlen(FILE_END));
+	struct place place = { 0 };
+
+	if (bytes && !strncmp(option + bytes, FILE_END, strlen(FILE_END)))
+		place = find_place(ask, option, bytes);
+	return is_secret(place.row) ? place : (struct place){ 0 };
+}
+
 const struct schema_field *ask_find_row(const struct ask *ask, const char *option)
 {
+	const struct schema_field *row;
 	struct ask look = *ask;
 
 	look.object = NULL;
-	return find_place(&look, option, strlen(option)).row;
+	row = find_place(&look, option, strlen(option)).row;
+	if (!row)
+		return find_secret_file(&look, option, strlen(option)).row;
+	return is_secret(row) ? NULL : row;
 }
 
 /* ---- values ---- */
@@ -314,6 +336,24 @@ static int take_row(const struct place *place, const char *option, const char *t
 	return rc ? err_errno(err, rc, "cannot keep the value") : 0;
 }
 
+/* `file` NULL: it is asked for. */
+static int take_secret(struct ask *ask, const struct place *place, const char *file,
+		       struct err *err)
+{
+	if (ask->secret_count == ASK_SECRETS_MAX)
+		return err_set(err, E2BIG, "more than %u secrets", ASK_SECRETS_MAX);
+	ask->secrets[ask->secret_count++] = (struct ask_secret){ place->row, place->object, file };
+	return 0;
+}
+
+static int refuse_secret(const char *option, size_t length, struct err *err)
+{
+	err_set(err, EINVAL, "option '--%.*s' takes no value: others could see it", (int)length,
+		option);
+	return err_hint(err, "alone it asks for it; --%.*s-file FILE reads it ('-': the input)",
+			(int)length, option);
+}
+
 /* An option at arguments[i]; how many arguments it took, or a negative errno. */
 static int take_option(struct ask *ask, const char *command, int left, char *const *arguments,
 		       struct err *err)
@@ -323,18 +363,24 @@ static int take_option(struct ask *ask, const char *command, int left, char *con
 	const char *text = name[length] ? name + length + 1 : NULL;
 	const struct known *row = find_known(ask, name, length);
 	struct place place = { 0 };
-	bool flag;
+	bool typed, flag;
 	int used = 1;
 	int rc;
 
 	if (!row)
 		place = find_place(ask, name, length);
+	typed = is_secret(place.row);
+	if (!row && !place.row)
+		place = find_secret_file(ask, name, length);
 	if (!row && !place.row)
 		return unknown(ask, command, name, length, err);
-	flag = row ? !row->argument : place.row->type == SCHEMA_BOOLEAN && !place.row->list;
+	flag = row ? !row->argument
+		   : typed || (place.row->type == SCHEMA_BOOLEAN && !place.row->list);
 	if (row && flag && text)
 		return err_set(err, EINVAL, "option '--%s' takes no value", row->name);
-	if (!text && flag && !row)
+	if (typed && text)
+		return refuse_secret(name, length, err);
+	if (!text && flag && !row && !typed)
 		text = "true";
 	if (!text && !flag && left > 1) {
 		text = arguments[1];
@@ -342,7 +388,12 @@ static int take_option(struct ask *ask, const char *command, int left, char *con
 	}
 	if (!text && !flag)
 		return err_set(err, EINVAL, "option '--%.*s' needs a value", (int)length, name);
-	rc = row ? take_known(ask, row, text, err) : take_row(&place, place.row->name, text, err);
+	if (row)
+		rc = take_known(ask, row, text, err);
+	else if (is_secret(place.row))
+		rc = take_secret(ask, &place, text, err);
+	else
+		rc = take_row(&place, place.row->name, text, err);
 	return rc ? rc : used;
 }
 
@@ -402,6 +453,8 @@ int ask_parse(struct ask *ask, const char *command, int count, char *const *argu
 
 static const char *argument_of(const struct schema_field *row)
 {
+	if (is_secret(row))
+		return "";
 	switch (row->type) {
 	case SCHEMA_INTEGER:
 		return " NUMBER";
@@ -446,9 +499,15 @@ static bool call_for_row(void *ctx, const char *option, const struct schema_fiel
 	char entry[NAME_MAX_BYTES + 32];
 
 	describe(row, &help);
+	if (is_secret(row))
+		str_add(&help, "; asked for, or read from the input");
 	snprintf(entry, sizeof(entry), "--%s%s", option, argument_of(row));
 	caller->f(caller->ctx, entry, help.text ? help.text : "");
 	str_fini(&help);
+	if (is_secret(row)) {
+		snprintf(entry, sizeof(entry), "--%s" FILE_END " FILE", option);
+		caller->f(caller->ctx, entry, "... read from the first line of a file");
+	}
 	return false;
 }
 
@@ -484,8 +543,9 @@ void ask_print_options(FILE *out, const struct ask *ask)
 
 static bool print_name(void *ctx, const char *option, const struct schema_field *row)
 {
-	(void)row;
 	fprintf(ctx, "--%s\n", option);
+	if (is_secret(row))
+		fprintf(ctx, "--%s" FILE_END "\n", option);
 	return false;
 }
 

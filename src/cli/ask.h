@@ -8,6 +8,8 @@
  * A row inside an object has the object's name before it: boot.kernel is --boot-kernel. What is a list
  * may be given several times; an object of a list is KEY=VALUE words, of which the first may be the
  * value of the object's first row alone.
+ *
+ * What is secret is no word: --password asks for it, --password-file FILE reads it (cli/secret.h).
  */
 #pragma once
 
@@ -18,7 +20,8 @@
 
 #include "api/schema.h"
 
-#define ASK_WORDS_MAX 64
+#define ASK_WORDS_MAX   64
+#define ASK_SECRETS_MAX 4
 
 enum ask_switch {
 	ASK_HELP = 1 << 0,
@@ -48,6 +51,13 @@ enum ask_switch {
 	ASK_SERVER = ASK_HELP | ASK_CONTEXT | ASK_PROJECT | ASK_FORMAT,
 };
 
+/* A value that was asked for and has not been read. */
+struct ask_secret {
+	const struct schema_field *row;
+	json_t *object;   /* that it goes into; borrowed */
+	const char *file; /* "-": the input; NULL: it is typed */
+};
+
 struct ask {
 	/* What is known; the caller's. */
 	unsigned switches;                 /* enum ask_switch */
@@ -65,6 +75,8 @@ struct ask {
 	const char *words[ASK_WORDS_MAX];
 	unsigned word_count;
 	json_t *object; /* by the rows; the caller makes and frees it */
+	struct ask_secret secrets[ASK_SECRETS_MAX];
+	unsigned secret_count;
 };
 
 /* -EINVAL names the first thing that is wrong. `command` is for the hint: "vm create". */
@@ -78,5 +90,5 @@ void ask_each_option(const struct ask *ask,
 void ask_print_options(FILE *out, const struct ask *ask);
 /* Their names, one a line: for completion. */
 void ask_print_names(FILE *out, const struct ask *ask);
-/* The row of an option; NULL: there is none. */
+/* The row of an option that takes a value; NULL: there is none. */
 const struct schema_field *ask_find_row(const struct ask *ask, const char *option);

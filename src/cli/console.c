@@ -211,7 +211,8 @@ static bool send_typed(struct console *console, unsigned *presses, bool *ret_eof
 	return !count || !say_frame(console, WEB_BINARY, bytes, (size_t)count);
 }
 
-static void relay(struct console *console)
+/* False: the server ended it. */
+static bool relay(struct console *console)
 {
 	struct pollfd ends[] = { { .fd = STDIN_FILENO, .events = POLLIN },
 				 { .fd = console->fd, .events = POLLIN } };
@@ -220,20 +221,22 @@ static void relay(struct console *console)
 
 	/* What came with the head, and what TLS has taken off the socket. */
 	if (!take_frames(console) || !take_input(console))
-		return;
+		return false;
 	while (poll(ends, ARRAY_SIZE(ends), -1) >= 0 || errno == EINTR) {
 		if (ends[1].revents && !take_input(console))
-			return;
+			return false;
 		if (ends[0].revents && !send_typed(console, &presses, &eof))
-			return;
+			return true;
 		if (eof)
 			ends[0].fd = -1;
 	}
+	return true;
 }
 
 static int talk(struct console *console, const char *path, struct err *err)
 {
 	struct terminal_mode mode;
+	bool left;
 	int code;
 
 	if (say_request(console, path)) {
@@ -243,12 +246,14 @@ static int talk(struct console *console, const char *path, struct err *err)
 	code = hear_head(console, err);
 	if (code)
 		return code;
-	if (isatty(STDIN_FILENO))
-		fputs("cella: connected; Ctrl-] three times leaves\r\n", stderr);
 	signal(SIGPIPE, SIG_IGN);
 	terminal_enter(&mode);
-	relay(console);
+	if (mode.changed)
+		fputs("cella: connected; Ctrl-] three times leaves\r\n", stderr);
+	left = relay(console);
 	terminal_leave(&mode);
+	if (!left && mode.changed)
+		fputs("\ncella: the server ended the connection\n", stderr);
 	return EXIT_DONE;
 }
 

@@ -5,7 +5,6 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/utsname.h>
-#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -15,6 +14,7 @@
 #include "cli/certificate.h"
 #include "cli/command.h"
 #include "cli/noun.h"
+#include "cli/secret.h"
 #include "host/fd.h"
 
 #define PEM_MAX (256u << 10)
@@ -240,30 +240,6 @@ int context_command(int argc, char **argv, struct err *err)
 
 /* ---- login ---- */
 
-/* A line without its end. From a terminal it is not shown. */
-static int read_secret(const char *prompt, char *line, size_t size, struct err *err)
-{
-	bool terminal = isatty(STDIN_FILENO);
-	struct termios before;
-	struct termios silent;
-
-	terminal = terminal && !tcgetattr(STDIN_FILENO, &before);
-	if (terminal) {
-		silent = before;
-		silent.c_lflag &= ~(tcflag_t)ECHO;
-		tcsetattr(STDIN_FILENO, TCSAFLUSH, &silent);
-		fputs(prompt, stderr);
-	}
-	if (!fgets(line, (int)size, stdin))
-		*line = '\0';
-	if (terminal) {
-		tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
-		fputc('\n', stderr);
-	}
-	line[strcspn(line, "\r\n")] = '\0';
-	return *line ? 0 : err_set(err, EINVAL, "no password was given");
-}
-
 static int sign_in(struct client *client, const char *user, const char *password, struct err *err)
 {
 	json_t *body = json_pack("{s:s, s:s}", "user", user, "password", password);
@@ -365,14 +341,14 @@ static int login(const struct ask *ask, struct err *err)
 	AUTO_FREE char *name = NULL;
 	AUTO_FREE char *token = NULL;
 	struct client client = { .ca_fd = -1 };
-	char password[1024];
+	char password[SECRET_LINE_MAX];
 	int code = choose_context(ask, &name, err);
 
 	if (!code)
 		code = client_open(&client, name, err);
 	/* Who signs in is who the password says, not whom an old token stands for. */
 	free(take_ptr(&client.server.token));
-	if (!code && read_secret("Password: ", password, sizeof(password), err))
+	if (!code && secret_read_line("Password: ", password, err))
 		code = EXIT_FAILED;
 	if (!code)
 		code = sign_in(&client, ask->user, password, err);

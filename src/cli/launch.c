@@ -9,6 +9,7 @@
 #include "base/macros.h"
 #include "cli/command.h"
 #include "cli/noun.h"
+#include "cli/secret.h"
 
 bool launch_is_meant(int argc, char **argv)
 {
@@ -116,7 +117,9 @@ int launch_command(int argc, char **argv, struct err *err)
 	} else if (noun.ask.given & ASK_HELP) {
 		print_help(&noun);
 	} else if (noun.ask.word_count > 1) {
-		err_set(err, EINVAL, "unexpected argument '%.128s'", noun.ask.words[1]);
+		noun_unexpected(&noun, 1, err);
+		code = EXIT_FAILED;
+	} else if (secrets_take(&noun.ask, err)) {
 		code = EXIT_FAILED;
 	} else {
 		code = run(&noun, err);

@@ -9,6 +9,7 @@
 #include "base/macros.h"
 #include "base/suggest.h"
 #include "cli/command.h"
+#include "cli/secret.h"
 
 /* ---- paths ---- */
 
@@ -219,16 +220,25 @@ static void print_help(const struct noun *noun, const struct verb *verb)
 	      stdout);
 }
 
+int noun_unexpected(const struct noun *noun, unsigned word, struct err *err)
+{
+	/* It may be the secret itself. */
+	if (noun->ask.secret_count) {
+		err_set(err, EINVAL, "unexpected argument");
+		return err_hint(err,
+				"a secret is no argument, since others could see it: it is asked "
+				"for, or read from a file");
+	}
+	return err_set(err, EINVAL, "unexpected argument '%.128s'", noun->ask.words[word]);
+}
+
 static int check_words(const struct noun *noun, const struct verb *verb, struct err *err)
 {
 	if (noun->ask.word_count < verb->min) {
 		err_set(err, EINVAL, "'%s' needs %s", noun->words, verb->arguments);
 		return err_hint(err, "see 'cella %s --help'", noun->words);
 	}
-	if (noun->ask.word_count > verb->max)
-		return err_set(err, EINVAL, "unexpected argument '%.128s'",
-			       noun->ask.words[verb->max]);
-	return 0;
+	return noun->ask.word_count > verb->max ? noun_unexpected(noun, verb->max, err) : 0;
 }
 
 static int run_verb(struct noun *noun, const struct verb *verb, int argc, char **argv,
@@ -243,7 +253,7 @@ static int run_verb(struct noun *noun, const struct verb *verb, int argc, char *
 		print_help(noun, verb);
 		return EXIT_DONE;
 	}
-	if (check_words(noun, verb, err))
+	if (check_words(noun, verb, err) || secrets_take(&noun->ask, err))
 		return EXIT_FAILED;
 	code = client_open(&noun->client, noun->ask.context, err);
 	if (!code)

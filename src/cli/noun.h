@@ -68,6 +68,9 @@ void add_encoded(struct str *url, const char *text);
 /* What a client may write of an object; new reference. */
 json_t *object_writable(const json_t *object);
 
+/* There is one word too many, from that one on. -EINVAL. */
+int noun_unexpected(const struct noun *noun, unsigned word, struct err *err);
+
 /* POSTs the object. */
 int noun_create(struct noun *noun, const json_t *object, struct err *err);
 /* The action, on each object that is named. */

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/macros.h"
 #include "cli/command.h"
 #include "cli/noun.h"
@@ -26,11 +27,12 @@ static void print_answer(enum output_format format, const struct answer *answer)
 		fd_write_all(STDOUT_FILENO, answer->text.text, answer->text.length);
 }
 
-static int ask_server(const struct ask *ask, enum output_format format, struct err *err)
+static int ask_server(const struct ask *ask, const char *body, enum output_format format,
+		      struct err *err)
 {
 	bool streams = ask->given & ASK_FOLLOW;
 	const struct call_options options = { .method = ask->words[0],
-					      .text = ask->word_count > 2 ? ask->words[2] : NULL,
+					      .text = body,
 					      .received = streams ? print_bytes : NULL };
 	struct client client;
 	struct answer answer = { 0 };
@@ -50,13 +52,17 @@ int query_command(int argc, char **argv, struct err *err)
 {
 	struct ask ask = { .switches = ASK_HELP | ASK_CONTEXT | ASK_FORMAT | ASK_FOLLOW };
 	enum output_format format;
+	AUTO_FREE char *input = NULL;
+	const char *body;
+	size_t size = 0;
 
 	if (ask_parse(&ask, "query", argc - 1, argv + 1, err) ||
 	    output_format_parse(ask.format, &format, err))
 		return EXIT_FAILED;
 	if (ask.given & ASK_HELP) {
 		puts("Usage: cella query METHOD PATH [BODY]\n"
-		     "Ask the server as it is, and print the answer. BODY is JSON.\n");
+		     "Ask the server as it is, and print the answer. BODY is JSON; '-': the input, as for\n"
+		     "what has secrets in it.\n");
 		ask_print_options(stdout, &ask);
 		puts("\nFor example: cella query GET /v1/projects/default/vms");
 		return EXIT_DONE;
@@ -66,5 +72,13 @@ int query_command(int argc, char **argv, struct err *err)
 		err_hint(err, "for example: cella query GET /v1/projects/default/vms");
 		return EXIT_FAILED;
 	}
-	return ask_server(&ask, format, err);
+	body = ask.word_count > 2 ? ask.words[2] : NULL;
+	if (body && !strcmp(body, "-")) {
+		if (getdelim(&input, &size, '\0', stdin) < 0) {
+			err_set(err, EINVAL, "there is nothing in the input");
+			return EXIT_FAILED;
+		}
+		body = input;
+	}
+	return ask_server(&ask, body, format, err);
 }

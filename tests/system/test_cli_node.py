@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The command line against a real daemon: objects, documents, consoles, contexts, completion."""
+import contextlib
 import csv
 import io
 import json
@@ -324,7 +325,7 @@ def test_context_is_known_and_signed_in_to(cli, node):
     assert "another fingerprint" in cli("context", "add", "lab", address, "--fingerprint", "00", code=FAILED).stderr
     cli("context", "add", "lab", address, "--yes")
     cli("ls", code=NOT_ALLOWED, env=remote)
-    cli("user", "create", "alice", "--password", "a long password", "--grants", "role=viewer")
+    cli("user", "create", "alice", "--password", "--grants", "role=viewer", text="a long password\n")
     cli("login", "--user", "alice", text="wrong\n", code=NOT_ALLOWED, env=remote)
     cli("login", "--user", "alice", text="a long password\n", env=remote)
     listed = json.loads(cli("context", "list", "-o", "json").stdout)
@@ -338,6 +339,55 @@ def test_context_is_known_and_signed_in_to(cli, node):
     assert "certificate  ok       ends in" in cli("doctor", "--context", "lab").stdout
     cli("context", "remove", "lab")
     assert cli("context", "list").stderr == "cella: no contexts\n"
+
+
+def test_secrets_are_no_words_of_the_command_line(cli, node, tmp_path):
+    def signs_in(password):
+        return node.post("/v1/session", {"user": "sue", "password": password}).status == 200
+
+    for words in (["--password=a long secret"], ["--password", "a long secret"]):
+        done = cli("user", "create", "sue", *words, code=FAILED)
+        assert "others could see it" in done.stderr and "a long secret" not in done.stderr
+    path = tmp_path / "password"
+    path.write_text("from a file\nand more")
+    cli("user", "create", "sue", "--password-file", path)
+    assert signs_in("from a file")
+    cli("user", "edit", "sue", "--password-file", "-", text="from the input\n")
+    assert signs_in("from the input") and not signs_in("from a file")
+    cli("user", "edit", "sue", "--password", text="", code=FAILED)
+    assert signs_in("from the input")
+    cli("user", "edit", "sue", "--password-file", "/dev/null")
+    assert not signs_in("from the input")
+    cli("query", "PATCH", "/v1/users/sue", "-", text='{"spec": {"password": "by a request"}}')
+    assert signs_in("by a request")
+    assert "No such file" in cli("user", "edit", "sue", "--password-file", "/none", code=FAILED).stderr
+    assert "--password-file" in cli("complete", "user", "create", "x", "--p").stdout
+    cli("user", "delete", "sue")
+
+
+def test_new_password_is_typed_twice_and_not_shown(cli, node):
+    def typed(*lines):
+        main, other = pty.openpty()
+        process = subprocess.Popen([str(CELLA), "user", "create", "tess", "--password"], stdin=other, stdout=other, stderr=other,
+                                   env=cli.env, start_new_session=True)
+        os.close(other)
+        screen = b""
+        for prompt, line in zip((b"New password: ", b"Once more: "), lines):
+            while not screen.endswith(prompt):
+                screen += os.read(main, 1000)
+            os.write(main, line)
+        with contextlib.suppress(OSError):
+            while more := os.read(main, 1000):
+                screen += more
+        os.close(main)
+        return process.wait(TIMEOUT), screen.decode()
+
+    code, screen = typed(b"a long password\n", b"another password\n")
+    assert code == FAILED and "not the same" in screen
+    code, screen = typed(b"a long password\n", b"a long password\n")
+    assert code == 0 and "a long" not in screen, screen
+    assert node.post("/v1/session", {"user": "tess", "password": "a long password"}).status == 200
+    cli("user", "delete", "tess")
 
 
 def test_doctor_looks_at_everything(cli):

@@ -35,6 +35,7 @@ static const struct schema_field rows[] = {
 	{ .name = "disks", .type = SCHEMA_OBJECT, .list = true, .fields = disk_rows },
 	{ .name = "addresses", .type = SCHEMA_STRING, .list = true },
 	{ .name = "any", .type = SCHEMA_ANY },
+	{ .name = "password", .type = SCHEMA_STRING, .flags = SCHEMA_SECRET },
 	{ 0 },
 };
 
@@ -140,6 +141,10 @@ static void what_is_wrong_is_named(void **state)
 		{ "--labels a", "--labels 'a'", "" },
 		{ "--any [", "--any '['", "" },
 		{ "--force", "unknown option '--force'", "" },
+		{ "--password=secret", "option '--password' takes no value: others could see it",
+		  "alone it asks for it; --password-file FILE reads it ('-': the input)" },
+		{ "--password-file", "option '--password-file' needs a value", "" },
+		{ "--any-file x", "unknown option '--any-file'", "" },
 	};
 
 	(void)state;
@@ -154,6 +159,23 @@ static void what_is_wrong_is_named(void **state)
 			assert_string_equal(err.hint, cases[i].hint);
 		json_decref(ask.object);
 	}
+}
+
+static void secrets_are_named_and_not_given(void **state)
+{
+	struct err err = ERR_INIT;
+	struct ask ask;
+
+	(void)state;
+	assert_int_equal(parse(&ask, "--password word --password-file f", &err), 0);
+	assert_int_equal(ask.word_count, 1);
+	assert_int_equal(ask.secret_count, 2);
+	assert_null(ask.secrets[0].file);
+	assert_string_equal(ask.secrets[1].file, "f");
+	assert_ptr_equal(ask.secrets[1].object, json_object_get(ask.object, "spec"));
+	assert_null(ask_find_row(&ask, "password"));
+	assert_non_null(ask_find_row(&ask, "password-file"));
+	json_decref(ask.object);
 }
 
 static void row_of_an_option_is_found(void **state)
@@ -175,6 +197,7 @@ int main(void)
 		cmocka_unit_test(options_fill_the_object),
 		cmocka_unit_test(switches_and_words_are_kept_apart),
 		cmocka_unit_test(what_is_wrong_is_named),
+		cmocka_unit_test(secrets_are_named_and_not_given),
 		cmocka_unit_test(row_of_an_option_is_found),
 	};
 
