@@ -56,6 +56,7 @@ static int check_tcp(const char *text, struct err *err)
 
 static const char *const engine_names[] = { "auto", "kvm", "soft", NULL };
 static const char *const net_kinds[] = { "none", "user", "tap", NULL };
+static const char *const attached_net_kinds[] = { "user", "tap", NULL };
 static const char *const detect_modes[] = { "off", "on", "unmap", NULL };
 static const char *const cache_modes[] = { "writeback", "none", "unsafe", NULL };
 static const char *const device_names[] = { "isa-debug-exit", "pc-testdev", NULL };
@@ -191,6 +192,26 @@ const struct schema_field config_disk_fields[] = {
 	{ 0 },
 };
 
+#define ATTACHED_NET_FIELDS                                                                        \
+	{ .name = "restricted",                                                                    \
+	  .type = SCHEMA_BOOLEAN,                                                                  \
+	  .preset = "false",                                                                       \
+	  .help = "nothing leaves a user network but through hostfwd" },                           \
+		NET_LIMIT_FIELDS,                                                                  \
+		{ .name = "hostfwd",                                                               \
+		  .type = SCHEMA_STRING,                                                           \
+		  .list = true,                                                                    \
+		  .preset = "[]",                                                                  \
+		  .help = "ports of the host that lead to the guest: tcp:ADDR:PORT-ADDR:PORT" },   \
+		{ .name = "mac",                                                                   \
+		  .type = SCHEMA_STRING,                                                           \
+		  .check = check_mac,                                                              \
+		  .help = "hardware address" },                                                    \
+	{                                                                                          \
+		.name = "id", .type = SCHEMA_STRING, .min = 1, .max = ID_MAX, .check = check_id,   \
+		.help = "name of the device"                                                       \
+	}
+
 static const struct schema_field net_fields[] = {
 	{ .name = "kind",
 	  .type = SCHEMA_STRING,
@@ -209,23 +230,21 @@ static const struct schema_field net_fields[] = {
 	  .max = INT32_MAX,
 	  .max_items = CONFIG_NET_FDS_MAX,
 	  .help = "in the place of a name: inherited descriptors, one for each queue of the tap" },
-	{ .name = "restricted",
+	{ .name = "removable",
 	  .type = SCHEMA_BOOLEAN,
 	  .preset = "false",
-	  .help = "nothing leaves a user network but through hostfwd" },
-	NET_LIMIT_FIELDS,
-	{ .name = "hostfwd",
+	  .help = "in a hotplug port, so that it can be detached" },
+	ATTACHED_NET_FIELDS,
+	{ 0 },
+};
+
+const struct schema_field config_attached_net_fields[] = {
+	{ .name = "kind",
 	  .type = SCHEMA_STRING,
-	  .list = true,
-	  .preset = "[]",
-	  .help = "ports of the host that lead to the guest: tcp:ADDR:PORT-ADDR:PORT" },
-	{ .name = "mac", .type = SCHEMA_STRING, .check = check_mac, .help = "hardware address" },
-	{ .name = "id",
-	  .type = SCHEMA_STRING,
-	  .min = 1,
-	  .max = ID_MAX,
-	  .check = check_id,
-	  .help = "name of the device" },
+	  .choices = attached_net_kinds,
+	  .required = true,
+	  .help = "back-end; tap: its open queues come with the request (SCM_RIGHTS)" },
+	ATTACHED_NET_FIELDS,
 	{ 0 },
 };
 
@@ -281,7 +300,7 @@ const struct schema_field config_fields[] = {
 	  .type = SCHEMA_INTEGER,
 	  .max = CONFIG_HOTPLUG_PORTS_MAX,
 	  .preset = "8",
-	  .help = "how many removable and attached disks there can be" },
+	  .help = "how many removable and attached disks and networks there can be" },
 	{ .name = "disks",
 	  .type = SCHEMA_OBJECT,
 	  .list = true,
@@ -379,8 +398,8 @@ static int set_text(json_t *object, const char *key, const char *text, struct er
 	return 0;
 }
 
-/* The same name and index always give the same locally administered address (FNV-1a over both). */
-static int invent_mac(json_t *net, const char *name, size_t index, struct err *err)
+/* FNV-1a over both. */
+int config_invent_mac(json_t *net, const char *name, size_t index, struct err *err)
 {
 	uint64_t hash = UINT64_C(0xcbf29ce484222325);
 	char text[18];
@@ -487,7 +506,7 @@ static int resolve_nets(json_t *config, struct err *err)
 		if (!rc)
 			rc = check_net(net, err);
 		if (!rc && !schema_string(net, "mac"))
-			rc = invent_mac(net, schema_string(config, "name"), index, err);
+			rc = config_invent_mac(net, schema_string(config, "name"), index, err);
 	}
 	return rc ? rc : check_fds(nets, err);
 }

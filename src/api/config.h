@@ -26,12 +26,18 @@
  * one. */
 extern const struct schema_field config_fields[];
 extern const struct schema_field config_disk_fields[];
+/* Of a network that comes while the machine runs. */
+extern const struct schema_field config_attached_net_fields[];
 
 /*
  * Checks a configuration strictly and completes it: presets, ids ("disk0"), MAC addresses that stay
  * the same for a machine's name. -EINVAL with a message that names what is wrong.
  */
 int config_resolve(json_t *config, struct err *err);
+
+/* Gives a network a hardware address: for the same name of the machine and index always the same one,
+ * locally administered. -ENOMEM. */
+int config_invent_mac(json_t *net, const char *name, size_t index, struct err *err);
 
 /* Six bytes written as "52:54:00:12:34:56"; -EINVAL also for a multicast address. */
 int config_parse_mac(const char *text, uint8_t ret_mac[6], struct err *err);

@@ -66,17 +66,6 @@ static const struct schema_field limits_params[] = {
 	{ 0 },
 };
 
-static const struct schema_field net_limits_params[] = {
-	{ .name = "id",
-	  .type = SCHEMA_STRING,
-	  .required = true,
-	  .min = 1,
-	  .max = 64,
-	  .help = "of the network device" },
-	NET_LIMIT_FIELDS,
-	{ 0 },
-};
-
 #define BITMAP_NAME_MAX 1000 /* bytes */
 
 #define DISK_ID_FIELD                                                                              \
@@ -121,18 +110,60 @@ static const struct schema_field disk_result[] = {
 	{ 0 },
 };
 
+#define TIMEOUT_FIELD                                                                              \
+	{                                                                                          \
+		.name = "timeout", .type = SCHEMA_INTEGER, .min = 10, .max = 24 * 3600,            \
+		.preset = "60", .help = "seconds after which the guest keeps it"                   \
+	}
+
 static const struct schema_field detach_params[] = {
 	DISK_ID_FIELD,
 	{ .name = "force",
 	  .type = SCHEMA_BOOLEAN,
 	  .preset = "false",
 	  .help = "pull it out, which may cost what the guest has not written" },
-	{ .name = "timeout",
-	  .type = SCHEMA_INTEGER,
-	  .min = 10,
-	  .max = 24 * 3600,
-	  .preset = "60",
-	  .help = "seconds after which the guest keeps it" },
+	TIMEOUT_FIELD,
+	{ 0 },
+};
+
+#define NET_ID_FIELD                                                                               \
+	{                                                                                          \
+		.name = "id", .type = SCHEMA_STRING, .required = true, .min = 1, .max = 64,        \
+		.help = "of the network device"                                                    \
+	}
+
+static const struct schema_field net_result[] = {
+	{ .name = "id", .type = SCHEMA_STRING, .help = "of the network device" },
+	{ .name = "kind", .type = SCHEMA_STRING, .help = "its back-end" },
+	{ .name = "mac", .type = SCHEMA_STRING, .help = "hardware address" },
+	{ .name = "port",
+	  .type = SCHEMA_STRING,
+	  .help = "hotplug port that it is in; missing: it cannot be detached" },
+	{ .name = "detaching",
+	  .type = SCHEMA_BOOLEAN,
+	  .help = "the guest was asked to let go of it" },
+	{ .name = "driver", .type = SCHEMA_BOOLEAN, .help = "a driver of the guest runs it" },
+	{ 0 },
+};
+
+static const struct schema_field net_detach_params[] = {
+	NET_ID_FIELD,
+	{ .name = "force",
+	  .type = SCHEMA_BOOLEAN,
+	  .preset = "false",
+	  .help = "pull it out without asking" },
+	TIMEOUT_FIELD,
+	{ 0 },
+};
+
+static const struct schema_field net_limits_params[] = {
+	NET_ID_FIELD,
+	NET_LIMIT_FIELDS,
+	{ 0 },
+};
+
+static const struct schema_field net_detached_params[] = {
+	{ .name = "id", .type = SCHEMA_STRING, .help = "of the network device" },
 	{ 0 },
 };
 
@@ -358,6 +389,11 @@ const struct control_method_row control_methods[CONTROL_METHODS] = {
 				 "end it; the disk stays what it is" },
 	[CONTROL_JOB_COMPLETE] = { "job.complete", job_params, NULL,
 				   "end a mirror or commit that is ready: the disk moves" },
+	[CONTROL_NET_LIST] = { "net.list", NULL, net_result, "all network devices, as an array" },
+	[CONTROL_NET_ATTACH] = { "net.attach", config_attached_net_fields, net_detached_params,
+				 "add a network device in a free hotplug port" },
+	[CONTROL_NET_DETACH] = { "net.detach", net_detach_params, NULL,
+				 "ask the guest to let go of one; an event tells the answer" },
 	[CONTROL_NET_LIMITS] = { "net.limits", net_limits_params, NULL,
 				 "change limits of a network device; returns all of them" },
 	[CONTROL_STATS] = { "stats", NULL, NULL, "counters of engine and devices" },
@@ -376,6 +412,10 @@ const struct control_event_row control_events[CONTROL_EVENTS] = {
 					  "a disk is gone and its image is closed" },
 	[CONTROL_EVENT_DISK_KEPT] = { "disk.kept", detached_params,
 				      "the guest has not let go of a disk in time" },
+	[CONTROL_EVENT_NET_DETACHED] = { "net.detached", net_detached_params,
+					 "a network device is gone and its back-end is closed" },
+	[CONTROL_EVENT_NET_KEPT] = { "net.kept", net_detached_params,
+				     "the guest has not let go of a network device in time" },
 	[CONTROL_EVENT_JOB_PROGRESS] = { "job.progress", job_event_params,
 					 "how far a disk's job is, every second" },
 	[CONTROL_EVENT_JOB_READY] = { "job.ready", job_event_params,

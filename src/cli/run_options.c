@@ -190,14 +190,15 @@ const struct option run_options[] = {
 	  .key = "job-folders" },
 	{ .name = "hotplug-ports",
 	  .argument = "N",
-	  .help = "how many disks can be removable or attached while the machine runs (8)",
+	  .help = "how many disks and networks can be removable or attached while the machine runs (8)",
 	  .set = option_set_value,
 	  .key = "hotplug-ports" },
 	{ .name = "net",
 	  .argument = "none|user|tap=IFNAME[,KEY=VALUE]...",
 	  .help = "network device: user is NAT without privileges, with hostfwd=tcp:ADDR:PORT-:PORT for ports of "
 		  "the host (ADDR empty: loopback); tap an interface; restricted=on, receive-max=BYTES, "
-		  "transmit-max=BYTES, mac=MAC, id=ID; without the option there is none",
+		  "transmit-max=BYTES, mac=MAC, id=ID, removable=on (in a hotplug port, see net.detach in "
+		  "'cella control --help'); without the option there is none",
 	  .set = option_set_words,
 	  .key = "nets",
 	  .first = "kind",

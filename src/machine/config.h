@@ -38,6 +38,7 @@ struct machine_nic {
 	const char *id; /* "net0" */
 	struct net_backend *net;
 	uint8_t mac[6];
+	bool removable; /* it is in a hotplug port */
 };
 
 /* A virtio console with one port. */
@@ -81,8 +82,9 @@ struct machine_event {
 struct machine_listener {
 	/* Called on the loop's thread; may call every machine function but machine_free(). */
 	void (*event)(void *ctx, const struct machine_event *event);
-	/* Optional. On the loop's thread: the device of a disk is gone, and its node may be closed. */
-	void (*disk_detached)(void *ctx, const char *id);
+	/* Optional. On the loop's thread: the device of a disk or network card is gone, and its back-end
+	 * may be closed. */
+	void (*card_detached)(void *ctx, const char *id);
 	/* Optional. On a vCPU's thread, once, before it first runs: the place to give up rights. */
 	void (*vcpu_starting)(void *ctx, unsigned vcpu);
 	void *ctx;
@@ -113,9 +115,10 @@ struct machine_config {
 	struct chardev *serials[MACHINE_SERIALS]; /* COM1 … COM4; NULL: nobody listens */
 	struct chardev *debug_port; /* takes the bytes written to port 0xe9; NULL: nobody */
 
-	unsigned hotplug_ports; /* up to MACHINE_PORTS_MAX, removable disks take one each */
-	unsigned extras;        /* enum machine_extra */
-	bool no_reboot;         /* a reset ends the machine */
+	unsigned
+		hotplug_ports; /* up to MACHINE_PORTS_MAX, removable disks and NICs take one each */
+	unsigned extras;       /* enum machine_extra */
+	bool no_reboot;        /* a reset ends the machine */
 
 	struct machine_listener listener;
 };

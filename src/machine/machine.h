@@ -85,20 +85,21 @@ int machine_dump(struct machine *machine, const char *id, json_t **ret_json, str
 int machine_resize_disk(struct machine *machine, const char *id, uint64_t bytes, struct err *err);
 
 /*
- * Puts a disk into a free hotplug port; what `disk` points to is borrowed until the listener's
- * `disk_detached`, or machine_free(). -EEXIST: a device has its id; -ENOSPC: no port is free.
+ * Puts a disk or a network card into a free hotplug port; what `disk` or `nic` points to is borrowed until
+ * the listener's `card_detached`, or machine_free(). -EEXIST: a device has its id; -ENOSPC: no port is free.
  */
 int machine_attach_disk(struct machine *machine, const struct machine_disk *disk, struct err *err);
+int machine_attach_nic(struct machine *machine, const struct machine_nic *nic, struct err *err);
 
 /*
- * Asks the guest to let go of a disk in a port, or pulls it out at once (`force`). The listener's
- * `disk_detached` follows when the device is gone. -ENOENT; -ENOTSUP: it is in no port; -EALREADY: the
- * guest was asked.
+ * Asks the guest to let go of a disk or network card in a port, or pulls it out at once (`force`). The
+ * listener's `card_detached` follows when the device is gone. -ENOENT; -ENOTSUP: it is in no port;
+ * -EALREADY: the guest was asked.
  */
-int machine_detach_disk(struct machine *machine, const char *id, bool force, struct err *err);
+int machine_detach_card(struct machine *machine, const char *id, bool force, struct err *err);
 
-/* The guest shall keep a disk that it was asked for. */
-void machine_keep_disk(struct machine *machine, const char *id);
+/* The guest shall keep a card that it was asked for. */
+void machine_keep_card(struct machine *machine, const char *id);
 
 /*
  * Calls `change`, which puts another medium behind a disk's node while nothing of the guest's is in
@@ -108,9 +109,9 @@ void machine_keep_disk(struct machine *machine, const char *id);
 int machine_change_disk(struct machine *machine, const char *id, bool force,
 			int (*change)(void *ctx, struct err *err), void *ctx, struct err *err);
 
-/* Where a disk is: {"port": …, "detaching": …, "driver": …}, without "port" if it is in none. New
- * reference; NULL if there is no such disk, or no memory. */
-json_t *machine_describe_disk(struct machine *machine, const char *id);
+/* Where a disk or network card is: {"port": …, "detaching": …, "driver": …}, without "port" if it is in
+ * none. New reference; NULL if there is no such card, or no memory. */
+json_t *machine_describe_card(struct machine *machine, const char *id);
 
 /* Counters: {"engine": …, "devices": {id: …}, "time_ns": …}. New reference; NULL when out of
  * memory. */

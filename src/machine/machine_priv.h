@@ -87,9 +87,11 @@ int machine_add_device(struct machine *machine, struct device *device, struct er
 struct device *machine_find_device(struct machine *machine, const char *id);
 struct device *machine_find_disk(struct machine *machine, const char *id, struct err *err);
 
-/* Makes a disk's device, in the first free slot of that bus, and adds it to the machine. */
+/* Makes a disk's or NIC's device, in the first free slot of that bus, and adds it to the machine. */
 int machine_add_disk(struct machine *machine, const struct machine_disk *disk, struct pci_bus *bus,
 		     struct device **ret_device, struct err *err);
+int machine_add_nic(struct machine *machine, const struct machine_nic *nic, struct pci_bus *bus,
+		    struct device **ret_device, struct err *err);
 
 /* Connects `requests`: see requests.c. */
 void machine_requests_init(struct machine *machine);

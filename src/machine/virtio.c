@@ -100,24 +100,35 @@ int machine_change_disk(struct machine *machine, const char *id, bool force,
 	return device ? virtio_blk_change(device, force, change, ctx, err) : -ENOENT;
 }
 
+int machine_add_nic(struct machine *machine, const struct machine_nic *nic, struct pci_bus *bus,
+		    struct device **ret_device, struct err *err)
+{
+	struct virtio_net_options options = {
+		.net = nic->net,
+		.pairs = MIN(machine->config->vcpus, (unsigned)VIRTIO_NET_PAIRS_MAX),
+	};
+	struct virtio_device *virtio;
+	int rc;
+
+	memcpy(options.mac, nic->mac, sizeof(options.mac));
+	rc = virtio_net_new(&virtio, nic->id, machine->memory, &options, err);
+	if (!rc)
+		rc = plug_on(machine, virtio, bus, machine->loop, err);
+	if (!rc)
+		*ret_device = &virtio->device;
+	return rc;
+}
+
 int add_nics(struct machine *machine, const struct board_chip *chip, struct err *err)
 {
 	const struct machine_config *config = machine->config;
+	struct device *device;
 	int rc = 0;
 
 	(void)chip;
 	for (size_t i = 0; i < config->nic_count && !rc; i++) {
-		const struct machine_nic *nic = &config->nics[i];
-		struct virtio_net_options options = {
-			.net = nic->net,
-			.pairs = MIN(config->vcpus, (unsigned)VIRTIO_NET_PAIRS_MAX),
-		};
-		struct virtio_device *virtio;
-
-		memcpy(options.mac, nic->mac, sizeof(options.mac));
-		rc = virtio_net_new(&virtio, nic->id, machine->memory, &options, err);
-		if (!rc)
-			rc = plug(machine, virtio, err);
+		if (!config->nics[i].removable)
+			rc = machine_add_nic(machine, &config->nics[i], machine->pci, &device, err);
 	}
 	return rc;
 }

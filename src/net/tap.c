@@ -474,6 +474,15 @@ static int check_fd(struct tap *tap, int fd, struct err *err)
 	return 0;
 }
 
+/* The descriptors are the caller's again. */
+static void give_back(struct tap *tap)
+{
+	for (unsigned i = 0; i < tap->queue_count; i++) {
+		loop_fd_remove(tap->net.loop, &tap->queues[i].source);
+		tap->queues[i].source.fd = -1;
+	}
+}
+
 int net_tap_open_fds(const int *fds, unsigned count, struct loop *loop,
 		     struct net_backend **ret_net, struct err *err)
 {
@@ -500,6 +509,7 @@ int net_tap_open_fds(const int *fds, unsigned count, struct loop *loop,
 			explain(tap, -rc, err);
 	}
 	if (rc) {
+		give_back(tap);
 		tap_close(&tap->net);
 		return rc;
 	}

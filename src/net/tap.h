@@ -17,8 +17,8 @@ int net_tap_open(const char *name, unsigned queues, struct loop *loop, struct ne
 
 /*
  * The same with descriptors that somebody else has opened, one for each queue (1 to
- * NET_TAP_QUEUES_MAX) of one interface with IFF_VNET_HDR. It takes those that it accepts; the
- * interface stays as it is. -EINVAL: that is something else.
+ * NET_TAP_QUEUES_MAX) of one interface with IFF_VNET_HDR. It takes them unless it fails; the interface
+ * stays as it is. -EINVAL: that is something else.
  */
 int net_tap_open_fds(const int *fds, unsigned count, struct loop *loop,
 		     struct net_backend **ret_net, struct err *err);

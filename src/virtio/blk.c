@@ -477,12 +477,6 @@ void virtio_blk_settle(struct device *device)
 	block_drain(blk_of(virtio_from_device(device))->node);
 }
 
-bool virtio_blk_driven(struct device *device)
-{
-	LOCK_SCOPE(&device->lock);
-	return virtio_from_device(device)->status & VIRTIO_CONFIG_S_DRIVER_OK;
-}
-
 int virtio_blk_change(struct device *device, bool force, int (*change)(void *ctx, struct err *err),
 		      void *ctx, struct err *err)
 {
@@ -490,7 +484,7 @@ int virtio_blk_change(struct device *device, bool force, int (*change)(void *ctx
 	bool was_paused;
 	int rc;
 
-	if (!force && block_can_write(blk->node) && virtio_blk_driven(device)) {
+	if (!force && block_can_write(blk->node) && virtio_device_driven(device)) {
 		err_set(err, EBUSY,
 			"the guest may write to disk '%s' what is meant for this medium",
 			device->id);

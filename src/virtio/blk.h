@@ -31,9 +31,6 @@ int virtio_blk_change(struct device *device, bool force, int (*change)(void *ctx
 /* Ends all that the driver has offered. No vCPU runs; loop thread. */
 void virtio_blk_settle(struct device *device);
 
-/* Whether a driver has set the device up. Any thread. */
-bool virtio_blk_driven(struct device *device);
-
 /* Caller frees with device_free(). 0 or -ENOMEM. */
 int virtio_blk_new(struct virtio_device **ret_virtio, const char *id, struct memory *memory,
 		   const struct virtio_blk_options *options, struct err *err);

@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "host/thread.h"
 #include "virtio/transport.h"
 
 #define CONFIG_MAX 4096
@@ -71,6 +72,12 @@ void virtio_device_fini(struct virtio_device *virtio)
 void virtio_attach(struct virtio_device *virtio, struct virtio_transport *transport)
 {
 	virtio->transport = transport;
+}
+
+bool virtio_device_driven(struct device *device)
+{
+	LOCK_SCOPE(&device->lock);
+	return virtio_from_device(device)->status & VIRTIO_CONFIG_S_DRIVER_OK;
 }
 
 bool virtio_device_running(const struct virtio_device *virtio)

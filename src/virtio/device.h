@@ -142,6 +142,9 @@ static inline bool virtio_has_feature(const struct virtio_device *virtio, unsign
 	return virtio->features & BIT(bit);
 }
 
+/* Whether a driver has set the device up. Any thread. */
+bool virtio_device_driven(struct device *device);
+
 /* DRIVER_OK, and neither broken nor in reset. */
 bool virtio_device_running(const struct virtio_device *virtio);
 

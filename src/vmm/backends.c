@@ -11,13 +11,11 @@
 #include "api/config.h"
 #include "base/cleanup.h"
 #include "base/log.h"
-#include "base/vec.h"
 #include "block/filter/detect_zeroes.h"
 #include "block/format.h"
 #include "block/pool.h"
 #include "host/clock.h"
-#include "net/tap.h"
-#include "net/user.h"
+#include "vmm/nets.h"
 
 /* An array of one item for each of the list's; NULL also for an empty list. */
 static void *items_for(const json_t *list, size_t item_size, struct err *err)
@@ -218,108 +216,6 @@ static int open_disks(struct backends *backends, const json_t *config, struct lo
 	return rc;
 }
 
-static int open_user_net(struct machine_nic *nic, const json_t *config, const char *hostname,
-			 struct loop *loop, struct err *err)
-{
-	VEC(struct net_hostfwd) forwards = { 0 };
-	struct net_user_options options = {
-		.hostname = hostname,
-		.restricted = schema_boolean(config, "restricted"),
-	};
-	size_t index;
-	json_t *text;
-	int rc = 0;
-
-	json_array_foreach(json_object_get(config, "hostfwd"), index, text)
-	{
-		struct net_hostfwd forward;
-
-		rc = net_hostfwd_parse(json_string_value(text), &forward, err);
-		if (!rc && vec_push(&forwards, forward))
-			rc = err_errno(err, ENOMEM, "cannot forward ports");
-		if (rc)
-			break;
-	}
-	if (!rc) {
-		options.forwards = forwards.items;
-		options.forward_count = (unsigned)forwards.count;
-		rc = net_user_open(&options, loop, &nic->net, err);
-	}
-	vec_fini(&forwards);
-	return rc;
-}
-
-static int open_tap(struct machine_nic *nic, const json_t *net, const json_t *config,
-		    struct loop *loop, struct err *err)
-{
-	const json_t *list = json_object_get(net, "fds");
-	int fds[CONFIG_NET_FDS_MAX];
-	size_t index;
-	json_t *fd;
-
-	if (schema_string(net, "ifname"))
-		return net_tap_open(
-			schema_string(net, "ifname"),
-			(unsigned)MIN(schema_integer(json_object_get(config, "cpu"), "count"),
-				      (uint64_t)NET_TAP_QUEUES_MAX),
-			loop, &nic->net, err);
-	json_array_foreach(list, index, fd)
-	{
-		fds[index] = (int)json_integer_value(fd);
-	}
-	return net_tap_open_fds(fds, (unsigned)json_array_size(list), loop, &nic->net, err);
-}
-
-static int open_nic(struct machine_nic *nic, const json_t *net, const json_t *config,
-		    struct loop *loop, struct err *err)
-{
-	const struct net_limits limits = { .rates = {
-						   [NET_RECEIVE] =
-							   schema_integer(net, "receive-max"),
-						   [NET_TRANSMIT] =
-							   schema_integer(net, "transmit-max"),
-					   } };
-	int rc;
-
-	nic->id = schema_string(net, "id");
-	rc = config_parse_mac(schema_string(net, "mac"), nic->mac, err);
-	if (rc)
-		return rc;
-	if (!strcmp(schema_string(net, "kind"), "user"))
-		rc = open_user_net(nic, net, schema_string(config, "name"), loop, err);
-	else
-		rc = open_tap(nic, net, config, loop, err);
-	if (rc)
-		return rc;
-	rc = net_limit_open(nic->net, &limits, loop, &nic->net, err);
-	if (rc)
-		net_close(nic->net);
-	return rc;
-}
-
-static int open_nics(struct backends *backends, const json_t *config, struct loop *loop,
-		     struct err *err)
-{
-	const json_t *list = json_object_get(config, "nets");
-	size_t index;
-	json_t *item;
-	int rc = 0;
-
-	backends->nics = items_for(list, sizeof(backends->nics[0]), err);
-	json_array_foreach(list, index, item)
-	{
-		if (!backends->nics)
-			return err->code;
-		rc = open_nic(&backends->nics[index], item, config, loop, err);
-		if (rc) {
-			err_wrap(err, "network '%s'", schema_string(item, "id"));
-			break;
-		}
-		backends->nic_count++;
-	}
-	return rc;
-}
-
 /* The back-end of a port, with the control socket's console in between. "none" is a port that only
  * the socket reaches. */
 static int open_port(struct backends *backends, const char *kind, size_t index, const char *spec,
@@ -366,7 +262,7 @@ int backends_open(struct backends *backends, const json_t *config, struct loop *
 	if (!rc)
 		rc = open_disks(backends, config, loop, err);
 	if (!rc)
-		rc = open_nics(backends, config, loop, err);
+		rc = nets_open(backends, config, loop, err);
 	if (rc)
 		return rc;
 	json_array_foreach(json_object_get(config, "serials"), index, spec)
@@ -391,30 +287,6 @@ int backends_open(struct backends *backends, const json_t *config, struct loop *
 		backends->console_count++;
 	}
 	return 0;
-}
-
-int backends_set_net_limits(struct backends *backends, const char *id, const json_t *changes,
-			    struct net_limits *ret_limits, struct err *err)
-{
-	static const char *const names[NET_DIRECTIONS] = {
-		[NET_RECEIVE] = "receive-max",
-		[NET_TRANSMIT] = "transmit-max",
-	};
-
-	for (size_t i = 0; i < backends->nic_count; i++) {
-		struct net_backend *net = backends->nics[i].net;
-
-		if (strcmp(backends->nics[i].id, id))
-			continue;
-		*ret_limits = net_limit_get(net);
-		for (unsigned j = 0; j < NET_DIRECTIONS; j++) {
-			if (json_object_get(changes, names[j]))
-				ret_limits->rates[j] = schema_integer(changes, names[j]);
-		}
-		net_limit_set(net, ret_limits);
-		return 0;
-	}
-	return err_set(err, ENOENT, "there is no network '%s'", id);
 }
 
 int backends_set_lease(struct backends *backends, const char *id, uint64_t ms, struct err *err)
@@ -454,15 +326,13 @@ void backends_close(struct backends *backends)
 
 	list_for_each_safe (console, next, &backends->attachable.list, node)
 		chardev_close(&console->chardev);
-	for (size_t i = 0; i < backends->nic_count; i++)
-		net_close(backends->nics[i].net);
+	nets_close(backends);
 	for (size_t i = 0; i < backends->disk_count; i++)
 		block_close(backends->disks[i].node);
 	iothreads_fini(&backends->iothreads);
 	block_connector_free(backends->connector);
 	limits_book_fini(&backends->limits);
 	free(backends->consoles);
-	free(backends->nics);
 	free(backends->disks);
 	free(backends->leases);
 	*backends = (struct backends){ 0 };

@@ -12,7 +12,6 @@
 #include "block/lease.h"
 #include "host/loop.h"
 #include "machine/config.h"
-#include "net/limit.h"
 #include "vmm/console.h"
 #include "vmm/iothreads.h"
 #include "vmm/limits.h"
@@ -31,7 +30,8 @@ struct backends {
 	struct block_connector *connector; /* for those of the network */
 	struct limits_book limits;         /* of the disks */
 	struct machine_nic *nics;
-	size_t nic_count;
+	size_t nic_count;    /* of which some may be detached: no back-end, and the id "" */
+	size_t nic_capacity; /* with those that can be attached: none of them moves */
 	struct machine_console *consoles;
 	size_t console_count;
 	struct chardev *serials[MACHINE_SERIALS];
@@ -66,11 +66,6 @@ int backends_open_image(struct backends *backends, size_t index, const json_t *c
 /* The lease of a disk runs so long from now on; 0: it ends. -ENOENT: no such disk has one. Any
  * thread. */
 int backends_set_lease(struct backends *backends, const char *id, uint64_t ms, struct err *err);
-
-/* Changes the limits of the NIC of that id that `changes` has values for; all as they are then in
- * `ret_limits`. -ENOENT. */
-int backends_set_net_limits(struct backends *backends, const char *id, const json_t *changes,
-			    struct net_limits *ret_limits, struct err *err);
 
 /* Hands them to the description of a machine. */
 void backends_describe(const struct backends *backends, struct machine_config *config);

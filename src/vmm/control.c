@@ -24,6 +24,7 @@ static void connection_close(struct connection *connection)
 	connection->open = false;
 	if (connection->console)
 		console_detach(connection->console, &connection->viewer);
+	handover_close(&connection->handover);
 	loop_fd_remove(control->vmm->loop, &connection->source);
 	close(connection->source.fd);
 	list_remove(&connection->node);
@@ -181,11 +182,12 @@ static void start_viewing(struct connection *connection)
 
 static ssize_t read_some(struct connection *connection, void *buffer, size_t size)
 {
-	ssize_t n = recv(connection->source.fd, buffer, size, MSG_DONTWAIT);
+	ssize_t n = handover_receive(connection->source.fd, buffer, size, MSG_DONTWAIT,
+				     &connection->handover);
 
 	if (n > 0)
 		return n;
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+	if (n == -EAGAIN || n == -EINTR)
 		return 0;
 	if (n < 0)
 		connection_close(connection);
@@ -226,6 +228,10 @@ static void read_requests(struct connection *connection)
 			connection_send_message(connection,
 						control_answer(connection, line, length));
 	}
+	/* What no request has taken was for none, unless the rest of one is still to come. */
+	lines_rest(&connection->lines, &length);
+	if (!length)
+		handover_close(&connection->handover);
 	if (connection->open && connection->console)
 		start_viewing(connection);
 }

@@ -4,6 +4,7 @@
 
 #include "base/list.h"
 #include "codec/lines.h"
+#include "host/handover.h"
 #include "host/loop.h"
 #include "vmm/console.h"
 #include "vmm/control.h"
@@ -32,6 +33,7 @@ struct connection {
 	bool subscribed;
 
 	struct lines lines;
+	struct handover handover; /* came with the bytes of a request */
 	char *output; /* what the peer has not taken yet: from output_start to output_count */
 	size_t output_start, output_count, output_capacity;
 

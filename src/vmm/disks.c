@@ -6,101 +6,32 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/control.h"
 #include "api/schema.h"
-#include "base/log.h"
 #include "base/macros.h"
 #include "block/bitmap.h"
 #include "block/node.h"
-#include "host/clock.h"
-#include "vmm/control.h"
+#include "vmm/hotplug.h"
 #include "vmm/vmm.h"
 
 #define NAME_BYTES 64
-
-/* What the guest was asked for, and how long it may take. */
-struct leaving {
-	struct list node;
-	struct vmm *vmm;
-	const char *id; /* the disk's */
-	unsigned seconds;
-	struct loop_timer timer;
-};
-
-void disks_init(struct disks *disks)
-{
-	list_init(&disks->leaving);
-}
-
-static void forget(struct leaving *leaving)
-{
-	list_remove(&leaving->node);
-	loop_timer_cancel(leaving->vmm->loop, &leaving->timer);
-	free(leaving);
-}
-
-void disks_fini(struct vmm *vmm)
-{
-	struct leaving *leaving, *next;
-
-	list_for_each_safe (leaving, next, &vmm->disks.leaving, node)
-		forget(leaving);
-}
-
-static struct leaving *find_leaving(const struct vmm *vmm, const char *id)
-{
-	struct leaving *leaving;
-
-	list_for_each (leaving, &vmm->disks.leaving, node) {
-		if (!strcmp(leaving->id, id))
-			return leaving;
-	}
-	return NULL;
-}
-
-int disks_check_stays(const struct vmm *vmm, const char *id, struct err *err)
-{
-	return find_leaving(vmm, id)
-		       ? err_set(err, EBUSY, "the guest was asked to let go of disk '%s'", id)
-		       : 0;
-}
 
 static json_t *rows_of(struct vmm *vmm)
 {
 	return json_object_get(vmm->config, "disks");
 }
 
-static void tell(struct vmm *vmm, enum control_event event, const char *id)
-{
-	control_tell(vmm->control, event, json_pack("{s:s}", "id", id));
-}
-
 /* ---- going ---- */
 
-static void patience_ended(struct loop_timer *timer)
+int disks_close(struct vmm *vmm, const char *id)
 {
-	struct leaving *leaving = container_of(timer, struct leaving, timer);
-	struct vmm *vmm = leaving->vmm;
-	const char *id = leaving->id;
-
-	log_warn("the guest did not let go of disk '%s' in %u s", id, leaving->seconds);
-	machine_keep_disk(vmm->machine, id);
-	forget(leaving);
-	tell(vmm, CONTROL_EVENT_DISK_KEPT, id);
-}
-
-void disks_detached(struct vmm *vmm, const char *id)
-{
-	struct leaving *leaving = find_leaving(vmm, id);
 	size_t index;
+	int rc = backends_find_disk(&vmm->backends, id, &index, NULL);
 
-	if (leaving)
-		forget(leaving);
-	if (backends_find_disk(&vmm->backends, id, &index, NULL))
-		return;
+	if (rc)
+		return rc;
 	backends_close_disk(&vmm->backends, index);
 	json_array_set_new(rows_of(vmm), index, json_null());
-	tell(vmm, CONTROL_EVENT_DISK_DETACHED, id);
+	return 0;
 }
 
 /* It may leave only when nobody but its device uses it. */
@@ -112,23 +43,8 @@ static int check_unused(const struct vmm *vmm, const char *id, struct err *err)
 	return err_hint(err, "let it end, or cancel it with job.cancel");
 }
 
-static int wait_for(struct vmm *vmm, const char *id, unsigned seconds, struct err *err)
-{
-	struct leaving *leaving = calloc(1, sizeof(*leaving));
-
-	if (!leaving)
-		return err_errno(err, ENOMEM, "cannot wait for the guest");
-	*leaving = (struct leaving){
-		.vmm = vmm, .id = id, .seconds = seconds, .timer.expired = patience_ended
-	};
-	list_append(&vmm->disks.leaving, &leaving->node);
-	loop_timer_arm(vmm->loop, &leaving->timer, clock_now_ns() + seconds * NS_PER_SEC);
-	return 0;
-}
-
 int disks_detach(struct vmm *vmm, const json_t *params, struct err *err)
 {
-	bool force = schema_boolean(params, "force");
 	size_t index;
 	int rc = backends_find_disk(&vmm->backends, schema_string(params, "id"), &index, err);
 	const char *id;
@@ -137,14 +53,7 @@ int disks_detach(struct vmm *vmm, const json_t *params, struct err *err)
 		return rc;
 	id = vmm->backends.disks[index].id;
 	rc = check_unused(vmm, id, err);
-	if (!rc)
-		rc = machine_detach_disk(vmm->machine, id, force, err);
-	if (rc || force)
-		return rc;
-	rc = wait_for(vmm, id, (unsigned)schema_integer(params, "timeout"), err);
-	if (rc)
-		machine_keep_disk(vmm->machine, id);
-	return rc;
+	return rc ? rc : hotplug_detach(vmm, &hotplug_disk, id, params, err);
 }
 
 /* ---- coming ---- */
@@ -312,7 +221,7 @@ int disks_change(struct vmm *vmm, const json_t *params, struct err *err)
 	if (!rc)
 		rc = backends_find_disk(&vmm->backends, schema_string(params, "id"), &index, err);
 	if (!rc)
-		rc = disks_check_stays(vmm, schema_string(params, "id"), err);
+		rc = hotplug_check_stays(vmm, schema_string(params, "id"), err);
 	if (!rc)
 		rc = check_unused(vmm, schema_string(params, "id"), err);
 	if (!rc)
@@ -339,7 +248,7 @@ json_t *disks_list(struct vmm *vmm)
 	for (size_t i = 0; i < backends->disk_count; i++) {
 		const struct machine_disk *disk = &backends->disks[i];
 		const json_t *row = json_array_get(rows_of(vmm), i);
-		json_t *facts = disk->node ? machine_describe_disk(vmm->machine, disk->id) : NULL;
+		json_t *facts = disk->node ? machine_describe_card(vmm->machine, disk->id) : NULL;
 
 		if (!facts)
 			continue;

@@ -11,22 +11,11 @@
 #include <jansson.h>
 
 #include "base/err.h"
-#include "base/list.h"
 
 struct vmm;
 
-struct disks {
-	struct list leaving; /* what the guest was asked for */
-};
-
-void disks_init(struct disks *disks);
-void disks_fini(struct vmm *vmm);
-
-/* The machine's listener: the device of that disk is gone. */
-void disks_detached(struct vmm *vmm, const char *id);
-
-/* -EBUSY: the guest was asked to let go of the disk. */
-int disks_check_stays(const struct vmm *vmm, const char *id, struct err *err);
+/* The device of that disk is gone: closes the rest. -ENOENT: there is no such disk. */
+int disks_close(struct vmm *vmm, const char *id);
 
 /* Methods, `params` by the rows of api/control.c. A result is a new reference. */
 int disks_attach(struct vmm *vmm, const json_t *params, json_t **ret_result, struct err *err);

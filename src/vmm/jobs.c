@@ -134,7 +134,7 @@ int jobs_find_disk(struct vmm *vmm, const json_t *params, const struct machine_d
 	for (size_t i = 0; i < vmm->backends.disk_count; i++) {
 		*ret_disk = &vmm->backends.disks[i];
 		if (!strcmp((*ret_disk)->id, id))
-			return disks_check_stays(vmm, id, err);
+			return hotplug_check_stays(vmm, id, err);
 	}
 	return err_set(err, ENOENT, "there is no disk '%s'", id);
 }

@@ -211,18 +211,28 @@ static int disk_limits(struct connection *connection, const json_t *params, json
 				  schema_boolean(params, "group"), params, ret_result, err);
 }
 
+static int net_list(struct connection *connection, const json_t *params, json_t **ret_result,
+		    struct err *err)
+{
+	return give(nets_list(vmm_of(connection)), ret_result, err);
+}
+
+static int net_attach_card(struct connection *connection, const json_t *params, json_t **ret_result,
+			   struct err *err)
+{
+	return nets_attach(vmm_of(connection), params, &connection->handover, ret_result, err);
+}
+
+static int net_detach_card(struct connection *connection, const json_t *params, json_t **ret_result,
+			   struct err *err)
+{
+	return nets_detach(vmm_of(connection), params, err);
+}
+
 static int net_limits(struct connection *connection, const json_t *params, json_t **ret_result,
 		      struct err *err)
 {
-	struct net_limits limits;
-	int rc = backends_set_net_limits(&vmm_of(connection)->backends, schema_string(params, "id"),
-					 params, &limits, err);
-
-	if (rc)
-		return rc;
-	return give(json_pack("{s:I, s:I}", "receive-max", (json_int_t)limits.rates[NET_RECEIVE],
-			      "transmit-max", (json_int_t)limits.rates[NET_TRANSMIT]),
-		    ret_result, err);
+	return nets_limit(vmm_of(connection), params, ret_result, err);
 }
 
 static int disk_resize(struct connection *connection, const json_t *params, json_t **ret_result,
@@ -336,6 +346,9 @@ static method *const methods[CONTROL_METHODS] = {
 	[CONTROL_DISK_CHANGE] = disk_change,
 	[CONTROL_DISK_LEASE] = disk_lease,
 	[CONTROL_DISK_LIMITS] = disk_limits,
+	[CONTROL_NET_LIST] = net_list,
+	[CONTROL_NET_ATTACH] = net_attach_card,
+	[CONTROL_NET_DETACH] = net_detach_card,
 	[CONTROL_NET_LIMITS] = net_limits,
 	[CONTROL_DISK_RESIZE] = disk_resize,
 	[CONTROL_DISK_BACKUP] = disk_backup,

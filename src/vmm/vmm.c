@@ -73,9 +73,9 @@ static void machine_event(void *ctx, const struct machine_event *event)
 		gdb_paused(vmm->gdb);
 }
 
-static void disk_detached(void *ctx, const char *id)
+static void card_detached(void *ctx, const char *id)
 {
-	disks_detached(ctx, id);
+	hotplug_detached(ctx, id);
 }
 
 /* Nothing of the guest has run on this thread yet, and nothing shall unless its filter is in place. */
@@ -315,7 +315,7 @@ static void describe(struct vmm *vmm)
 		.no_reboot = !schema_boolean(vmm->config, "reboot"),
 		.listener = {
 			.event = machine_event,
-			.disk_detached = disk_detached,
+			.card_detached = card_detached,
 			.vcpu_starting = vcpu_starting,
 			.ctx = vmm,
 		},
@@ -340,18 +340,24 @@ static int allow_socket(struct vmm *vmm, const char *path, struct err *err)
 	return allow_folder_of(vmm, path, SANDBOX_REMOVE, err);
 }
 
-/* What is still reached by name when the guest runs. */
-static int allow_files(struct vmm *vmm, struct err *err)
+/* User networks look for the host's name servers again and again, and the file may be replaced; random
+ * numbers are for one that is attached. */
+static int allow_user_nets(struct vmm *vmm, struct err *err)
 {
 	static const char resolver[] = "/etc/resolv.conf";
 	AUTO_FREE char *resolver_target = realpath(resolver, NULL);
-	int rc = 0;
+	int rc = allow_folder_of(vmm, resolver, SANDBOX_READ, err);
 
-	/* User networks look for the host's name servers again and again; the file may be replaced. */
-	if (vmm->backends.nic_count)
-		rc = allow_folder_of(vmm, resolver, SANDBOX_READ, err);
-	if (!rc && vmm->backends.nic_count && resolver_target)
+	if (!rc && resolver_target)
 		rc = allow_folder_of(vmm, resolver_target, SANDBOX_READ, err);
+	return rc ? rc : sandbox_allow(vmm->sandbox, "/dev/urandom", SANDBOX_READ, err);
+}
+
+/* What is still reached by name when the guest runs. */
+static int allow_files(struct vmm *vmm, struct err *err)
+{
+	int rc = nets_may_open(vmm) ? allow_user_nets(vmm, err) : 0;
+
 	if (!rc)
 		rc = jobs_allow_folders(vmm, err);
 	return rc ? rc : for_each_socket(vmm, allow_socket, err);
@@ -397,7 +403,7 @@ int vmm_init(struct vmm *vmm, json_t *config, const struct engine_choice *engine
 	list_init(&vmm->backends.attachable.list);
 	iothreads_init(&vmm->backends.iothreads);
 	jobs_init(&vmm->jobs);
-	disks_init(&vmm->disks);
+	hotplug_init(&vmm->hotplug);
 	rc = open_end_file(vmm, err);
 	if (!rc)
 		rc = sandbox_new(&vmm->sandbox, err);
@@ -464,7 +470,7 @@ void vmm_fini(struct vmm *vmm)
 		backends_flush(&vmm->backends, clock_now_ns() + vmm->patience.flush_ns);
 	machine_free(machine);
 	jobs_fini(vmm);
-	disks_fini(vmm);
+	hotplug_fini(vmm);
 	backends_close(&vmm->backends);
 	guard_free(vmm->guard);
 	if (vmm->loop)

@@ -19,7 +19,9 @@
 #include "vmm/engines.h"
 #include "vmm/guard.h"
 #include "vmm/disks.h"
+#include "vmm/hotplug.h"
 #include "vmm/jobs.h"
+#include "vmm/nets.h"
 
 #define VMM_STATUS_FAILED  1 /* wrong use or failed start */
 #define VMM_STATUS_CRASHED 2 /* triple fault, panic, internal engine error */
@@ -40,8 +42,8 @@ struct vmm {
 	struct engine_choice engine;
 	struct loop *loop;
 	struct backends backends;
-	struct jobs jobs;   /* of its disks */
-	struct disks disks; /* those that the guest was asked for */
+	struct jobs jobs; /* of its disks */
+	struct hotplug hotplug;
 	struct machine_config description;
 	struct machine *machine;
 	struct control *control; /* NULL: no socket */

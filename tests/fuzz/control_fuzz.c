@@ -53,7 +53,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	connection->control = &control;
 	list_init(&vmm.backends.attachable.list);
 	jobs_init(&vmm.jobs);
-	disks_init(&vmm.disks);
+	hotplug_init(&vmm.hotplug);
 	lines_init(&connection->lines, CONTROL_LINE_MAX);
 	for (size_t at = 0; at < size;) {
 		size_t space, count;

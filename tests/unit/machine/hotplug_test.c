@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Disks that come and go in the ports of the PC board, on an engine that executes nothing. */
+/* Disks and network cards that come and go in the ports of the PC board, on an engine that executes nothing. */
 #include "machine/machine.h"
 
 #include <errno.h>
@@ -15,6 +15,7 @@
 
 #include "base/macros.h"
 #include "fake_engine.h"
+#include "net/user.h"
 
 #define PORTS 3
 #define ECAM  UINT64_C(0xe0000000)
@@ -30,6 +31,7 @@ struct fixture {
 	struct machine *machine;
 	struct machine_config config;
 	struct machine_disk disks[PORTS + 1];
+	struct machine_nic nic;
 	char detached[64]; /* ids in order */
 	unsigned detached_count, stop_at;
 };
@@ -74,7 +76,7 @@ static void fixture_init(struct fixture *f)
 		.vcpus = 2,
 		.memory = { .size = 64 * MIB },
 		.hotplug_ports = PORTS,
-		.listener = { .event = on_event, .disk_detached = on_detached, .ctx = f },
+		.listener = { .event = on_event, .card_detached = on_detached, .ctx = f },
 	};
 	assert_int_equal(loop_new(&f->loop, NULL), 0);
 	for (unsigned i = 0; i < ARRAY_SIZE(f->disks); i++)
@@ -120,7 +122,7 @@ static void driver_lets_go(void)
 
 static bool fact(struct fixture *f, const char *id, const char *name)
 {
-	json_t *facts = machine_describe_disk(f->machine, id);
+	json_t *facts = machine_describe_card(f->machine, id);
 	bool value = json_is_true(json_object_get(facts, name));
 
 	assert_non_null(facts);
@@ -143,7 +145,7 @@ static void attached_disk_is_behind_its_port(void **state)
 	json_decref(dump);
 	assert_int_equal(machine_attach_disk(f.machine, &f.disks[0], NULL), -EEXIST);
 	assert_false(fact(&f, "a", "detaching"));
-	assert_null(machine_describe_disk(f.machine, "b"));
+	assert_null(machine_describe_card(f.machine, "b"));
 	fixture_fini(&f);
 }
 
@@ -160,7 +162,7 @@ static void attach_ends_when_no_port_is_free(void **state)
 		assert_int_equal(machine_attach_disk(f.machine, &f.disks[i], NULL), 0);
 	assert_int_equal(machine_attach_disk(f.machine, &f.disks[PORTS], &err), -ENOSPC);
 	assert_string_equal(err.text, "all 3 hotplug ports are taken");
-	assert_int_equal(machine_detach_disk(f.machine, "b", true, NULL), 0);
+	assert_int_equal(machine_detach_card(f.machine, "b", true, NULL), 0);
 	assert_int_equal(loop_run(f.loop), 0);
 	assert_int_equal(machine_attach_disk(f.machine, &f.disks[PORTS], NULL), 0);
 	fixture_fini(&f);
@@ -177,15 +179,15 @@ static void detached_disk_goes_when_the_guest_lets_go(void **state)
 	for (unsigned i = 1; i <= 20; i++) {
 		assert_int_equal(machine_attach_disk(f.machine, &f.disks[0], NULL), 0);
 		driver_holds();
-		assert_int_equal(machine_detach_disk(f.machine, "a", false, NULL), 0);
-		assert_int_equal(machine_detach_disk(f.machine, "a", false, NULL), -EALREADY);
+		assert_int_equal(machine_detach_card(f.machine, "a", false, NULL), 0);
+		assert_int_equal(machine_detach_card(f.machine, "a", false, NULL), -EALREADY);
 		assert_true(fact(&f, "a", "detaching"));
 		assert_int_equal(f.detached_count, i - 1);
 		f.stop_at = i;
 		driver_lets_go();
 		assert_int_equal(loop_run(f.loop), 0);
 		assert_int_equal(f.detached_count, i);
-		assert_int_equal(machine_detach_disk(f.machine, "a", false, NULL), -ENOENT);
+		assert_int_equal(machine_detach_card(f.machine, "a", false, NULL), -ENOENT);
 		assert_int_equal(read_at(CARD_AT, 4), UINT32_MAX);
 	}
 	fixture_fini(&f);
@@ -200,13 +202,13 @@ static void disk_that_is_kept_may_be_asked_for_again(void **state)
 	build(&f);
 	assert_int_equal(machine_attach_disk(f.machine, &f.disks[0], NULL), 0);
 	driver_holds();
-	assert_int_equal(machine_detach_disk(f.machine, "a", false, NULL), 0);
-	machine_keep_disk(f.machine, "a");
-	machine_keep_disk(f.machine, "b");
+	assert_int_equal(machine_detach_card(f.machine, "a", false, NULL), 0);
+	machine_keep_card(f.machine, "a");
+	machine_keep_card(f.machine, "b");
 	assert_false(fact(&f, "a", "detaching"));
 	driver_lets_go();
 	assert_int_equal(read_at(CARD_AT, 4), 0x10421af4);
-	assert_int_equal(machine_detach_disk(f.machine, "a", false, NULL), 0);
+	assert_int_equal(machine_detach_card(f.machine, "a", false, NULL), 0);
 	assert_int_equal(loop_run(f.loop), 0);
 	assert_string_equal(f.detached, "a");
 	fixture_fini(&f);
@@ -222,7 +224,7 @@ static void reset_lets_go_of_what_was_asked_for(void **state)
 	assert_int_equal(machine_attach_disk(f.machine, &f.disks[0], NULL), 0);
 	assert_int_equal(machine_attach_disk(f.machine, &f.disks[1], NULL), 0);
 	assert_int_equal(machine_reset(f.machine, NULL), 0);
-	assert_int_equal(machine_detach_disk(f.machine, "a", false, NULL), 0);
+	assert_int_equal(machine_detach_card(f.machine, "a", false, NULL), 0);
 	assert_int_equal(machine_reset(f.machine, NULL), 0);
 	assert_int_equal(loop_run(f.loop), 0);
 	assert_string_equal(f.detached, "a");
@@ -231,7 +233,45 @@ static void reset_lets_go_of_what_was_asked_for(void **state)
 	fixture_fini(&f);
 }
 
-static void only_disks_in_ports_are_detached(void **state)
+static void network_card_comes_and_goes_as_disks_do(void **state)
+{
+	struct net_backend *net;
+	struct err err = ERR_INIT;
+	struct fixture f;
+
+	(void)state;
+	fixture_init(&f);
+	assert_int_equal(net_user_open(&(struct net_user_options){ 0 }, f.loop, &net, NULL), 0);
+	f.nic = (struct machine_nic){ .id = "n", .net = net, .mac = { 2, 0, 0, 0, 0, 1 } };
+	f.config.nics = &f.nic;
+	f.config.nic_count = 1;
+	build(&f);
+	assert_int_equal(machine_detach_card(f.machine, "n", true, &err), -ENOTSUP);
+	assert_non_null(strstr(err.hint, "removable=on"));
+	machine_free(f.machine);
+	f.nic.removable = true;
+	build(&f);
+	assert_int_equal(machine_start(f.machine, NULL), 0);
+	assert_int_equal(machine_attach_nic(f.machine, &f.nic, NULL), -EEXIST);
+	for (unsigned i = 1; i <= 20; i++) {
+		assert_int_equal(read_at(CARD_AT, 4), 0x10411af4);
+		driver_holds();
+		assert_int_equal(machine_detach_card(f.machine, "n", false, NULL), 0);
+		assert_true(fact(&f, "n", "detaching"));
+		f.stop_at = i;
+		driver_lets_go();
+		assert_int_equal(loop_run(f.loop), 0);
+		assert_int_equal(f.detached_count, i);
+		assert_int_equal(read_at(CARD_AT, 4), UINT32_MAX);
+		assert_int_equal(machine_attach_nic(f.machine, &f.nic, NULL), 0);
+	}
+	machine_free(f.machine);
+	f.machine = NULL;
+	net_close(net);
+	fixture_fini(&f);
+}
+
+static void only_cards_in_ports_are_detached(void **state)
 {
 	struct err err = ERR_INIT;
 	struct fixture f;
@@ -242,10 +282,10 @@ static void only_disks_in_ports_are_detached(void **state)
 	f.config.disks = f.disks;
 	f.config.disk_count = 2;
 	build(&f);
-	assert_int_equal(machine_detach_disk(f.machine, "a", false, &err), -ENOTSUP);
+	assert_int_equal(machine_detach_card(f.machine, "a", false, &err), -ENOTSUP);
 	assert_non_null(strstr(err.hint, "removable=on"));
-	assert_int_equal(machine_detach_disk(f.machine, "rng", false, &err), -ENOENT);
-	assert_int_equal(machine_detach_disk(f.machine, "b", true, &err), 0);
+	assert_int_equal(machine_detach_card(f.machine, "rng", false, &err), -ENOENT);
+	assert_int_equal(machine_detach_card(f.machine, "b", true, &err), 0);
 	assert_int_equal(loop_run(f.loop), 0);
 	assert_string_equal(f.detached, "b");
 	fixture_fini(&f);
@@ -347,7 +387,8 @@ int main(void)
 		cmocka_unit_test(detached_disk_goes_when_the_guest_lets_go),
 		cmocka_unit_test(disk_that_is_kept_may_be_asked_for_again),
 		cmocka_unit_test(reset_lets_go_of_what_was_asked_for),
-		cmocka_unit_test(only_disks_in_ports_are_detached),
+		cmocka_unit_test(network_card_comes_and_goes_as_disks_do),
+		cmocka_unit_test(only_cards_in_ports_are_detached),
 		cmocka_unit_test(more_removable_disks_than_ports_are_refused),
 		cmocka_unit_test(machine_with_attached_disk_is_saved_and_loaded),
 		cmocka_unit_test(medium_changes_while_no_driver_may_write),

@@ -90,7 +90,7 @@ static int setup(void **state)
 	assert_int_equal(loop_new(&fixture->vmm.loop, NULL), 0);
 	list_init(&fixture->vmm.backends.attachable.list);
 	jobs_init(&fixture->vmm.jobs);
-	disks_init(&fixture->vmm.disks);
+	hotplug_init(&fixture->vmm.hotplug);
 	assert_int_equal(console_new(&fixture->console, "serial0", NULL, fixture->vmm.loop, NULL),
 			 0);
 	list_append(&fixture->vmm.backends.attachable.list, &fixture->console->node);

@@ -85,14 +85,20 @@ int machine_attach_disk(struct machine *machine, const struct machine_disk *disk
 	return err_set(err, ENOSPC, "no port for disk '%s'", disk->id);
 }
 
-int machine_detach_disk(struct machine *machine, const char *id, bool force, struct err *err)
+int machine_attach_nic(struct machine *machine, const struct machine_nic *nic, struct err *err)
+{
+	(void)machine;
+	return err_set(err, ENOSPC, "no port for network '%s'", nic->id);
+}
+
+int machine_detach_card(struct machine *machine, const char *id, bool force, struct err *err)
 {
 	(void)machine;
 	(void)force;
-	return err_set(err, ENOENT, "there is no disk '%s'", id);
+	return err_set(err, ENOENT, "there is no card '%s'", id);
 }
 
-void machine_keep_disk(struct machine *machine, const char *id)
+void machine_keep_card(struct machine *machine, const char *id)
 {
 	(void)machine;
 	(void)id;
@@ -107,7 +113,7 @@ int machine_change_disk(struct machine *machine, const char *id, bool force,
 	return change(ctx, err);
 }
 
-json_t *machine_describe_disk(struct machine *machine, const char *id)
+json_t *machine_describe_card(struct machine *machine, const char *id)
 {
 	(void)machine;
 	(void)id;
