@@ -201,7 +201,7 @@ static const struct {
 static int read_handles(struct networks *networks, uint64_t handles[2], struct err *err)
 {
 	for (unsigned i = 0; i < 2; i++) {
-		int rc = netlink_table_handle(&networks->netlink, tables[i].family, "cella",
+		int rc = netlink_table_handle(&networks->netlink, tables[i].family, networks->table,
 					      &handles[i], err);
 
 		if (rc == -ENOENT)
@@ -219,7 +219,7 @@ static int apply_rules(struct networks *networks, const struct plan *plan, struc
 	char *rules;
 	int rc;
 
-	nft_rules_text(plan, networks->tracking, &text);
+	nft_rules_text(plan, networks->tracking, networks->table, &text);
 	rules = str_take(&text);
 	if (!rules)
 		return no_memory(problem);

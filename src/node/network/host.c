@@ -222,6 +222,11 @@ int network_down_there(struct networks *networks, const char *uid, struct err *e
 	struct server *server = networks_find_server(networks, uid);
 	char bridge[IFNAMSIZ];
 
+	plan_bridge_name(uid, bridge);
+	if (networks->unable.code && if_nametoindex(bridge)) {
+		*err = networks->unable;
+		return err_wrap(err, "cannot remove bridge '%s'", bridge);
+	}
 	if (server) {
 		dnsmasq_remove(&server->dnsmasq);
 		dnsmasq_close(&server->dnsmasq);
@@ -232,7 +237,6 @@ int network_down_there(struct networks *networks, const char *uid, struct err *e
 		}
 		free(server);
 	}
-	plan_bridge_name(uid, bridge);
 	return networks->unable.code ? 0 : netlink_remove(&networks->netlink, bridge, err);
 }
 

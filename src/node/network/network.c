@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The kind network, and what all networks share. A start of the daemon looks for what is there: taps
- * of machines that run are attachments, bridges and servers of networks that are gone are removed.
+ * of machines that run are attachments, servers of networks that are gone are removed. Bridges go
+ * before their networks do, so that those nobody knows here belong to another daemon.
  *
  * Every network is looked at again some times a minute, which brings leases into its status and makes
  * anew what somebody took away.
@@ -63,8 +64,7 @@ static void start_watch(struct networks *networks)
 /* ---- what is there already ---- */
 
 struct found {
-	struct networks *networks;
-	VEC(struct netlink_link) taps, bridges;
+	VEC(struct netlink_link) taps;
 	bool failed;
 };
 
@@ -72,50 +72,20 @@ static void note_link(void *ctx, const struct netlink_link *link)
 {
 	struct found *found = ctx;
 
-	if (!strncmp(link->name, "ct-", 3) && !strcmp(link->kind, "tun"))
+	if (!strcmp(link->kind, "tun"))
 		found->failed |= vec_push(&found->taps, *link) != 0;
-	else if (!strncmp(link->name, "ce-", 3) && !strcmp(link->kind, "bridge"))
-		found->failed |= vec_push(&found->bridges, *link) != 0;
 }
-
-/* Takes the link of that name out of the list. */
-#define take_link(list, wanted)                                                                    \
-	({                                                                                         \
-		bool taken_ = false;                                                               \
-		for (size_t i_ = 0; i_ < (list)->count && !taken_; i_++) {                         \
-			taken_ = !strcmp((list)->items[i_].name, (wanted));                        \
-			if (taken_)                                                                \
-				(list)->items[i_] = (list)->items[--(list)->count];                \
-		}                                                                                  \
-		taken_;                                                                            \
-	})
 
 static bool has_tap(void *ctx, const char *name)
 {
-	struct found *found = ctx;
+	const struct found *found = ctx;
+	const struct netlink_link *tap;
 
-	return take_link(&found->taps, name);
-}
-
-static int match_network(void *ctx, const struct object *network)
-{
-	struct found *found = ctx;
-	char bridge[IFNAMSIZ];
-
-	plan_bridge_name(network->uid, bridge);
-	take_link(&found->bridges, bridge);
-	return 0;
-}
-
-static void remove_links(struct networks *networks, const struct netlink_link *links, size_t count)
-{
-	for (size_t i = 0; i < count; i++) {
-		struct err err = ERR_INIT;
-
-		log_warn("'%s' belongs to nothing any more", links[i].name);
-		if (netlink_remove(&networks->netlink, links[i].name, &err))
-			log_error("networks: %s", err.text);
+	vec_for_each (tap, &found->taps) {
+		if (!strcmp(tap->name, name))
+			return true;
 	}
+	return false;
 }
 
 /* The server of a network that was deleted while the daemon was not there. */
@@ -154,26 +124,18 @@ static int find_servers(struct networks *networks, struct err *err)
 
 static int find_all(struct networks *networks, struct err *err)
 {
-	struct found found = { .networks = networks };
+	struct found found = { 0 };
 	int rc = netlink_links(&networks->netlink, note_link, &found, err);
 
 	if (!rc && found.failed)
-		rc = err_errno(err, ENOMEM, "cannot look for networks");
+		rc = err_errno(err, ENOMEM, "cannot look for taps");
 	if (!rc) {
 		rc = attachments_load(networks, has_tap, &found);
-		if (!rc)
-			rc = object_each(networks->node, &api_network, NULL, match_network, &found);
 		if (rc)
-			err_errno(err, rc, "cannot look for networks");
-	}
-	if (!rc) {
-		remove_links(networks, found.taps.items, found.taps.count);
-		remove_links(networks, found.bridges.items, found.bridges.count);
-		rc = find_servers(networks, err);
+			err_errno(err, rc, "cannot look for taps");
 	}
 	vec_fini(&found.taps);
-	vec_fini(&found.bridges);
-	return rc;
+	return rc ? rc : find_servers(networks, err);
 }
 
 static enum nft_tracking find_tracking(void)
@@ -196,6 +158,29 @@ static int make_folder(struct networks *networks, struct err *err)
 	if (mkdir(networks->folder, 0700) && errno != EEXIST)
 		return err_errno(err, errno, "cannot make '%s'", networks->folder);
 	return 0;
+}
+
+/* Every daemon of a host has tables of its own, by a name that is kept with its data. */
+static int name_table(struct networks *networks, struct err *err)
+{
+	struct store *store = networks->node->store;
+	static const char key[] = "/networks/table";
+	struct store_commit commit = { 0 };
+	struct store_item item;
+	char uid[UID_SIZE];
+	int rc = store_get(store, key, &item, NULL);
+
+	if (!rc) {
+		snprintf(networks->table, sizeof(networks->table), "%s", item.value);
+		store_item_fini(&item);
+		return 0;
+	}
+	node_new_uid(uid);
+	snprintf(networks->table, sizeof(networks->table), "cella-%.8s", uid);
+	store_put(&commit, key, networks->table, strlen(networks->table));
+	rc = store_commit(store, &commit, NULL, err);
+	store_commit_fini(&commit);
+	return rc ? err_wrap(err, "name of nftables tables") : 0;
 }
 
 static void find_user(struct networks *networks)
@@ -252,6 +237,8 @@ static int start(struct node *node, struct err *err)
 	rc = make_default(node, err);
 	if (!rc)
 		rc = make_folder(networks, err);
+	if (!rc)
+		rc = name_table(networks, err);
 	if (rc)
 		return rc;
 	find_user(networks);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * "bridge cella" has what is about single machines: a frame from a tap goes through the chain "spoof-N" of
- * its network, then "from-TAP", and through "to-TAP" before it leaves by another one. "inet cella" has
- * what is about networks of the type nat: address translation, forwards of ports, and who may reach
- * the network from outside, and the host from the network.
+ * The table of the family bridge has what is about single machines: a frame from a tap goes through the
+ * chain "spoof-N" of its network, then "from-TAP", and through "to-TAP" before it leaves by another one.
+ * That of the family inet has what is about networks of the type nat: address translation, forwards of
+ * ports, and who may reach the network from outside, and the host from the network.
  *
  * Nothing but checked numbers, addresses and names that we made gets into the text.
  */
@@ -24,6 +24,7 @@
 struct rules {
 	const struct plan *plan;
 	enum nft_tracking tracking;
+	const char *table; /* the name of both */
 	struct str *text;
 };
 
@@ -514,7 +515,7 @@ static void bridge_table(struct rules *rules)
 	const struct plan *plan = rules->plan;
 	const struct plan_nic *nic;
 
-	str_add(rules->text, "table bridge cella {\n");
+	str_printf(rules->text, "table bridge %s {\n", rules->table);
 	for (unsigned i = 0; i < plan->networks.count; i++) {
 		network_sets(rules, i);
 		spoof_chain(rules, i);
@@ -714,7 +715,7 @@ static void inet_table(struct rules *rules)
 	const struct plan *plan = rules->plan;
 	struct str *text = rules->text;
 
-	str_add(text, "table inet cella {\n");
+	str_printf(text, "table inet %s {\n", rules->table);
 	for (unsigned i = 0; i < plan->networks.count; i++) {
 		if (plan->networks.items[i]->type == NETWORK_NAT)
 			network_chains(text, plan->networks.items[i], i);
@@ -738,13 +739,16 @@ static void inet_table(struct rules *rules)
 	str_add(text, "}\n");
 }
 
-void nft_rules_text(const struct plan *plan, enum nft_tracking tracking, struct str *text)
+void nft_rules_text(const struct plan *plan, enum nft_tracking tracking, const char *table,
+		    struct str *text)
 {
-	struct rules rules = { plan, tracking, text };
+	static const char *const families[] = { "inet", "bridge" };
+	struct rules rules = { plan, tracking, table, text };
 
 	/* Added first, so that there is something to delete. */
-	str_add(text, "table inet cella\ndelete table inet cella\n"
-		      "table bridge cella\ndelete table bridge cella\n");
+	for (unsigned i = 0; i < ARRAY_SIZE(families); i++)
+		str_printf(text, "table %s %s\ndelete table %s %s\n", families[i], table,
+			   families[i], table);
 	if (!plan->networks.count)
 		return;
 	inet_table(&rules);

@@ -16,10 +16,12 @@ enum nft_tracking {
 #define NFT_MARK 0x10000000u
 
 /*
- * One transaction that puts the tables "inet cella" and "bridge cella" in the place of whatever they
- * are; a plan without networks and machines leaves neither. Rules of others are not touched.
+ * One transaction that puts the tables of this name, of the families inet and bridge, in the place of
+ * whatever they are; a plan without networks and machines leaves neither. Rules of others are not
+ * touched.
  */
-void nft_rules_text(const struct plan *plan, enum nft_tracking tracking, struct str *text);
+void nft_rules_text(const struct plan *plan, enum nft_tracking tracking, const char *table,
+		    struct str *text);
 
 /* Whether security groups say something about the machine. */
 bool nft_rules_restrict(const struct plan *plan, const struct plan_nic *nic);

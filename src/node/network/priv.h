@@ -46,8 +46,9 @@ struct networks {
 	struct node *node;
 	struct err unable; /* why networks of the host cannot be made; code 0: they can */
 	enum nft_tracking tracking;
-	char *folder;  /* of folders of servers */
-	char user[64]; /* that servers run as: the daemon's own */
+	char *folder;   /* of folders of servers */
+	char table[16]; /* "cella-01234567": the name of the nftables tables */
+	char user[64];  /* that servers run as: the daemon's own */
 
 	pthread_t thread;
 	bool started;

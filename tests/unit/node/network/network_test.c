@@ -198,12 +198,12 @@ static void machine_gets_a_tap_rules_and_the_same_address_again(void **state)
 	assert_string_equal(schema_string(port.net, "mac"), schema_string(facts, "mac"));
 	assert_int_equal(json_array_size(json_object_get(facts, "addresses")), 2);
 	snprintf(words, sizeof(words), "\"%s\" : jump spoof-0", schema_string(facts, "interface"));
-	assert_output("nft list table bridge cella", words, true);
+	assert_output("nft list ruleset bridge", words, true);
 	assert_output("ip -o link show type tun", "master ce-", true);
 	assert_int_equal(rig_count(rig, "/addresses/"), 2);
 	network_port_fini(&port);
 	network_detach(&rig->node, vm.uid, 0);
-	assert_output("nft list table bridge cella", words, false);
+	assert_output("nft list ruleset bridge", words, false);
 	assert_output("ip -o link", "ct-", false);
 	port = attach(rig, &vm, 1);
 	again = network_describe(&rig->node, &vm, 0);
@@ -253,7 +253,6 @@ static void addresses_of_the_spec_are_kept_for_their_machine(void **state)
 	remove_network(rig, &network);
 }
 
-/* What runs is found again; what belongs to nothing any more is removed. */
 static void daemon_that_starts_again_finds_what_is_there(void **state)
 {
 	struct rig *rig = *state;
@@ -267,28 +266,48 @@ static void daemon_that_starts_again_finds_what_is_there(void **state)
 	snprintf(pgrep, sizeof(pgrep), "pgrep -f '%s/dnsmasq[.]conf'", network.uid);
 	before = output_of(pgrep);
 	assert_true(*before);
-	assert_int_equal(system("ip link add ce-00000000 type bridge"), 0);
-	assert_int_equal(system("ip tuntap add ct-000000000000 mode tap"), 0);
-	assert_int_equal(system("ip tuntap add other0 mode tap"), 0);
 	start_again(rig);
 	settle(rig);
-	assert_output("ip -o link", "ce-00000000", false);
-	assert_output("ip -o link", "ct-000000000000", false);
-	assert_output("ip -o link", "other0", true);
 	snprintf(words, sizeof(words), "\"%s\" : jump spoof-0", schema_string(facts, "interface"));
-	assert_output("nft list table bridge cella", words, true);
+	assert_output("nft list ruleset bridge", words, true);
 	reconcile(rig, &network);
 	after = output_of(pgrep);
 	assert_string_equal(before, after);
 	network_port_fini(&port);
 	network_detach(&rig->node, vm.uid, 0);
-	assert_output("nft list table bridge cella", words, false);
-	assert_int_equal(system("ip link del other0"), 0);
+	assert_output("nft list ruleset bridge", words, false);
 	free(before);
 	free(after);
 	json_decref(facts);
 	object_fini(&vm);
 	remove_network(rig, &network);
+}
+
+/* Another daemon of the host has its own folder, and the same ways of naming. */
+static void what_another_daemon_made_stays(void **state)
+{
+	static const char rules[] =
+		"table inet cella-00000000 {\nchain c {\ntcp dport 9 drop\n}\n}\n"
+		"table bridge cella-00000000 {\nchain c {\ndrop\n}\n}\n";
+	struct rig *rig = *state;
+	struct object network;
+	char *before, *after;
+
+	assert_int_equal(system("ip link add ce-00000000 type bridge"), 0);
+	assert_int_equal(system("ip tuntap add ct-000000000000 mode tap"), 0);
+	assert_int_equal(nft_run(rules, false, NULL), 0);
+	before = output_of("ip -o link; nft list ruleset");
+	start_again(rig);
+	network = make(rig, &api_network, "lan", LAN);
+	reconcile(rig, &network);
+	assert_output("nft list ruleset", "ip saddr 10.99.1.0/24", true);
+	remove_network(rig, &network);
+	after = output_of("ip -o link; nft list ruleset");
+	assert_string_equal(before, after);
+	assert_int_equal(system("ip link del ce-00000000 && ip link del ct-000000000000"), 0);
+	assert_int_equal(nft_run("flush ruleset", false, NULL), 0);
+	free(before);
+	free(after);
 }
 
 /* What the spec says since is for the next start; no rule goes before the tap. */
@@ -337,7 +356,7 @@ static void rules_that_somebody_flushed_come_back(void **state)
 	reconcile(rig, &network);
 	assert_int_equal(nft_run("flush ruleset", false, NULL), 0);
 	reconcile(rig, &network);
-	assert_output("nft list ruleset", "table inet cella", true);
+	assert_output("nft list ruleset", "table inet cella-", true);
 	assert_int_equal(system("ip link del $(ip -o link show type bridge | cut -d: -f2)"), 0);
 	reconcile(rig, &network);
 	assert_output("ip -o addr", "inet 10.99.1.1/24", true);
@@ -440,6 +459,7 @@ int main(void)
 						setup, teardown),
 		cmocka_unit_test_setup_teardown(daemon_that_starts_again_finds_what_is_there, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(what_another_daemon_made_stays, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			running_machine_keeps_its_rules_whatever_its_spec_says, setup, teardown),
 		cmocka_unit_test_setup_teardown(rules_that_somebody_flushed_come_back, setup,

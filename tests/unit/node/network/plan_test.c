@@ -96,7 +96,7 @@ static char *rules_of(const struct plan *plan, enum nft_tracking tracking)
 {
 	struct str text = { 0 };
 
-	nft_rules_text(plan, tracking, &text);
+	nft_rules_text(plan, tracking, "cella-test", &text);
 	return str_take(&text);
 }
 
@@ -220,8 +220,8 @@ static void rules_of_nothing_leave_nothing(void **state)
 	char *rules = rules_of(&plan, NFT_TRACK_BRIDGE);
 
 	(void)state;
-	assert_string_equal(rules, "table inet cella\ndelete table inet cella\n"
-				   "table bridge cella\ndelete table bridge cella\n");
+	assert_string_equal(rules, "table inet cella-test\ndelete table inet cella-test\n"
+				   "table bridge cella-test\ndelete table bridge cella-test\n");
 	free(rules);
 }
 
@@ -354,7 +354,7 @@ static void rules_of_groups_fit_what_the_kernel_can_follow(void **state)
 	struct plan plan = grouped_plan();
 	char *marked = rules_of(&plan, NFT_TRACK_NETFILTER);
 	char *blind = rules_of(&plan, NFT_TRACK_NONE);
-	char *bridge = strstr(marked, "table bridge cella {");
+	char *bridge = strstr(marked, "table bridge cella-test {");
 
 	(void)state;
 	assert_has(marked, "chain mark-forward");
