@@ -61,10 +61,10 @@ unit: $(BUILD_SAN)/build.ninja
 	@meson test -C $(BUILD_SAN) --no-rebuild --print-errorlogs
 
 guest: all
-	@/usr/bin/python3 -m pytest -q tests/guest
+	@/usr/bin/python3 -m pytest -q -n auto --dist loadgroup tests/guest
 
 system: all
-	@/usr/bin/python3 -m pytest -q tests/system
+	@/usr/bin/python3 -m pytest -q -n auto tests/system
 
 browser: ui all
 	@tests/browser/run

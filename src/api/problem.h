@@ -40,6 +40,7 @@ struct problem {
 	enum api_code code;
 	struct err err;
 	char field[API_FIELD_MAX];
+	unsigned retry_s; /* TOO_MANY: when it is worth another try; 0: soon */
 };
 
 #define PROBLEM_INIT ((struct problem){ 0 })

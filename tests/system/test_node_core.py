@@ -379,17 +379,6 @@ def test_events_go_on_from_a_revision(node):
         assert events.next()["revision"] == revision
 
 
-def test_event_comes_at_once(node):
-    with node.events(kind="key") as events:
-        delays = []
-        for number in range(20):
-            node.post(KEYS, key(f"fast{number}"), status=201)
-            answered = time.monotonic()
-            events.until(lambda event, name=f"fast{number}": event["name"] == name)
-            delays.append(time.monotonic() - answered)
-        assert sorted(delays)[10] < 0.05
-
-
 def test_operations_are_events(node):
     node.post("/v1/projects", {"name": "told"}, status=201)
     with node.events(kind="operation") as events:
@@ -510,20 +499,11 @@ def test_full_disk_refuses_and_recovers(tmp_path):
         node.post(KEYS, key(f"n{number}"), status=201)
 
 
-def test_first_answer_comes_soon(tmp_path):
-    """A cold start is 200 ms in the benchmark; here on a busy machine it is some times that."""
-    started = time.monotonic()
-    with Node(tmp_path):
-        assert time.monotonic() - started < 5
-
-
 def test_sigterm_ends_streams_and_waits(tmp_path):
     with Node(tmp_path) as node:
         with node.events() as events:
-            started = time.monotonic()
             node.process.send_signal(signal.SIGTERM)
             assert node.process.wait(TIMEOUT) == 0
-            assert time.monotonic() - started < 30
             with pytest.raises((EOFError, OSError, http.client.HTTPException)):
                 events.next()
 

@@ -91,6 +91,7 @@ void access_credentials(const struct web_request *request, struct credentials *r
 static int too_many(uint64_t wait_ns, struct problem *problem)
 {
 	problem_set(problem, API_CODE_TOO_MANY, "too many requests");
+	problem->retry_s = (unsigned)(wait_ns / NS_PER_SEC + 1);
 	problem_hint(problem, "try again in %llu ms",
 		     (unsigned long long)(wait_ns / NS_PER_MS + 1));
 	return -EAGAIN;

@@ -96,8 +96,8 @@ static int refuse(struct problem *problem)
 static int too_soon(uint64_t wait_ns, struct problem *problem)
 {
 	problem_set(problem, API_CODE_TOO_MANY, "too many failed sign-ins");
-	problem_hint(problem, "try again in %llu s",
-		     (unsigned long long)(wait_ns / NS_PER_SEC + 1));
+	problem->retry_s = (unsigned)(wait_ns / NS_PER_SEC + 1);
+	problem_hint(problem, "try again in %u s", problem->retry_s);
 	return -EAGAIN;
 }
 

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/macros.h"
+
 static const char no_memory[] =
 	"{\"error\": {\"code\": \"unavailable\", \"message\": \"out of memory\"}}";
 
@@ -43,6 +45,6 @@ void reply_problem(struct web_exchange *exchange, const struct problem *problem)
 	if (problem->code == API_CODE_UNAUTHENTICATED)
 		web_response_header(&response, "www-authenticate:", "Bearer realm=\"cella\"");
 	if (problem->code == API_CODE_TOO_MANY)
-		web_response_header(&response, "retry-after:", "1");
+		web_response_header(&response, "retry-after:", "%u", MAX(problem->retry_s, 1u));
 	reply_json_with(exchange, &response, problem_json(problem));
 }
