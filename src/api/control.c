@@ -156,6 +156,16 @@ static const struct schema_field net_detach_params[] = {
 	{ 0 },
 };
 
+static const struct schema_field net_forwards_params[] = {
+	NET_ID_FIELD,
+	{ .name = "hostfwd",
+	  .type = SCHEMA_STRING,
+	  .list = true,
+	  .preset = "[]",
+	  .help = "all ports of the host that lead to the guest: tcp:ADDR:PORT-ADDR:PORT" },
+	{ 0 },
+};
+
 static const struct schema_field net_limits_params[] = {
 	NET_ID_FIELD,
 	NET_LIMIT_FIELDS,
@@ -394,6 +404,8 @@ const struct control_method_row control_methods[CONTROL_METHODS] = {
 				 "add a network device in a free hotplug port" },
 	[CONTROL_NET_DETACH] = { "net.detach", net_detach_params, NULL,
 				 "ask the guest to let go of one; an event tells the answer" },
+	[CONTROL_NET_FORWARDS] = { "net.forwards", net_forwards_params, NULL,
+				   "forward these ports to a user network, and no others" },
 	[CONTROL_NET_LIMITS] = { "net.limits", net_limits_params, NULL,
 				 "change limits of a network device; returns all of them" },
 	[CONTROL_STATS] = { "stats", NULL, NULL, "counters of engine and devices" },

@@ -120,6 +120,12 @@ static int limit_queues_set(struct net_backend *net, unsigned pairs)
 	return net_queues_set(limit_of(net)->next, pairs);
 }
 
+static int limit_forwards_set(struct net_backend *net, const struct net_hostfwd *forwards,
+			      unsigned count, struct err *err)
+{
+	return net_forwards_set(limit_of(net)->next, forwards, count, err);
+}
+
 static json_t *limit_describe(struct net_backend *net)
 {
 	return net_describe(limit_of(net)->next);
@@ -145,6 +151,7 @@ static const struct net_ops limit_ops = {
 	.offloads_set = limit_offloads_set,
 	.queues = limit_queues,
 	.queues_set = limit_queues_set,
+	.forwards_set = limit_forwards_set,
 	.describe = limit_describe,
 };
 

@@ -17,6 +17,7 @@
 
 #include "base/err.h"
 #include "host/loop.h"
+#include "net/hostfwd.h"
 
 #define NET_RECEIVE_IOV_MAX 4
 #define NET_HEADER_BYTES    sizeof(struct virtio_net_hdr_v1)
@@ -63,6 +64,9 @@ struct net_ops {
 	/* Optional (1): queue pairs it was opened with, and how many of them the guest uses. */
 	unsigned (*queues)(struct net_backend *net);
 	int (*queues_set)(struct net_backend *net, unsigned pairs);
+	/* Optional (-ENOTSUP): these ports of the host lead to the guest, and no others. Loop thread. */
+	int (*forwards_set)(struct net_backend *net, const struct net_hostfwd *forwards,
+			    unsigned count, struct err *err);
 	/* Optional: description and counters; new reference. */
 	json_t *(*describe)(struct net_backend *net);
 };
@@ -81,5 +85,7 @@ unsigned net_offloads(struct net_backend *net);
 int net_offloads_set(struct net_backend *net, unsigned from_guest, unsigned to_guest);
 unsigned net_queues(struct net_backend *net);
 int net_queues_set(struct net_backend *net, unsigned pairs);
+int net_forwards_set(struct net_backend *net, const struct net_hostfwd *forwards, unsigned count,
+		     struct err *err);
 json_t *net_describe(struct net_backend *net);
 void net_close(struct net_backend *net);

@@ -47,6 +47,14 @@ int net_queues_set(struct net_backend *net, unsigned pairs)
 	return net->ops->queues_set ? net->ops->queues_set(net, pairs) : 0;
 }
 
+int net_forwards_set(struct net_backend *net, const struct net_hostfwd *forwards, unsigned count,
+		     struct err *err)
+{
+	if (!net->ops->forwards_set)
+		return err_set(err, ENOTSUP, "only user networks forward ports");
+	return net->ops->forwards_set(net, forwards, count, err);
+}
+
 json_t *net_describe(struct net_backend *net)
 {
 	if (net->ops->describe)

@@ -52,6 +52,7 @@ struct user {
 	struct loop_timer timeout;
 	struct loop_task task;
 	VEC(struct watch) watches; /* index: descriptor */
+	VEC(struct net_hostfwd) forwards;
 	struct frame_queue to_guest;
 	uint64_t frames_in, frames_out, frames_dropped;
 
@@ -424,6 +425,7 @@ static void user_close(struct net_backend *net)
 		close(user->sockets.fd);
 	pthread_mutex_destroy(&user->lock);
 	vec_fini(&user->watches);
+	vec_fini(&user->forwards);
 	free(user);
 }
 
@@ -437,11 +439,72 @@ static json_t *user_describe(struct net_backend *net)
 			 (json_int_t)user->frames_dropped);
 }
 
+/* ---- forwards ---- */
+
+static int add_forward(struct user *user, const struct net_hostfwd *forward, struct err *err)
+{
+	char address[INET_ADDRSTRLEN];
+
+	if (vec_reserve(&user->forwards, 1))
+		return err_errno(err, ENOMEM, "cannot forward ports");
+	if (!slirp_add_hostfwd(user->slirp, forward->udp, forward->host_address, forward->host_port,
+			       forward->guest_address, forward->guest_port)) {
+		user->forwards.items[user->forwards.count++] = *forward;
+		return 0;
+	}
+	inet_ntop(AF_INET, &forward->host_address, address, sizeof(address));
+	err_errno(err, errno, "cannot forward %s port '%s:%u'", forward->udp ? "udp" : "tcp",
+		  address, forward->host_port);
+	return err_hint(err, "take a port of the host that is free");
+}
+
+static bool same_forward(const struct net_hostfwd *one, const struct net_hostfwd *other)
+{
+	return one->udp == other->udp && one->host_port == other->host_port &&
+	       one->guest_port == other->guest_port &&
+	       one->host_address.s_addr == other->host_address.s_addr &&
+	       one->guest_address.s_addr == other->guest_address.s_addr;
+}
+
+static bool has_forward(const struct net_hostfwd *forwards, size_t count,
+			const struct net_hostfwd *wanted)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (same_forward(&forwards[i], wanted))
+			return true;
+	}
+	return false;
+}
+
+/* Connections that came by a port which goes live on. */
+static int user_forwards_set(struct net_backend *net, const struct net_hostfwd *forwards,
+			     unsigned count, struct err *err)
+{
+	struct user *user = user_of(net);
+	int rc = 0;
+
+	for (size_t i = user->forwards.count; i-- > 0;) {
+		struct net_hostfwd *old = &user->forwards.items[i];
+
+		if (has_forward(forwards, count, old))
+			continue;
+		slirp_remove_hostfwd(user->slirp, old->udp, old->host_address, old->host_port);
+		*old = user->forwards.items[--user->forwards.count];
+	}
+	for (unsigned i = 0; i < count && !rc; i++) {
+		if (!has_forward(user->forwards.items, user->forwards.count, &forwards[i]))
+			rc = add_forward(user, &forwards[i], err);
+	}
+	watch_sockets(user);
+	return rc;
+}
+
 static const struct net_ops user_ops = {
 	.name = "user",
 	.send = user_send,
 	.receive_ready = user_receive_ready,
 	.close = user_close,
+	.forwards_set = user_forwards_set,
 	.describe = user_describe,
 };
 
@@ -470,18 +533,6 @@ static Slirp *start_slirp(struct user *user, const struct net_user_options *opti
 	};
 
 	return slirp_new(&config, &slirp_callbacks, user);
-}
-
-static int add_forward(struct user *user, const struct net_hostfwd *forward, struct err *err)
-{
-	char address[INET_ADDRSTRLEN];
-
-	if (!slirp_add_hostfwd(user->slirp, forward->udp, forward->host_address, forward->host_port,
-			       forward->guest_address, forward->guest_port))
-		return 0;
-	inet_ntop(AF_INET, &forward->host_address, address, sizeof(address));
-	return err_errno(err, errno, "cannot forward %s port '%s:%u'", forward->udp ? "udp" : "tcp",
-			 address, forward->host_port);
 }
 
 int net_user_open(const struct net_user_options *options, struct loop *loop,

@@ -229,6 +229,12 @@ static int net_detach_card(struct connection *connection, const json_t *params, 
 	return nets_detach(vmm_of(connection), params, err);
 }
 
+static int net_forwards(struct connection *connection, const json_t *params, json_t **ret_result,
+			struct err *err)
+{
+	return nets_forward(vmm_of(connection), params, err);
+}
+
 static int net_limits(struct connection *connection, const json_t *params, json_t **ret_result,
 		      struct err *err)
 {
@@ -349,6 +355,7 @@ static method *const methods[CONTROL_METHODS] = {
 	[CONTROL_NET_LIST] = net_list,
 	[CONTROL_NET_ATTACH] = net_attach_card,
 	[CONTROL_NET_DETACH] = net_detach_card,
+	[CONTROL_NET_FORWARDS] = net_forwards,
 	[CONTROL_NET_LIMITS] = net_limits,
 	[CONTROL_DISK_RESIZE] = disk_resize,
 	[CONTROL_DISK_BACKUP] = disk_backup,

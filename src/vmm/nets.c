@@ -25,14 +25,13 @@ static const char *const limit_names[NET_DIRECTIONS] = {
 
 /* ---- opening ---- */
 
-static int open_user_net(struct machine_nic *nic, const json_t *row, const char *hostname,
-			 struct loop *loop, struct err *err)
+struct forwards {
+	VEC(struct net_hostfwd) list;
+};
+
+/* vec_fini() is due also after a failure. */
+static int read_forwards(const json_t *row, struct forwards *forwards, struct err *err)
 {
-	VEC(struct net_hostfwd) forwards = { 0 };
-	struct net_user_options options = {
-		.hostname = hostname,
-		.restricted = schema_boolean(row, "restricted"),
-	};
 	size_t index;
 	json_t *text;
 	int rc = 0;
@@ -42,17 +41,30 @@ static int open_user_net(struct machine_nic *nic, const json_t *row, const char 
 		struct net_hostfwd forward;
 
 		rc = net_hostfwd_parse(json_string_value(text), &forward, err);
-		if (!rc && vec_push(&forwards, forward))
+		if (!rc && vec_push(&forwards->list, forward))
 			rc = err_errno(err, ENOMEM, "cannot forward ports");
 		if (rc)
 			break;
 	}
+	return rc;
+}
+
+static int open_user_net(struct machine_nic *nic, const json_t *row, const char *hostname,
+			 struct loop *loop, struct err *err)
+{
+	struct forwards forwards = { 0 };
+	struct net_user_options options = {
+		.hostname = hostname,
+		.restricted = schema_boolean(row, "restricted"),
+	};
+	int rc = read_forwards(row, &forwards, err);
+
 	if (!rc) {
-		options.forwards = forwards.items;
-		options.forward_count = (unsigned)forwards.count;
+		options.forwards = forwards.list.items;
+		options.forward_count = (unsigned)forwards.list.count;
 		rc = net_user_open(&options, loop, &nic->net, err);
 	}
-	vec_fini(&forwards);
+	vec_fini(&forwards.list);
 	return rc;
 }
 
@@ -278,6 +290,19 @@ int nets_attach(struct vmm *vmm, const json_t *params, struct handover *handover
 }
 
 /* ---- changing and looking ---- */
+
+int nets_forward(struct vmm *vmm, const json_t *params, struct err *err)
+{
+	const struct machine_nic *nic = find(vmm, schema_string(params, "id"), err);
+	struct forwards forwards = { 0 };
+	int rc = nic ? read_forwards(params, &forwards, err) : -ENOENT;
+
+	if (!rc)
+		rc = net_forwards_set(nic->net, forwards.list.items, (unsigned)forwards.list.count,
+				      err);
+	vec_fini(&forwards.list);
+	return rc;
+}
 
 int nets_limit(struct vmm *vmm, const json_t *params, json_t **ret_result, struct err *err)
 {

@@ -665,7 +665,7 @@ def test_three_capabilities_suffice(tmp_path):
         tap = world.facts("web")["interface"]
         assert f"{tap}: " in world.host.run("ip", "-o", "link", "show", "type", "tun")
         assert f'"{tap}" : jump spoof-' in world.rules()
-        # Limits change while it runs; another network waits for the next start.
+        # Limits change while it runs; another network needs a guest that lets go of its card.
         world.patch(f"{VMS}/web", {"spec": {"nets": [{"network": "lan", "receive-max": 1 << 20}]}})
         socket = UnixConnection(world.data / "run" / world.get(f"{VMS}/web")["uid"] / "control")
         socket.connect()
@@ -698,6 +698,76 @@ def test_wrong_networks_are_refused_with_the_field(tmp_path, spec, field, words)
     with Node(tmp_path) as node:
         answer = node.post(NETWORKS, {"name": "wrong", "spec": spec}, status=400)
         assert answer["error"]["field"] == field and words in answer["error"]["message"]
+
+
+def test_cards_of_a_real_machine_come_move_and_go(tmp_path):
+    """A stock kernel: a second card, the first one on another network, then on a user network with forwards."""
+    lease = "udhcpc -q -n -t 30 -i $1 -s /bin/true 2>&1; ip addr add $2/24 dev $1"
+    command = (f"here() {{ while [ ! -e /sys/class/net/$1 ]; do sleep 0.05; done; ip link set $1 up; {lease}; }};"
+               " gone() { while [ -e /sys/class/net/$1 ]; do sleep 0.05; done; };"
+               " here eth0 10.99.1.77; echo one; here eth1 10.99.2.78; ping -c 2 10.99.2.1; echo two; gone eth1; echo three;"
+               " gone eth0; here eth0 10.99.2.77; ping -c 2 10.99.2.1; echo four; gone eth0; here eth0 10.0.2.15;"
+               " for i in 1 2; do nc -l -p 80 -e echo answer$i; done; echo five")
+    with World(tmp_path, relay=False) as world:
+        world.network("lan")
+        world.network("other", subnet="10.99.2.0/24", subnet6="fd99:2::/64")
+        first = {"network": "lan", "address": "10.99.1.77"}
+        second = {"network": "other", "address": "10.99.2.78", "transmit-max": 1 << 20}
+        spec = {"memory": 512 << 20, "engine": "soft", "running": True, "restart": "never", "nets": [first],
+                "boot": {"kernel": kernel(), "initrd": initrd(), "append": f'console=ttyS0 quiet panic=-1 guest.run="{command}"'}}
+        world.post(VMS, {"name": "guest", "spec": spec}, status=201)
+
+        def said(text):
+            deadline = time.monotonic() + TIMEOUT
+            while text.encode() + b"\r" not in world.log_of("guest"):
+                assert time.monotonic() < deadline, (world.log_of("guest").decode(errors="replace"), world.status("guest"))
+                time.sleep(0.1)
+
+        def change(*nets):
+            world.patch(f"{VMS}/guest", {"spec": {"nets": list(nets)}})
+
+        def settled(count):
+            """Nothing waits, and the host has that many taps, each with its rules."""
+            world.wait("guest", lambda status: not status.get("pending") and not status.get("problem"))
+            world.wait_rules(lambda rules: rules.count(": jump spoof-") == count)
+            assert world.host.run("ip", "-o", "link", "show", "type", "tun").count("ct-") == count
+
+        said("one")
+        change(first, second)
+        said("two")
+        settled(2)
+        assert [net["network"] for net in world.status("guest")["nets"]] == ["lan", "other"]
+        change(first)
+        world.wait("guest", lambda status: status.get("pending") == ["nets"])
+        said("three")
+        settled(1)
+        # The same number on another network: the tap is another one, the hardware address the same.
+        mac = world.facts("guest")["mac"]
+        change({"network": "other", "address": "10.99.2.77"})
+        said("four")
+        settled(1)
+        assert world.facts("guest")["mac"] == mac and "10.99.2.77" in world.facts("guest")["addresses"]
+        world.done(world.delete(f"{NETWORKS}/lan"))
+        change({"network": "default", "forwards": ["8001-80"]})
+
+        def answers(port, text):
+            deadline = time.monotonic() + TIMEOUT
+            while world.host.fetch("127.0.0.1", port) != text:
+                assert time.monotonic() < deadline, (text, world.status("guest"))
+                time.sleep(0.1)
+
+        answers(8001, "answer1")
+        settled(0)
+        # Forwards of a user network change in place.
+        change({"network": "default", "forwards": ["8002-80"]})
+        answers(8002, "answer2")
+        assert world.host.fetch("127.0.0.1", 8001) is None
+        said("five")
+        world.wait("guest", lambda status: status.get("state") == "stopped")
+        text = world.log_of("guest").decode(errors="replace")
+        for address in ("10.99.1.77", "10.99.2.78", "10.99.2.77", "10.0.2.15"):
+            assert f"lease of {address} obtained" in text, text
+        assert text.count(" 0% packet loss") == 2, text
 
 
 def test_real_machine_takes_its_lease_and_is_held_to_limits(tmp_path):

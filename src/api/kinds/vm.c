@@ -40,18 +40,22 @@ static const struct schema_field disks[] = {
 };
 
 static const struct schema_field nets[] = {
-	REF_ROW("network", "network", "network to be on", .preset = "\"default\""),
+	REF_ROW("network", "network", "network to be on", .preset = "\"default\"",
+		.flags = SCHEMA_LIVE),
 	{ .name = "mac",
 	  .type = SCHEMA_STRING,
 	  .max = 17,
+	  .flags = SCHEMA_LIVE,
 	  .help = "hardware address; made from the machine's uid if not given" },
 	{ .name = "address",
 	  .type = SCHEMA_STRING,
 	  .max = 15,
+	  .flags = SCHEMA_LIVE,
 	  .help = "IPv4 address that it always gets" },
 	{ .name = "address6",
 	  .type = SCHEMA_STRING,
 	  .max = 45,
+	  .flags = SCHEMA_LIVE,
 	  .help = "IPv6 address that it always gets" },
 	{ .name = "forwards",
 	  .type = SCHEMA_STRING,

@@ -2,8 +2,8 @@
 /*
  * Cards that have taps: "/attachments/VM/INDEX" in the store, with the item of the machine's "nets" as it
  * was when the card was attached. That is what the running machine has, whatever its spec says since:
- * a card that is taken out of the spec, or put on another network, stays where it is until the next
- * start, and so do its rules.
+ * a card that is taken out of the spec, or put on another network, stays where it is until the guest
+ * lets go of it, and so do its rules.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -280,23 +280,20 @@ json_t *attachment_net(const struct attachment *attachment, const struct object 
 	return json_incref(same_but_live(attachment->net, now) ? now : attachment->net);
 }
 
-bool network_changes_live(struct node *node, const struct object *vm, unsigned index,
-			  const json_t *before)
+bool network_changes_live(const struct object *vm, unsigned index, const json_t *before)
 {
-	const json_t *now = net_of(vm, index);
-	const json_t *forwards = json_object_get(now, "forwards");
+	return same_but_live(before, net_of(vm, index));
+}
+
+bool network_is_user(struct node *node, const struct object *vm, unsigned index)
+{
 	struct problem problem = PROBLEM_INIT;
 	struct object network;
 	bool user;
 
-	if (!same_but_live(before, now))
-		return false;
-	if (json_equal(json_object_get(before, "forwards"), forwards))
-		return true;
-	/* Those of a network of the type user are the process's own. */
 	if (network_of(node, vm, index, &network, &problem))
 		return false;
 	user = !strcmp(schema_string(object_spec(&network), "type"), "user");
 	object_fini(&network);
-	return !user;
+	return user;
 }

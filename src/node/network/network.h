@@ -50,10 +50,12 @@ void network_detach(struct node *node, const char *vm_uid, unsigned index);
 /* Whoever comes may have the machine's addresses. */
 void network_forget(struct node *node, const char *vm_uid);
 
-/* Whether a machine that runs, and has `before` as item `index` of its "nets", gets all that its spec says
- * now without a new start. What differs in limits is for the caller. */
-bool network_changes_live(struct node *node, const struct object *vm, unsigned index,
-			  const json_t *before);
+/* Whether a card that was attached as `before` can stay attached for what item `index` of the machine's "nets"
+ * says now. What differs in limits, and in forwards of a network of the type user, is for the caller. */
+bool network_changes_live(const struct object *vm, unsigned index, const json_t *before);
+
+/* Whether item `index` names a network of the type user. */
+bool network_is_user(struct node *node, const struct object *vm, unsigned index);
 
 /* What the machine has of the network: {"network", "mac", "interface", "addresses": […], "name"}, new
  * reference; members that are not known are missing. */

@@ -21,8 +21,11 @@
 #include "node/network/network.h"
 #include "node/vm/priv.h"
 
+/* Ports for what is there from the start. */
+#define PORTS_TAKEN (CONFIG_HOTPLUG_PORTS_MAX - PORTS_FREE)
+
 #define FIRST_FD   4 /* behind the configuration's */
-#define PORTS_FREE 8 /* for disks that come while it runs */
+#define PORTS_FREE 8 /* for what comes while it runs */
 
 static int no_memory(struct problem *problem)
 {
@@ -67,14 +70,22 @@ int vm_config_disk(struct vm *vm, const struct object *object, const json_t *ite
 	return rc;
 }
 
+/* Network cards come first. */
+static unsigned removable_nets(const struct object *object)
+{
+	size_t count = json_array_size(json_object_get(object_spec(object), "nets"));
+
+	return (unsigned)MIN(count, (size_t)PORTS_TAKEN);
+}
+
 /* All but the first can be taken out again while it runs. */
 static int add_disks(struct vm *vm, const struct object *object, struct vm_config *config,
 		     struct problem *problem)
 {
+	unsigned taken = removable_nets(object);
 	const json_t *items = json_object_get(object_spec(object), "disks");
 	json_t *rows = json_object_get(config->json, "disks");
 	json_t *applied = json_object_get(config->applied, "disks");
-	unsigned removable = 0;
 	size_t index;
 	json_t *item;
 
@@ -87,14 +98,14 @@ static int add_disks(struct vm *vm, const struct object *object, struct vm_confi
 			problem_field(problem, "spec.disks[%zu]", index);
 			return rc;
 		}
-		if (index && removable < CONFIG_HOTPLUG_PORTS_MAX - PORTS_FREE) {
+		if (index && taken < PORTS_TAKEN) {
 			json_object_set_new(row, "removable", json_true());
-			removable++;
+			taken++;
 		}
 		json_array_append_new(rows, row);
 		json_array_append_new(applied, one);
 	}
-	json_object_set_new(config->json, "hotplug-ports", json_integer(PORTS_FREE + removable));
+	json_object_set_new(config->json, "hotplug-ports", json_integer(PORTS_FREE + taken));
 	return 0;
 }
 
@@ -121,6 +132,8 @@ static int add_net(struct vm *vm, const struct object *object, unsigned index,
 	}
 	if (port.fd_count)
 		json_object_set(port.net, "fds", fds);
+	if (index < removable_nets(object))
+		json_object_set_new(port.net, "removable", json_true());
 	json_decref(fds);
 	json_array_append(json_object_get(config->json, "nets"), port.net);
 	network_port_fini(&port);
@@ -189,7 +202,8 @@ int vm_config_make(struct vm *vm, const struct object *object, struct vm_config 
 	api_hide_secrets(&api_vm, shown);
 	config.json = base_of(vm, object);
 	config.applied =
-		json_pack("{s:o, s:[], s:I, s:s}", "spec", shown, "disks", "memory",
+		json_pack("{s:o, s:[], s:O*, s:I, s:s}", "spec", shown, "disks", "nets",
+			  json_object_get(spec, "nets"), "memory",
 			  (json_int_t)schema_integer(spec, "memory"), "name", object->name);
 	rc = config.json && config.applied
 		     ? image_boot_config(vm->vms->node, object, config.json, problem)

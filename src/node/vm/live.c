@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a running machine takes of a change: disks that come and go, limits of disks and network cards,
- * shares and limits of its control group. Everything else waits for its next start, and is named as pending.
+ * What a running machine takes of a change: disks and network cards (live_nets.c) that come and go, their
+ * limits, shares and limits of its control group. Everything else waits for its next start, and is named as
+ * pending.
  *
- * `applied` is what the process runs with: {"spec": …, "disks": [{"id", "disk", "uid", "name"}], …}, also
- * in a file, for after the daemon's restart. A disk that comes is linked into a folder of the machine's
- * own: that is all its process may open.
+ * `applied` is what the process runs with: {"spec": …, "disks": [{"id", "disk", "uid", "name"}], "nets": […],
+ * "leaving": whether the guest was asked for something, …}, also in a file, for after the daemon's restart. A
+ * disk that comes is linked into a folder of the machine's own: that is all its process may open.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -22,7 +23,6 @@
 #include "base/macros.h"
 #include "host/fd.h"
 #include "host/thread.h"
-#include "node/network/network.h"
 #include "node/vm/priv.h"
 #include "node/vm/vmm_link.h"
 
@@ -85,7 +85,7 @@ int vm_applied_set(struct vm *vm, json_t *applied)
 
 /* ---- disks ---- */
 
-static const json_t *find_by(const json_t *list, const char *member, const char *text)
+const json_t *vm_find_by(const json_t *list, const char *member, const char *text)
 {
 	size_t index;
 	json_t *item;
@@ -199,13 +199,14 @@ static int attach(struct vm *vm, const struct object *object, const json_t *item
 /* What the VM process has: its "disk.list". */
 static bool process_has(const json_t *list, const char *id, bool *ret_detaching)
 {
-	const json_t *disk = find_by(list, "id", id);
+	const json_t *disk = vm_find_by(list, "id", id);
 
 	*ret_detaching = schema_boolean(disk, "detaching");
 	return disk != NULL;
 }
 
-/* Asks for those that shall go; forgets those that went. `ret_left`: some are still there. */
+/* Asks for those that shall go; forgets those that went, also those that are wanted again by now.
+ * `ret_left`: some are still on their way. */
 static int detach_gone(struct vm *vm, const json_t *items, const json_t *list, json_t *disks,
 		       bool *ret_left, struct problem *problem)
 {
@@ -217,11 +218,13 @@ static int detach_gone(struct vm *vm, const json_t *items, const json_t *list, j
 		struct err err = ERR_INIT;
 		bool detaching;
 
-		if (find_by(items, "disk", ref))
-			continue;
 		if (!process_has(list, id, &detaching)) {
 			vm_unlink_disks(vm, id);
 			json_array_remove(disks, i);
+			continue;
+		}
+		if (vm_find_by(items, "disk", ref)) {
+			*ret_left |= detaching;
 			continue;
 		}
 		*ret_left = true;
@@ -250,8 +253,8 @@ static int change_disks(struct vm *vm, const struct object *object, json_t *appl
 	json_array_foreach((json_t *)(uintptr_t)items, index, item)
 	{
 		const char *ref = schema_string(item, "disk");
-		const json_t *old = find_by(before, "disk", ref);
-		const json_t *one = find_by(disks, "disk", ref);
+		const json_t *old = vm_find_by(before, "disk", ref);
+		const json_t *one = vm_find_by(disks, "disk", ref);
 		int one_rc = 0;
 
 		if (!one)
@@ -264,53 +267,6 @@ static int change_disks(struct vm *vm, const struct object *object, json_t *appl
 		rc = rc ? rc : one_rc;
 	}
 	json_decref(list);
-	return rc;
-}
-
-/* ---- network cards ---- */
-
-static const struct schema_field net_limit_rows[] = { NET_LIMIT_FIELDS, { 0 } };
-
-static int limit_net(struct vm *vm, unsigned index, const json_t *before, const json_t *after,
-		     struct problem *problem)
-{
-	bool same = true;
-	json_t *params;
-	char id[16];
-
-	snprintf(id, sizeof(id), "net%u", index);
-	params = json_pack("{s:s}", "id", id);
-	for (const struct schema_field *row = net_limit_rows; row->name; row++) {
-		uint64_t limit = schema_integer(after, row->name);
-
-		same &= limit == schema_integer(before, row->name);
-		json_object_set_new(params, row->name, json_integer((json_int_t)limit));
-	}
-	if (!same)
-		return vmm_call(vm->folder_fd, CONTROL_NET_LIMITS, params, VM_CALL_MS, NULL,
-				&problem->err);
-	json_decref(params);
-	return 0;
-}
-
-/* Cards stay what they are, but for limits, and for what the host sees to. */
-static int change_nets(struct vm *vm, const struct object *object, const json_t *before,
-		       bool *ret_pending, struct problem *problem)
-{
-	const json_t *old = json_object_get(before, "nets");
-	const json_t *new = json_object_get(object_spec(object), "nets");
-	size_t count = json_array_size(new);
-	int rc = 0;
-
-	*ret_pending = json_array_size(old) != count;
-	for (unsigned i = 0; i < count && !rc; i++) {
-		const json_t *was = json_array_get(old, i);
-
-		if (!network_changes_live(vm->vms->node, object, i, was))
-			*ret_pending = true;
-		else
-			rc = limit_net(vm, i, was, json_array_get(new, i), problem);
-	}
 	return rc;
 }
 
@@ -342,7 +298,7 @@ int vm_live_change(struct vm *vm, const struct object *object, json_t **ret_pend
 	*ret_pending = pending;
 	api_hide_secrets(&api_vm, spec);
 	/* Of a process that is older than the file nothing is known; then all is as it should be. */
-	if (!before || json_equal(before, spec)) {
+	if (!before || (json_equal(before, spec) && !schema_boolean(now, "leaving"))) {
 		json_decref(now);
 		json_decref(spec);
 		return 0;
@@ -354,9 +310,10 @@ int vm_live_change(struct vm *vm, const struct object *object, json_t **ret_pend
 	rc = change_disks(vm, object, applied, &disks_pending, problem);
 	if (disks_pending)
 		json_array_append_new(pending, json_string("disks"));
-	nets_rc = change_nets(vm, object, before, &nets_pending, problem);
+	nets_rc = vm_live_nets(vm, object, applied, &nets_pending, problem);
 	if (nets_pending)
 		json_array_append_new(pending, json_string("nets"));
+	json_object_set_new(applied, "leaving", json_boolean(disks_pending || nets_pending));
 	/* What waits is compared again, and again, until a start. */
 	for (const struct schema_field *row = api_vm.spec; row->name; row++) {
 		json_t *new = json_object_get(spec, row->name);

@@ -128,6 +128,18 @@ int vm_applied_set(struct vm *vm, json_t *applied);
 int vm_live_change(struct vm *vm, const struct object *object, json_t **ret_pending,
 		   struct problem *problem);
 
+/* The object of the list whose member is that text; NULL: there is none. */
+const json_t *vm_find_by(const json_t *list, const char *member, const char *text);
+
+/* ---- live_nets.c ---- */
+
+/* Brings the machine's network cards closer to the spec; `applied` is changed with what was done.
+ * `ret_pending`: there is more to do, now or at the next start. */
+int vm_live_nets(struct vm *vm, const struct object *object, json_t *applied, bool *ret_pending,
+		 struct problem *problem);
+/* Nothing of the host belongs to the machine's cards any more. */
+void vm_detach_nets(struct vm *vm, const struct object *object);
+
 /* Names in the machine's folder of disks that were attached go: of that id, NULL: all. */
 void vm_unlink_disks(struct vm *vm, const char *id);
 

@@ -14,7 +14,6 @@
 #include "base/log.h"
 #include "base/macros.h"
 #include "host/fd.h"
-#include "node/network/network.h"
 #include "node/node_kind.h"
 #include "node/vm/priv.h"
 
@@ -125,14 +124,7 @@ static int spawn(struct vm *vm, const struct vm_config *config, struct problem *
 
 void vm_let_go(struct vm *vm, const struct object *object)
 {
-	json_t *applied = vm_applied(vm);
-	const json_t *nets = json_object_get(json_object_get(applied, "spec"), "nets");
-	size_t now = json_array_size(json_object_get(object_spec(object), "nets"));
-
-	/* Some may have been taken out of the spec since. */
-	for (unsigned i = 0; i < MAX(now, json_array_size(nets)); i++)
-		network_detach(vm->vms->node, vm->uid, i);
-	json_decref(applied);
+	vm_detach_nets(vm, object);
 	vm_unlink_disks(vm, NULL);
 	cgroup_remove(vm->vms->cgroups, vm->uid);
 }

@@ -43,7 +43,8 @@ static void process_event(void *ctx, enum control_event event, const json_t *par
 	struct vm *vm = ctx;
 
 	(void)params;
-	if (event == CONTROL_EVENT_DISK_DETACHED || event == CONTROL_EVENT_DISK_KEPT)
+	if (event == CONTROL_EVENT_DISK_DETACHED || event == CONTROL_EVENT_DISK_KEPT ||
+	    event == CONTROL_EVENT_NET_DETACHED || event == CONTROL_EVENT_NET_KEPT)
 		reconcile_poke(vm->vms->node, &api_vm, vm->uid);
 }
 

@@ -18,6 +18,7 @@
 #include "codec/lines.h"
 #include "host/clock.h"
 #include "host/fd.h"
+#include "host/handover.h"
 
 #define INPUT_MAX 65536 /* typed, and not yet taken by the VM process */
 
@@ -71,20 +72,24 @@ static int wait_for(int fd, short events, uint64_t deadline_ns)
 	}
 }
 
-static int send_text(int fd, const char *text, uint64_t deadline_ns)
+/* The descriptors go with the first bytes. */
+static int send_text(int fd, const char *text, const int *fds, unsigned fd_count,
+		     uint64_t deadline_ns)
 {
 	size_t left = strlen(text);
 
 	while (left) {
-		ssize_t n = send(fd, text, left, MSG_NOSIGNAL);
+		ssize_t n = handover_send(fd, text, left, MSG_NOSIGNAL, fds, fd_count);
 		int rc;
 
-		if (n < 0 && errno == EAGAIN) {
+		if (n == -EAGAIN) {
 			rc = wait_for(fd, POLLOUT, deadline_ns);
 			if (rc)
 				return rc;
-		} else if (n < 0 && errno != EINTR) {
-			return -errno;
+		} else if (n < 0 && n != -EINTR) {
+			return (int)n;
+		} else if (n > 0) {
+			fd_count = 0;
 		}
 		left -= n > 0 ? (size_t)n : 0;
 		text += n > 0 ? n : 0;
@@ -129,10 +134,10 @@ static int take_result(const char *line, size_t length, json_t **ret_result, str
 	return rc;
 }
 
-static int exchange(int fd, const char *text, struct lines *lines, uint64_t deadline_ns,
-		    json_t **ret_result, struct err *err)
+/* After the request was sent, or not. */
+static int await_result(int fd, int rc, struct lines *lines, uint64_t deadline_ns,
+			json_t **ret_result, struct err *err)
 {
-	int rc = send_text(fd, text, deadline_ns);
 	size_t length;
 	char *line;
 
@@ -151,6 +156,12 @@ static int exchange(int fd, const char *text, struct lines *lines, uint64_t dead
 int vmm_call(int folder_fd, enum control_method method, json_t *params, unsigned timeout_ms,
 	     json_t **ret_result, struct err *err)
 {
+	return vmm_call_with(folder_fd, method, params, NULL, 0, timeout_ms, ret_result, err);
+}
+
+int vmm_call_with(int folder_fd, enum control_method method, json_t *params, const int *fds,
+		  unsigned fd_count, unsigned timeout_ms, json_t **ret_result, struct err *err)
+{
 	uint64_t deadline_ns = clock_now_ns() + timeout_ms * NS_PER_MS;
 	struct str request = { 0 };
 	AUTO_FREE char *text = NULL;
@@ -167,7 +178,8 @@ int vmm_call(int folder_fd, enum control_method method, json_t *params, unsigned
 	if (rc)
 		return rc;
 	lines_init(&lines, VMM_REPLY_MAX);
-	rc = exchange(fd, text, &lines, deadline_ns, &result, err);
+	rc = send_text(fd, text, fds, fd_count, deadline_ns);
+	rc = await_result(fd, rc, &lines, deadline_ns, &result, err);
 	lines_fini(&lines);
 	if (rc)
 		return rc;

@@ -27,6 +27,10 @@ int vmm_connect(int folder_fd, int *ret_fd, struct err *err);
 int vmm_call(int folder_fd, enum control_method method, json_t *params, unsigned timeout_ms,
 	     json_t **ret_result, struct err *err);
 
+/* The same, with descriptors that the VM process gets copies of. */
+int vmm_call_with(int folder_fd, enum control_method method, json_t *params, const int *fds,
+		  unsigned fd_count, unsigned timeout_ms, json_t **ret_result, struct err *err);
+
 /* ---- a connection that goes on ---- */
 
 struct vmm_link;
