@@ -93,7 +93,7 @@ test('a token is shown once', async () => {
 	await page.locator('input[name=name]').fill('ci');
 	await page.getByRole('button', { name: 'Create token' }).click();
 	const dialog = page.getByRole('dialog', { name: 'Token ci' });
-	const secret = await dialog.locator('.secret-box span').first().innerText();
+	const secret = await dialog.locator('.copy-box span').first().innerText();
 	assert.match(secret, /^cella_ci_/);
 	await checkAccessibility(page, 'a new token');
 	await dialog.getByRole('button', { name: 'Done' }).click();
@@ -126,7 +126,7 @@ test('a user is let in by a link, and sees the own sessions', async () => {
 	await page.getByRole('button', { name: 'Actions of vera' }).click();
 	await page.getByRole('menuitem', { name: 'Make a sign-in link' }).click();
 	const dialog = page.getByRole('dialog', { name: 'Sign-in link for vera' });
-	const link = await dialog.locator('.secret-box span').first().innerText();
+	const link = await dialog.locator('.copy-box span').first().innerText();
 	await dialog.getByRole('button', { name: 'Done' }).click();
 	const other = await openPage(browser);
 	await other.goto(link);

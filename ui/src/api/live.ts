@@ -161,10 +161,11 @@ export function learn(one: Thing): void {
 	if (found && one.uid && (found.byUid.get(one.uid)?.revision ?? -1) < one.revision) keep(found, one);
 }
 
-function forget(kind: string, project: string | undefined, name: string): Thing | undefined {
+function forget(kind: string, project: string | undefined, name: string, revision: number): Thing | undefined {
 	const found = collections.get(kind);
 	const one = found && [...found.byUid.values()].find((other) => other.name === name && (!other.project || other.project === project));
-	if (!found || !one) return undefined;
+	// One of the same name that was made after the deletion stays.
+	if (!found || !one || one.revision > revision) return undefined;
 	found.byUid.delete(one.uid);
 	found.touched?.add(one.uid);
 	found.sorted = null;
@@ -177,7 +178,7 @@ function take(event: MessageEvent<string>): void {
 	const message = JSON.parse(event.data) as Values;
 	token = Number(message.revision) || token;
 	if (message.type === 'delete') {
-		const gone = forget(message.kind, message.project, message.name);
+		const gone = forget(message.kind, message.project, message.name, token);
 		if (gone) for (const call of listeners) call('delete', gone);
 		return;
 	}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What JSX may hold: any element with any attributes, and components with theirs. */
-import type { Node } from './view';
+import type { Node, Root, View } from './view';
 
 declare global {
 	namespace JSX {
@@ -15,8 +15,6 @@ declare global {
 			// eslint-disable-next-line @typescript-eslint/no-explicit-any
 			[name: string]: any;
 		}
-		type ElementType = string | ((props: any, self: any) => any);
+		type ElementType = string | ((props: any, self: any) => Root | View<any>);
 	}
 }
-
-

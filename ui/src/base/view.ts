@@ -11,8 +11,10 @@
 export type Child = Node | string | number | boolean | null | undefined | Child[];
 // deno-lint-ignore no-explicit-any
 type Attributes = Record<string, any>;
-export type View<P> = (props: P) => Child;
-export type Component<P = Attributes> = (props: P, self: Self) => Child | View<P>;
+/** What a component draws: one node, or nothing. A list has no place of its own in the page. */
+export type Root = Exclude<Child, unknown[]>;
+export type View<P> = (props: P) => Root;
+export type Component<P = Attributes> = (props: P, self: Self) => Root | View<P>;
 
 /** What a component may ask of its place in the page. */
 export interface Self {
@@ -42,11 +44,9 @@ function textNode(text: string): Node {
 	return { tag: null, attributes: {}, children: [], key: undefined, text, dom: null, instance: null };
 }
 
-function toNode(child: Child): Node {
+function toNode(child: Root): Node {
 	if (child === null || child === undefined || child === false || child === true) return textNode('');
-	if (typeof child === 'string' || typeof child === 'number') return textNode(String(child));
-	if (Array.isArray(child)) throw new Error('a list of children where one is meant');
-	return child;
+	return typeof child === 'object' ? child : textNode(String(child));
 }
 
 function flatten(children: Child[], into: Node[]): Node[] {
@@ -174,7 +174,7 @@ function update(node: Node, before: Node, svg: boolean): void {
 		const old = instance.shown!;
 		const drawn = instance.view
 			? instance.view(node.attributes)
-			: ((node.tag as Component)(node.attributes, { onShow() {}, onRemove() {} }) as Child);
+			: ((node.tag as Component)(node.attributes, { onShow() {}, onRemove() {} }) as Root);
 		const now = toNode(drawn);
 		node.instance = instance;
 		instance.shown = now;
@@ -234,7 +234,7 @@ function updateChildren(parent: Element, now: Node[], before: Node[], svg: boole
 
 // ---- drawing ----
 
-let root: { element: Element; draw: () => Child; failed: (error: unknown) => Node; shown: Node | null } | null = null;
+let root: { element: Element; draw: () => Root; failed: (error: unknown) => Node; shown: Node | null } | null = null;
 let planned = false;
 
 function drawNow(): void {
@@ -266,7 +266,7 @@ export function redraw(): void {
 }
 
 /** Shows what `draw` returns in `element`, from now on; what `failed` returns when that has thrown. */
-export function mount(element: Element, draw: () => Child, failed: (error: unknown) => Node): void {
+export function mount(element: Element, draw: () => Root, failed: (error: unknown) => Node): void {
 	root = { element, draw, failed, shown: null };
 	drawNow();
 }

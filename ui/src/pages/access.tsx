@@ -5,7 +5,8 @@ import { send } from '../api/client';
 import { endSession, ownSessions } from '../api/session';
 import { type Problem, problemOf } from '../api/problem';
 import type { Values } from '../api/types';
-import { Button, Loading, Notice, Pill, ProblemNotice, toClipboard, When } from '../parts/basic';
+import { Button, Loading, Notice, Pill, ProblemNotice, When } from '../parts/basic';
+import { CopyBox } from '../parts/copy';
 import { openDialog } from '../parts/dialog';
 import { FieldBox } from '../parts/form';
 import { complain, say } from '../parts/toast';
@@ -145,19 +146,7 @@ function showOnce(title: string, warning: string, secret: string): void {
 			<div class="stack">
 				<h2>{title}</h2>
 				<Notice mood="warn">{warning}</Notice>
-				<div class="secret-box">
-					<span class="grow">{secret}</span>
-					<Button
-						label="Copy"
-						icon="copy"
-						small
-						attributes={{ autofocus: true }}
-						onClick={async () => {
-							if (await toClipboard(secret)) say('good', 'Copied');
-							else say('bad', 'The browser did not let the page copy');
-						}}
-					/>
-				</div>
+				<CopyBox text={secret} name="it" autofocus />
 				<div class="dialog-actions">
 					<Button label="Done" look="primary" onClick={close} />
 				</div>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The audit log: who did what, from where, and what it changed. */
-import { type Child, h, redraw, type Self } from '../base/view';
+import { h, redraw, type Root, type Self } from '../base/view';
 import { words } from '../base/format';
 import { send } from '../api/client';
 import { onChange } from '../api/live';
@@ -28,7 +28,7 @@ function did(action: string): string {
 	return words(action).toLowerCase();
 }
 
-function Line({ line }: { line: Values }): Child {
+function Line({ line }: { line: Values }): Root {
 	const differences = line.difference ? lines(line.difference) : [];
 	return (
 		<li>

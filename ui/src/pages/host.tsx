@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The host: what it has, what VMs take of it, what is wrong with it. */
-import { type Child, h } from '../base/view';
+import { type Child, h, type Root } from '../base/view';
 import { bytes, words } from '../base/format';
 import { collection, reload, things } from '../api/live';
 import { kindOf } from '../api/schema';
@@ -9,7 +9,7 @@ import type { Values } from '../api/types';
 import { Button, Facts, Loading, Meter, Notice, Panel, ProblemNotice, When } from '../parts/basic';
 import { openAction, SpecFacts } from './kind-page';
 
-export function HostPage(): Child {
+export function HostPage(): Root {
 	const found = collection('node');
 	const node = things('node')[0];
 	if (!node)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Images: the list with uploads under way, and the ways to a new one. */
-import { type Child, h, redraw } from '../base/view';
+import { h, redraw, type Root } from '../base/view';
 import { bytes, percent, rate } from '../base/format';
 import { go, link } from '../base/router';
 import { chosenProject } from '../base/settings';
@@ -11,7 +11,7 @@ import { kindOf, presets } from '../api/schema';
 import type { Thing, Values } from '../api/types';
 import { allUploads, startUpload, type Upload } from '../api/upload';
 import { Bar, Button, Panel, ProblemNotice } from '../parts/basic';
-import { Fields } from '../parts/form';
+import { FieldBox, Fields, type FormContext } from '../parts/form';
 import { CommonFields, NameField, nameProblem, ProjectField } from '../parts/identity';
 import { Icon } from '../parts/icon';
 import { hrefOf } from '../parts/link';
@@ -19,7 +19,7 @@ import { say } from '../parts/toast';
 import { KindList } from './kind-list';
 import { hasPlace, showError } from './new';
 
-function UploadLine({ upload }: { upload: Upload }): Child {
+function UploadLine({ upload }: { upload: Upload }): Root {
 	return (
 		<li key={upload.path}>
 			<div class="grow stack tight">
@@ -80,14 +80,49 @@ const sources: [Source, string, string, string][] = [
 	['file', 'Import', 'a file of the host', 'node'],
 ];
 
-/** "Debian 12 (amd64).qcow2" as a name that the server takes. */
-function nameOf(file: string): string {
-	return file
+// What share/image-build knows by number; others have names.
+const SYSTEMS = ['debian:13', 'debian:12', 'debian:11'];
+
+/** "Debian 12 (amd64).qcow2", "debian:12" or an address as a name that the server takes. */
+function nameOf(text: string): string {
+	return text
 		.toLowerCase()
+		.replace(/[?#].*$/, '')
+		.replace(/\/+$/, '')
+		.replace(/^.*\//, '')
 		.replace(/\.(qcow2|img|raw|vmdk|vhdx?|vdi|ova|gz|xz|zst)$/g, '')
 		.replace(/[^a-z0-9.-]+/g, '-')
 		.replace(/^[-.]+|[-.]+$/g, '')
 		.slice(0, 63);
+}
+
+/** Systems to choose from; any other is typed. */
+function BuildField({ values, context }: { values: Values; context: FormContext }) {
+	const problem = context.problem?.field === 'spec.build' ? context.problem : null;
+	return (
+		<FieldBox label="System" required error={problem?.message ?? null} hint={problem?.hint ?? ''} help="made from its distribution's packages, which takes a minute or three">
+			{(ids) => (
+				<span>
+					<input
+						{...ids}
+						class="short"
+						list="systems"
+						autocomplete="off"
+						spellcheck="false"
+						value={values.spec.build ?? ''}
+						onInput={(event: Event) => {
+							values.spec.build = (event.target as HTMLInputElement).value.trim();
+						}}
+					/>
+					<datalist id="systems">
+						{SYSTEMS.map((system) => (
+							<option key={system} value={system} />
+						))}
+					</datalist>
+				</span>
+			)}
+		</FieldBox>
+	);
 }
 
 export function NewImage() {
@@ -96,6 +131,7 @@ export function NewImage() {
 	let project = chosenProject() || 'default';
 	let source: Source = 'upload';
 	let file: File | null = null;
+	let named = false; // by a person
 	let over = false;
 	let problem: Problem | null = null;
 	let busy = false;
@@ -103,7 +139,6 @@ export function NewImage() {
 	const choose = (chosen: File | undefined) => {
 		if (!chosen) return;
 		file = chosen;
-		if (!values.name) values.name = nameOf(chosen.name);
 		if (/\.(raw|img)$/i.test(chosen.name)) values.spec.format = 'raw';
 		redraw();
 	};
@@ -134,6 +169,7 @@ export function NewImage() {
 		const others = kind.spec.filter((field) => !sources.some(([name]) => name === field.name) && !(field.name === 'size' && source !== 'build'));
 		const front = { upload: ['format'], build: ['size'], url: ['sha256'], file: ['format'] }[source];
 		const own = kind.spec.filter((field) => field.name === source);
+		if (!named) values.name = nameOf(source === 'upload' ? (file?.name ?? '') : (values.spec[source] ?? ''));
 		return (
 			<div class="page narrow">
 				<nav class="crumbs" aria-label="Where this is">
@@ -160,6 +196,7 @@ export function NewImage() {
 												onChange={() => {
 													source = name;
 													problem = null;
+													if (name === 'build') values.spec.build ??= 'debian:12';
 												}}
 											/>
 											<strong>
@@ -206,12 +243,20 @@ export function NewImage() {
 										/>
 									</label>
 								</div>
+							) : source === 'build' ? (
+								<BuildField key="build" values={values} context={context} />
 							) : (
 								<div key={source}>
 									<Fields fields={own.map((field) => ({ ...field, required: true }))} path="spec" values={values.spec} context={context} />
 								</div>
 							)}
-							<NameField values={values} context={context} />
+							<div
+								onInput={() => {
+									named = true;
+								}}
+							>
+								<NameField values={values} context={context} />
+							</div>
 							<ProjectField
 								kind={kind}
 								project={project}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The page of any object: its state and settings, a form to change it, what happened to it. */
-import { type Child, h, redraw } from '../base/view';
+import { type Child, h, redraw, type Root } from '../base/view';
 import { bytes, words } from '../base/format';
 import { link } from '../base/router';
 import { act } from '../api/change';
@@ -98,7 +98,7 @@ export function SpecFacts({ fields, values, project, skip = [] }: { fields: Fiel
 }
 
 /** Lists of objects in a spec or status, such as leases and rules, as tables. */
-function Lists({ fields, values, project }: { fields: Field[]; values: Values; project: string | undefined }): Child {
+function Lists({ fields, values, project }: { fields: Field[]; values: Values; project: string | undefined }): Root {
 	const lists = fields.filter((field) => field.list && field.type === 'object' && (values[field.name] as unknown[] | undefined)?.length);
 	if (!lists.length) return null;
 	return (
@@ -122,7 +122,7 @@ function Lists({ fields, values, project }: { fields: Field[]; values: Values; p
 	);
 }
 
-function Usage({ thing }: { thing: Thing }): Child {
+function Usage({ thing }: { thing: Thing }): Root {
 	const { status, spec } = thing;
 	if (thing.kind === 'pool' && status?.capacity) {
 		const total = spec.quota || status.capacity;
@@ -167,7 +167,7 @@ export function Header({ thing, kind, children }: { thing: Thing; kind: Kind; ch
 }
 
 /** What stands in the way of an object, and what is being done to it. */
-export function Standing({ thing }: { thing: Thing }): Child {
+export function Standing({ thing }: { thing: Thing }): Root {
 	const operation = operationOn(thing.uid);
 	if (!operation && !thing.status?.problem && !thing.status?.warning) return null;
 	return (
@@ -187,7 +187,7 @@ function sentenceOf(text: string): string {
 	return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
-export function Gone({ kind, name }: { kind: Kind; name: string }): Child {
+export function Gone({ kind, name }: { kind: Kind; name: string }): Root {
 	const found = collection(kind.name);
 	const about = wordsOf(kind.name);
 	if (found.state === 'loading') return <Loading />;
@@ -199,7 +199,7 @@ export function Gone({ kind, name }: { kind: Kind; name: string }): Child {
 	);
 }
 
-export function Trail({ thing }: { thing: Thing }): Child {
+export function Trail({ thing }: { thing: Thing }): Root {
 	const all = operations();
 	const own = all.filter((one) => one.spec.resource?.uid === thing.uid);
 	return (
@@ -222,7 +222,7 @@ export function Trail({ thing }: { thing: Thing }): Child {
 	);
 }
 
-export function KindPage({ kind, project, name, tab }: { kind: Kind; project: string | undefined; name: string; tab: string }): Child {
+export function KindPage({ kind, project, name, tab }: { kind: Kind; project: string | undefined; name: string; tab: string }): Root {
 	const thing = find(kind.name, project, name);
 	if (!thing) return <Gone kind={kind} name={name} />;
 	const about = wordsOf(kind.name);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* All operations that the server remembers. */
-import { type Child, h } from '../base/view';
+import { h, type Root } from '../base/view';
 import { collection, reload } from '../api/live';
 import { isOver, operations } from '../api/operations';
 import { route, setQuery } from '../base/router';
@@ -13,7 +13,7 @@ const views: [string, string][] = [
 	['failed', 'Failed'],
 ];
 
-export function OperationsPage(): Child {
+export function OperationsPage(): Root {
 	const view = route().query.get('state') ?? '';
 	const all = operations();
 	const shown = all.filter((one) => (view === 'running' ? !isOver(one) : view ? one.status.state === view : !one.spec.parent));

@@ -1,21 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The first page: what runs, how full the host is, what wants attention, what was done lately. */
-import { type Child, h, type Self } from '../base/view';
-import { bytes, count, percent, rate, words } from '../base/format';
+import { type Child, h, type Root } from '../base/view';
+import { bytes, count, words } from '../base/format';
 import { link } from '../base/router';
 import { chosenProject } from '../base/settings';
+import { placeOf } from '../api/change';
 import { collection, things } from '../api/live';
-import { follow, scaled } from '../api/metrics';
 import { operations } from '../api/operations';
 import { hasKind, kindOf } from '../api/schema';
 import { mayAny } from '../api/session';
 import type { Thing } from '../api/types';
 import { Bar, Button, Empty, Loading, Notice, Panel, State, When } from '../parts/basic';
-import { Chart, type Points } from '../parts/chart';
 import { openOperations, OperationState, operationTitle } from '../parts/drawer';
 import { Icon } from '../parts/icon';
 import { hrefOf, hrefOfThing } from '../parts/link';
-import { Spans } from './vm';
+import { Graphs } from './graphs';
 import { vmState } from './vms';
 
 function Figure({ icon, name, value, note, href, bar }: { icon: string; name: string; value: Child; note?: Child; href: string; bar?: Child }) {
@@ -32,50 +31,6 @@ function Figure({ icon, name, value, note, href, bar }: { icon: string; name: st
 	);
 }
 
-function HostGraphs(initial: { node: Thing }, self: Self) {
-	const { history, span, setSpan } = follow(self, `/v1/nodes/${encodeURIComponent(initial.node.name)}/metrics`);
-	const get = (name: string): Points => history.series.get(name) ?? [];
-	return ({ node }: typeof initial) => {
-		const { from, to } = history;
-		if (history.problem && !history.series.size) return null;
-		return (
-			<Panel title="Host" actions={<Spans now={span()} choose={setSpan} />}>
-				<div class="charts">
-					<Chart
-						label="Processors"
-						from={from}
-						to={to}
-						max={1}
-						format={percent}
-						series={[{ name: 'used', points: scaled(get('cpu'), 0.01 / Math.max(1, node.status?.cpus ?? 1)) }]}
-					/>
-					<Chart label="Memory" from={from} to={to} max={node.status?.memory} format={bytes} series={[{ name: 'used', points: get('memory') }]} />
-					<Chart
-						label="Disks"
-						from={from}
-						to={to}
-						format={rate}
-						series={[
-							{ name: 'read', points: get('disk-read') },
-							{ name: 'written', points: get('disk-written') },
-						]}
-					/>
-					<Chart
-						label="Network"
-						from={from}
-						to={to}
-						format={rate}
-						series={[
-							{ name: 'in', points: get('net-received') },
-							{ name: 'out', points: get('net-sent') },
-						]}
-					/>
-				</div>
-			</Panel>
-		);
-	};
-}
-
 /** What somebody should look at, worst first. */
 function concernsOf(): { thing: Thing; words: string; bad: boolean }[] {
 	const found: { thing: Thing; words: string; bad: boolean }[] = [];
@@ -90,7 +45,7 @@ function concernsOf(): { thing: Thing; words: string; bad: boolean }[] {
 	return found.sort((a, b) => Number(b.bad) - Number(a.bad)).slice(0, 8);
 }
 
-export function Overview(): Child {
+export function Overview(): Root {
 	const project = chosenProject();
 	const vms = mayAny('read', 'vm') ? things('vm', project) : [];
 	const node = mayAny('read', 'node') ? things('node')[0] : undefined;
@@ -176,7 +131,7 @@ export function Overview(): Child {
 					</Empty>
 				</section>
 			) : null}
-			{node ? <HostGraphs key={node.uid} node={node} /> : null}
+			{node ? <Graphs key={node.uid} title="Host" path={placeOf(node)} cpus={status.cpus} memory={status.memory} /> : null}
 			<div class="halves">
 				<Panel title="Wants attention" flush id="attention">
 					{concerns.length ? (

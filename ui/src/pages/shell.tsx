@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What is around every page: the side with all places, the head with search and operations, and the page itself. */
-import { type Child, h } from '../base/view';
+import { type Child, h, type Root } from '../base/view';
 import { link, route } from '../base/router';
 import { chooseProject, chooseTheme, chosenProject, chosenTheme, type Theme } from '../base/settings';
 import { plural, words } from '../base/format';
@@ -275,7 +275,7 @@ export function startShell(): void {
 	shortcut('?', 'show these keys', openShortcuts);
 }
 
-export function Shell(): Child {
+export function Shell(): Root {
 	const path = route().path;
 	const kind = allKinds().find((one) => one.plural === path[0]);
 	return (

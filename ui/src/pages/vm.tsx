@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The page of a VM: what it does, its console, its disks and networks, its settings, and what happened to it. */
-import { type Child, h, redraw, type Self } from '../base/view';
-import { bytes, percent, rate, words } from '../base/format';
+import { h, redraw, type Root, type Self } from '../base/view';
+import { bytes, rate, words } from '../base/format';
 import { go, link } from '../base/router';
 import { act, placeOf } from '../api/change';
 import { thing as find } from '../api/live';
-import { follow, scaled } from '../api/metrics';
 import { problemOf } from '../api/problem';
 import { fieldAt, kindOf } from '../api/schema';
 import { may } from '../api/session';
 import type { Thing, Values } from '../api/types';
-import { Button, Empty, Facts, Loading, Notice, Panel, Pill, State, toClipboard, When } from '../parts/basic';
-import { Chart, type Points } from '../parts/chart';
+import { Button, Empty, Facts, Loading, Notice, Panel, Pill, State, When } from '../parts/basic';
+import { Copyable, copyText } from '../parts/copy';
 import { openDialog } from '../parts/dialog';
 import { hrefOf, hrefOfThing, RefLink } from '../parts/link';
 import { Menu } from '../parts/menu';
@@ -21,76 +20,12 @@ import { complain, say } from '../parts/toast';
 import { summary } from '../parts/values';
 import { openNet, openDisk } from './attach';
 import { EditForm } from './edit';
+import { Graphs } from './graphs';
 import { Gone, Header, openAction, run, Standing, Tabs, Trail } from './kind-page';
 import { openRemove } from './remove';
 import { can, forceStop, isOn, vmState } from './vms';
 
-const SPANS: [string, number][] = [
-	['15 min', 900000],
-	['1 h', 3600000],
-	['6 h', 6 * 3600000],
-	['1 d', 86400000],
-	['1 w', 7 * 86400000],
-];
-
-export function Spans({ now, choose }: { now: number; choose: (ms: number) => void }) {
-	return (
-		<div class="segments" role="group" aria-label="Time shown">
-			{SPANS.map(([title, ms]) => (
-				<button key={title} type="button" aria-pressed={String(now === ms)} onClick={() => choose(ms)}>
-					{title}
-				</button>
-			))}
-		</div>
-	);
-}
-
-function Graphs(initial: { vm: Thing }, self: Self) {
-	const { history, span, setSpan } = follow(self, `${placeOf(initial.vm)}/metrics`);
-	const get = (name: string): Points => history.series.get(name) ?? [];
-	return ({ vm }: typeof initial) => {
-		const { from, to } = history;
-		if (history.problem && !history.series.size)
-			return history.problem.status === 404 ? null : <Notice>{history.problem.message}</Notice>;
-		return (
-			<Panel title="Use" actions={<Spans now={span()} choose={setSpan} />}>
-				<div class="charts">
-					<Chart
-						label="Processor"
-						from={from}
-						to={to}
-						max={1}
-						format={percent}
-						series={[{ name: 'used', points: scaled(get('cpu'), 0.01 / Math.max(1, vm.spec.cpus ?? 1)) }]}
-					/>
-					<Chart label="Memory" from={from} to={to} max={vm.spec.memory} format={bytes} series={[{ name: 'used', points: get('memory') }]} />
-					<Chart
-						label="Disks"
-						from={from}
-						to={to}
-						format={rate}
-						series={[
-							{ name: 'read', points: get('disk-read') },
-							{ name: 'written', points: get('disk-written') },
-						]}
-					/>
-					<Chart
-						label="Network"
-						from={from}
-						to={to}
-						format={rate}
-						series={[
-							{ name: 'in', points: get('net-received') },
-							{ name: 'out', points: get('net-sent') },
-						]}
-					/>
-				</div>
-			</Panel>
-		);
-	};
-}
-
-function Overview({ vm }: { vm: Thing }): Child {
+function Overview({ vm }: { vm: Thing }): Root {
 	const { spec, status } = vm;
 	const addresses: string[] = status?.addresses ?? [];
 	return (
@@ -143,29 +78,18 @@ function Overview({ vm }: { vm: Thing }): Child {
 					/>
 				</Panel>
 			</div>
-			<Graphs key={vm.uid} vm={vm} />
+			<Graphs key={vm.uid} title="Use" path={placeOf(vm)} cpus={vm.spec.cpus} memory={vm.spec.memory} />
 		</div>
 	);
 }
 
-export function Copyable({ text }: { text: string }) {
-	return (
-		<span class="row">
-			<span class="mono">{text}</span>
-			<Button
-				label={`Copy ${text}`}
-				icon="copy"
-				iconOnly
-				small
-				look="quiet"
-				onClick={async () => {
-					if (await toClipboard(text)) say('good', 'Copied');
-					else say('bad', 'The browser did not let the page copy');
-				}}
-			/>
-		</span>
-	);
-}
+const CONSOLE_WORDS: Record<ConsoleState, string> = {
+	open: 'Connected',
+	connecting: 'Connecting',
+	waiting: 'Connecting again',
+	closed: 'Closed',
+	refused: 'Connecting again',
+};
 
 function ConsoleTab(initial: { vm: Thing }, self: Self) {
 	let state: ConsoleState = 'connecting';
@@ -196,17 +120,16 @@ function ConsoleTab(initial: { vm: Thing }, self: Self) {
 			}}
 		>
 			<div class="terminal-bar">
-				<State state={state === 'open' ? 'live' : state === 'connecting' ? 'starting' : 'stopped'} words={{ open: 'Connected', connecting: 'Connecting', waiting: 'Connecting again', closed: 'Closed', refused: 'Connecting again' }[state]} />
-				<span class="faint small grow">Serial console</span>
+				<span class="grow">
+					{isOn(vm) ? <State state={state === 'open' ? 'live' : state === 'connecting' ? 'starting' : 'stopped'} words={CONSOLE_WORDS[state]} /> : <State state="stopped" words="The VM is off" />}
+				</span>
 				<Button
 					label="Copy"
 					icon="copy"
 					small
 					look="quiet"
 					title="Copy what is chosen, or all of it"
-					onClick={async () => {
-						if (terminal && (await toClipboard(terminal.copy()))) say('good', 'Copied');
-					}}
+					onClick={() => terminal && copyText(terminal.copy())}
 				/>
 				<Button label="Log" icon="audit" small look="quiet" onClick={() => openLogs(vm)} />
 				<Button
@@ -217,7 +140,7 @@ function ConsoleTab(initial: { vm: Thing }, self: Self) {
 					onClick={() => void (document.fullscreenElement ? document.exitFullscreen() : box?.requestFullscreen())}
 				/>
 			</div>
-			<div class="terminal" ref={(dom: HTMLElement) => void start(dom)} />
+			<div class="terminal-screen" ref={(dom: HTMLElement) => void start(dom)} />
 			{!isOn(vm) ? (
 				<Notice actions={<Button label="Start" icon="play" small look="primary" disabled={!can(vm, 'start')} onClick={() => void run(vm, 'start')} />}>
 					The VM is {words(vmState(vm)).toLowerCase()}. What it wrote last stands above.
@@ -281,7 +204,7 @@ function openLogs(vm: Thing): void {
 	openDialog(`Log of ${vm.name}`, (close) => <Logs vm={vm} close={close} />, 'large');
 }
 
-function Disks({ vm }: { vm: Thing }): Child {
+function Disks({ vm }: { vm: Thing }): Root {
 	const disks: Values[] = vm.spec.disks ?? [];
 	const limits = fieldAt(kindOf('vm').spec, 'disks')?.fields ?? [];
 	return (
@@ -338,7 +261,7 @@ function Disks({ vm }: { vm: Thing }): Child {
 	);
 }
 
-function Nets({ vm }: { vm: Thing }): Child {
+function Nets({ vm }: { vm: Thing }): Root {
 	const nets: Values[] = vm.spec.nets ?? [];
 	const seen: Values[] = vm.status?.nets ?? [];
 	return (
@@ -415,7 +338,7 @@ function showCloudInit(vm: Thing): void {
 	);
 }
 
-export function VmPage({ project, name, tab }: { project: string; name: string; tab: string }): Child {
+export function VmPage({ project, name, tab }: { project: string; name: string; tab: string }): Root {
 	const kind = kindOf('vm');
 	const vm = find('vm', project, name);
 	if (!vm) return <Gone kind={kind} name={name} />;

@@ -215,12 +215,3 @@ export function Labels({ labels, onPick }: { labels: Record<string, string> | un
 		</span>
 	);
 }
-
-export async function toClipboard(text: string): Promise<boolean> {
-	try {
-		await navigator.clipboard.writeText(text);
-		return true;
-	} catch {
-		return false; // not allowed, or the page came over plain HTTP
-	}
-}

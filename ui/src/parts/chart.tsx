@@ -69,10 +69,11 @@ function nearest(points: Points, at: number): [number, number] | null {
 	return before && at - before[0] < after[0] - at ? before : after;
 }
 
-function median(points: Points): number {
-	if (points.length < 3) return 60000;
+/** Points that are further apart have a gap between them: some steps, or what the eye would see. */
+function gapOf(points: Points, length: number): number {
 	const steps = points.slice(1).map(([at], i) => at - points[i]![0]).sort((a, b) => a - b);
-	return steps[steps.length >> 1]!;
+	const step = points.length < 3 ? 15000 : steps[steps.length >> 1]!;
+	return Math.max(step * 4, length / 60);
 }
 
 export function Chart(_: ChartProps, _self: Self) {
@@ -87,7 +88,9 @@ export function Chart(_: ChartProps, _self: Self) {
 		const y = (value: number) => HEIGHT - (Math.min(value, top) / top) * (HEIGHT - TOP);
 		const at = pointer === null ? null : from + pointer * (to - from);
 		const marks = at === null ? [] : shown.map((one) => nearest(one.points, at));
-		const latest = shown.map((one) => one.points.at(-1));
+		const gaps = shown.map((one) => gapOf(one.points, to - from));
+		// Of what has ended, the last value says nothing of now.
+		const latest = shown.map((one) => one.points.at(-1)).map((point, i) => (point && to - point[0] <= gaps[i]! ? point : undefined));
 		const move = (event: MouseEvent) => {
 			const box = (event.currentTarget as Element).getBoundingClientRect();
 			pointer = Math.min(1, Math.max(0, (event.clientX - box.left) / box.width));
@@ -136,7 +139,7 @@ export function Chart(_: ChartProps, _self: Self) {
 							<line key={part} class="chart-rule" x1="0" x2={WIDTH} y1={y(top * part)} y2={y(top * part)} />
 						))}
 						{shown.map((one, i) => {
-							const parts = lineOf(one.points, x, y, Math.max(median(one.points) * 4, (to - from) / 60));
+							const parts = lineOf(one.points, x, y, gaps[i]!);
 							return (
 								<g key={one.name} class={`s${i + 1}`}>
 									{shown.length === 1

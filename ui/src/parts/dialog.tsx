@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Dialogs. The browser's own element keeps the focus inside, closes on Escape, and gives the focus back. */
-import { type Child, h, redraw } from '../base/view';
+import { type Child, h, redraw, type Root } from '../base/view';
 import { Button, ProblemNotice } from './basic';
 import { type Problem, problemOf } from '../api/problem';
 
@@ -59,7 +59,7 @@ function Dialog({ one }: { one: Open }) {
 	);
 }
 
-export function Dialogs(): Child {
+export function Dialogs(): Root {
 	return (
 		<div>
 			{open.map((one) => (

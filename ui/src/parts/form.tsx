@@ -3,7 +3,7 @@
  * Forms made from the fields of a kind: what the server takes is what can be entered, and what it says
  * of a value stands beside its field. A form works on a copy of the values; the caller sends it.
  */
-import { type Child, h, type Self } from '../base/view';
+import { type Child, h, type Root, type Self } from '../base/view';
 import { exactBytes, parseBytes, words } from '../base/format';
 import { things } from '../api/live';
 import { type Problem, sentence } from '../api/problem';
@@ -106,16 +106,14 @@ export function FieldBox(props: {
 	};
 }
 
-function SizeInput(initial: { value: number | undefined; onValue: (value: number | undefined | string) => void; attributes: Values; preset?: unknown }) {
+export function SizeInput(_: { value: number | string | undefined; onValue: (value: number | string | undefined) => void; attributes: Values; placeholder: string }) {
 	let typed: string | null = null;
-	void initial;
-	return ({ value, onValue, attributes, preset }: typeof initial) => (
+	return ({ value, onValue, attributes, placeholder }: typeof _) => (
 		<input
 			{...attributes}
-			class="short"
 			inputmode="decimal"
 			autocomplete="off"
-			placeholder={typeof preset === 'number' ? exactBytes(preset) : 'such as 20 GiB'}
+			placeholder={placeholder}
 			value={typed ?? (typeof value === 'number' ? exactBytes(value) : (value ?? ''))}
 			onInput={(event: InputEvent) => {
 				typed = (event.target as HTMLInputElement).value;
@@ -130,7 +128,8 @@ function SizeInput(initial: { value: number | undefined; onValue: (value: number
 	);
 }
 
-function numberOf(text: string): number | string | undefined {
+/** What is no number goes to the server as it is, and comes back with its words. */
+export function numberOf(text: string): number | string | undefined {
 	if (text.trim() === '') return undefined;
 	const value = Number(text);
 	return Number.isFinite(value) ? value : text;
@@ -153,7 +152,7 @@ function Scalar({ field, value, onValue, attributes, context, busy }: {
 	attributes: Values;
 	context: FormContext;
 	busy: boolean;
-}): Child {
+}): Root {
 	const disabled = busy || undefined;
 	const typed = (event: Event) => (event.target as HTMLInputElement).value;
 	if (field.choices || field.ref) {
@@ -182,7 +181,14 @@ function Scalar({ field, value, onValue, attributes, context, busy }: {
 		);
 	}
 	if (field.type === 'size')
-		return <SizeInput value={value as number | undefined} onValue={onValue} attributes={{ ...attributes, disabled }} preset={field.preset} />;
+		return (
+			<SizeInput
+				value={value as number | undefined}
+				onValue={onValue}
+				attributes={{ ...attributes, disabled, class: 'short' }}
+				placeholder={typeof field.preset === 'number' ? exactBytes(field.preset) : 'such as 20 GiB'}
+			/>
+		);
 	if (field.type === 'integer')
 		return (
 			<input

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Short messages at the edge of the page: what was done, or why it was not. */
-import { type Child, h, redraw } from '../base/view';
+import { h, redraw, type Root } from '../base/view';
 import { problemOf, sentence } from '../api/problem';
 import { Button } from './basic';
 import { Icon } from './icon';
@@ -37,7 +37,7 @@ export function complain(error: unknown, title?: string): void {
 	say('bad', title ?? sentence(problem.message), text);
 }
 
-export function Toasts(): Child {
+export function Toasts(): Root {
 	return (
 		<div class="toasts" role="region" aria-label="Messages" aria-live="polite">
 			{toasts.map((toast) => (

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Values of objects as a page shows them, by the fields of their kind. */
-import { type Child, h } from '../base/view';
+import { h, type Root } from '../base/view';
 import { bytes, percent, words } from '../base/format';
 import type { Column, Field } from '../api/schema';
 import { type Thing, type Values, valueAt } from '../api/types';
@@ -11,7 +11,7 @@ const TIMES = /^(since|started|created|expires|ended|last-(used|sign-in))$/;
 // What is below an object of one of these kinds is for people to name.
 const ZERO_MEANS: [RegExp, string][] = [[/(-max|quota|limit)$/, 'no limit']];
 
-export function FieldValue({ field, value, project, short }: { field: Field; value: unknown; project?: string | undefined; short?: boolean }): Child {
+export function FieldValue({ field, value, project, short }: { field: Field; value: unknown; project?: string | undefined; short?: boolean }): Root {
 	if (value === undefined || value === null || value === '') return <span class="faint">–</span>;
 	if (Array.isArray(value)) {
 		if (!value.length) return <span class="faint">None</span>;
@@ -67,7 +67,7 @@ export function summary(value: Values, fields: Field[]): string {
 }
 
 /** The cell of a column as the server describes it. */
-export function ColumnValue({ column, thing, field }: { column: Column; thing: Thing; field: Field | undefined }): Child {
+export function ColumnValue({ column, thing, field }: { column: Column; thing: Thing; field: Field | undefined }): Root {
 	const value = valueAt(thing, column.path);
 	if (value === undefined || value === null || value === '') return <span class="faint">–</span>;
 	if (column.path === 'status.state') return <State state={String(value)} />;
