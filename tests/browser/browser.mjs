@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The browser, pages that nothing may go wrong on, and what is asked of each: no errors, no breach of accessibility.
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -71,4 +71,15 @@ export async function checkNothingWrong(page, place) {
 	assert.deepEqual(page.wrong, [], `errors of ${place}`);
 	const over = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
 	assert.ok(over <= 0, `${place} is ${over} pixels too wide`);
+}
+
+/** A picture of the page for the documents, in both themes, into the folder that SHOTS names. */
+export async function picture(page, name) {
+	if (!process.env.SHOTS) return;
+	await mkdir(process.env.SHOTS, { recursive: true });
+	for (const colorScheme of ['light', 'dark']) {
+		await page.emulateMedia({ colorScheme });
+		await page.screenshot({ path: join(process.env.SHOTS, `${name}-${colorScheme}.png`) });
+	}
+	await page.emulateMedia({ colorScheme: 'light' });
 }
