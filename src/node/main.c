@@ -17,13 +17,16 @@
 #include "base/vec.h"
 #include "node/access/access.h"
 #include "node/daemon.h"
+#include "node/ready.h"
 
 #define LISTEN_PRESET "127.0.0.1:8443"
 #define LISTEN_ANY    "127.0.0.1:0"
+#define CGROUP_PRESET "cella"
 #define PATH_SIZE     PATH_MAX
 
 struct options {
-	const char *data, *socket, *ui, *log, *log_file, *log_format, *certificate, *key, *libexec;
+	const char *data, *socket, *ui, *log, *log_file, *log_format, *certificate, *key, *libexec,
+		*cgroup;
 	VEC(const char *) listen;
 	bool help, version, openapi;
 };
@@ -44,6 +47,9 @@ static const struct option_row {
 	{ "ui", "DIR", "files of the web console", offsetof(struct options, ui) },
 	{ "libexec", "DIR", "folder of cella-vmm and cella-img",
 	  offsetof(struct options, libexec) },
+	{ "cgroup", "PATH",
+	  "control group below which machines have theirs (preset: " CGROUP_PRESET ")",
+	  offsetof(struct options, cgroup) },
 	{ "log", "LEVEL", "error, warn, info (preset), debug or trace",
 	  offsetof(struct options, log) },
 	{ "log-file", "FILE", "append the log to a file, opened again at SIGHUP; else stderr",
@@ -264,6 +270,7 @@ static int serve(const struct node_config *config, struct err *err)
 	if (!rc) {
 		log_info("cellad " CELLA_VERSION " serves '%s'", config->data);
 		greet(&node);
+		ready_notify();
 		rc = daemon_run(&node, err);
 	}
 	daemon_close(&node);
@@ -278,6 +285,7 @@ static int run(const struct options *options, struct err *err)
 		.listen = options->listen.items,
 		.certificate = options->certificate,
 		.key = options->key,
+		.cgroup = options->cgroup ? options->cgroup : CGROUP_PRESET,
 		.log = options->log_file,
 	};
 	struct places places;
@@ -316,6 +324,13 @@ static int set_log_format(const char *name, struct err *err)
 	return err_set(err, EINVAL, "there is no log format '%.32s'", name);
 }
 
+/* Relative to where the hierarchies are mounted, and staying in them. */
+static bool check_cgroup(const char *path)
+{
+	return *path && *path != '/' && path[strlen(path) - 1] != '/' && !strstr(path, "..") &&
+	       strlen(path) < PATH_SIZE / 2;
+}
+
 static int check_options(const struct options *options, struct err *err)
 {
 	enum log_level level = LOG_INFO;
@@ -326,6 +341,9 @@ static int check_options(const struct options *options, struct err *err)
 	}
 	if (options->log && !log_level_parse(options->log, &level))
 		return err_set(err, EINVAL, "there is no log level '%.32s'", options->log);
+	if (options->cgroup && !check_cgroup(options->cgroup))
+		return err_set(err, EINVAL, "'%.64s' is no path of a control group",
+			       options->cgroup);
 	if (!options->certificate != !options->key)
 		return err_set(err, EINVAL, "--certificate and --key need each other");
 	log_threshold = level;

@@ -36,6 +36,7 @@ struct node_config {
 	const char *certificate, *key; /* PEM files of the operator; NULL: our own, in DATA/tls */
 	const char *ui;                /* folder of the console's files */
 	const char *libexec;           /* folder of cella-vmm and cella-img */
+	const char *cgroup;            /* below which machines have their control groups */
 	const char *log;               /* file; NULL: stderr */
 	unsigned requests_per_second;  /* of one identity; 0: the preset */
 };

@@ -547,12 +547,23 @@ def test_log_is_structured_and_opened_again(tmp_path):
     (["--data", "d", "--log", "loud"], "there is no log level 'loud'"),
     (["--data", "d", "--log-format", "xml"], "there is no log format 'xml'"),
     (["--data", "d", "--key", "k"], "need each other"),
+    (["--data", "d", "--cgroup", "/x"], "'/x' is no path of a control group"),
+    (["--data", "d", "--cgroup", "a/../b"], "is no path of a control group"),
 ])
 def test_wrong_command_line_says_what(tmp_path, arguments, words):
     done = subprocess.run([CELLAD, *arguments], capture_output=True, text=True, check=False, cwd=tmp_path,
                           timeout=TIMEOUT)
     assert done.returncode == 2 and words in done.stderr
     assert not os.listdir(tmp_path)
+
+
+def test_daemon_says_when_it_answers(tmp_path):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(TIMEOUT)
+        with Node(tmp_path, env={"NOTIFY_SOCKET": str(tmp_path / "notify")}) as node:
+            assert manager.recv(64) == b"READY=1"
+            node.get("/v1")
 
 
 def test_store_of_something_else_is_refused(tmp_path):

@@ -15,16 +15,18 @@
 #include "base/macros.h"
 
 #define PERIOD_US 100000
-#define PARENT    "cella"
 #define VALUE_MAX 64
+#define WORDS_MAX 512
+#define PATH_SIZE (2 * PATH_MAX)
 
 enum controller { CPU, MEMORY, CONTROLLERS };
 
 static const char *const controller_names[CONTROLLERS] = { "cpu", "memory" };
 
 struct cgroups {
-	unsigned version;         /* 2, 1, 0: none */
-	char *roots[CONTROLLERS]; /* version 2: the same for all; NULL: the controller is missing */
+	unsigned version; /* 2, 1, 0: none */
+	char *parents
+		[CONTROLLERS]; /* version 2: the same for all; NULL: the controller is missing */
 };
 
 /* ---- limits as files ---- */
@@ -103,6 +105,13 @@ static const struct {
 
 /* ---- hierarchies ---- */
 
+/* Where they are mounted, and where this process is. */
+struct hierarchies {
+	char *points[CONTROLLERS]; /* version 1 */
+	char unified[PATH_MAX];    /* version 2; empty: not mounted */
+	char self[PATH_MAX];       /* in version 2: "/" or "/a/b" */
+};
+
 static int write_file(const char *path, const char *text)
 {
 	AUTO_CLOSE int fd = open(path, O_WRONLY | O_CLOEXEC);
@@ -127,10 +136,10 @@ static bool has_word(const char *words, const char *word, char separator)
 }
 
 /* Spec: proc_pid_mountinfo(5): "ID PARENT DEVICE ROOT POINT OPTIONS … - TYPE SOURCE OPTIONS". */
-static void take_mount(struct cgroups *cgroups, char *line, char *ret_unified)
+static void take_mount(struct hierarchies *found, char *line)
 {
 	char *behind = strstr(line, " - "), *point = line;
-	char type[32], options[512];
+	char type[32], options[WORDS_MAX];
 
 	if (!behind || sscanf(behind, " - %31s %*s %511s", type, options) != 2)
 		return;
@@ -142,95 +151,165 @@ static void take_mount(struct cgroups *cgroups, char *line, char *ret_unified)
 		return;
 	point[strcspn(point, " ")] = '\0';
 	if (!strcmp(type, "cgroup2"))
-		snprintf(ret_unified, PATH_MAX, "%s", point);
+		snprintf(found->unified, sizeof(found->unified), "%s", point);
 	for (unsigned c = 0; c < CONTROLLERS && !strcmp(type, "cgroup"); c++) {
-		if (has_word(options, controller_names[c], ',') && !cgroups->roots[c])
-			cgroups->roots[c] = strdup(point);
+		if (has_word(options, controller_names[c], ',') && !found->points[c])
+			found->points[c] = strdup(point);
 	}
 }
 
-/* Version 2 counts if it has a controller of ours: else those are in version 1. */
-static void take_unified(struct cgroups *cgroups, const char *point)
+/* Spec: cgroups(7): "ID:CONTROLLERS:PATH", where version 2 is "0::PATH". */
+static void take_own_group(struct hierarchies *found, char *line)
 {
-	char path[PATH_MAX + 64], words[512] = "";
+	if (strncmp(line, "0::", 3))
+		return;
+	line[strcspn(line, "\n")] = '\0';
+	snprintf(found->self, sizeof(found->self), "%s", line + 3);
+}
+
+static int each_line(const char *proc, const char *name, struct hierarchies *found,
+		     void (*take)(struct hierarchies *found, char *line), struct err *err)
+{
+	char path[PATH_SIZE], line[PATH_SIZE];
 	FILE *file;
 
-	snprintf(path, sizeof(path), "%s/cgroup.controllers", point);
+	snprintf(path, sizeof(path), "%s/%s", proc, name);
 	file = fopen(path, "re");
 	if (!file)
-		return;
+		return err_errno(err, errno, "cannot read '%s'", path);
+	while (fgets(line, sizeof(line), file))
+		take(found, line);
+	fclose(file);
+	return 0;
+}
+
+/* Which of our controllers a group has: a bit each. */
+static unsigned controllers_of(const char *group)
+{
+	char path[PATH_SIZE + 32], words[WORDS_MAX] = "";
+	unsigned controllers = 0;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/cgroup.controllers", group);
+	file = fopen(path, "re");
+	if (!file)
+		return 0;
 	if (!fgets(words, sizeof(words), file))
 		words[0] = '\0';
 	fclose(file);
 	for (unsigned c = 0; c < CONTROLLERS; c++) {
-		if (!has_word(words, controller_names[c], ' '))
-			continue;
-		cgroups->version = 2;
-		free(cgroups->roots[c]);
-		cgroups->roots[c] = strdup(point);
+		if (has_word(words, controller_names[c], ' '))
+			controllers |= 1u << c;
 	}
+	return controllers;
 }
 
-/* Controllers that are handed on to the groups below. */
-static int enable_v2(const struct cgroups *cgroups, const char *root)
+/* Gives a group's controllers to those below it, too. */
+static unsigned hand_on(const char *group)
 {
-	char path[PATH_MAX], words[VALUE_MAX] = "";
-	int rc;
+	unsigned controllers = controllers_of(group);
+	char path[PATH_SIZE + 32];
+
+	snprintf(path, sizeof(path), "%s/cgroup.subtree_control", group);
+	for (unsigned c = 0; c < CONTROLLERS; c++) {
+		char word[VALUE_MAX];
+
+		snprintf(word, sizeof(word), "+%s", controller_names[c]);
+		if (controllers & 1u << c && write_file(path, word))
+			controllers &= ~(1u << c);
+	}
+	return controllers;
+}
+
+static bool is_below(const char *group, const char *ancestor)
+{
+	size_t length = strlen(ancestor);
+
+	return !strncmp(group, ancestor, length) && (!group[length] || group[length] == '/');
+}
+
+/* A path without its last part. */
+static void go_up(char *path)
+{
+	char *slash = strrchr(path, '/');
+
+	*(slash ? slash : path) = '\0';
+}
+
+/*
+ * Who moves a process needs to write not only to where it goes, but also to the group that both are in.
+ *
+ * Spec: cgroup-v2.rst, "Delegation Containment".
+ */
+static bool may_move_v2(const struct hierarchies *found, const char *parent)
+{
+	char path[PATH_SIZE], common[PATH_MAX] = "/";
+
+	snprintf(common + 1, sizeof(common) - 1, "%s", parent);
+	while (*common && !is_below(found->self, common))
+		go_up(common);
+	snprintf(path, sizeof(path), "%s%s/cgroup.procs", found->unified, common);
+	return !access(path, W_OK);
+}
+
+static void open_v2(struct cgroups *cgroups, const struct hierarchies *found, const char *parent)
+{
+	char path[PATH_SIZE], above[PATH_SIZE];
+	unsigned controllers;
+
+	snprintf(path, sizeof(path), "%s/%s", found->unified, parent);
+	snprintf(above, sizeof(above), "%s", path);
+	go_up(above);
+	if (!controllers_of(above) || (mkdir(path, 0755) && errno != EEXIST) ||
+	    !may_move_v2(found, parent))
+		return;
+	/* Where we may not, somebody did it who made the group for us. */
+	hand_on(above);
+	controllers = hand_on(path);
+	for (unsigned c = 0; c < CONTROLLERS; c++) {
+		if (controllers & 1u << c)
+			cgroups->parents[c] = strdup(path);
+	}
+	cgroups->version = controllers ? 2 : 0;
+}
+
+static void open_v1(struct cgroups *cgroups, const struct hierarchies *found, const char *parent)
+{
+	char path[PATH_SIZE];
 
 	for (unsigned c = 0; c < CONTROLLERS; c++) {
-		if (cgroups->roots[c])
-			snprintf(words + strlen(words), sizeof(words) - strlen(words), "%s+%s",
-				 *words ? " " : "", controller_names[c]);
+		if (!found->points[c])
+			continue;
+		snprintf(path, sizeof(path), "%s/%s", found->points[c], parent);
+		if ((mkdir(path, 0755) && errno != EEXIST) || access(path, W_OK))
+			continue;
+		cgroups->parents[c] = strdup(path);
+		cgroups->version = 1;
 	}
-	snprintf(path, sizeof(path), "%s/cgroup.subtree_control", root);
-	rc = write_file(path, words);
-	snprintf(path, sizeof(path), "%s/" PARENT "/cgroup.subtree_control", root);
-	return rc ? rc : write_file(path, words);
 }
 
-/* Makes the parent of all groups; without the right to, the hierarchy is of no use. */
-static int make_parent(struct cgroups *cgroups, const char *root)
-{
-	char path[PATH_MAX];
-
-	snprintf(path, sizeof(path), "%s/" PARENT, root);
-	if (mkdir(path, 0755) && errno != EEXIST)
-		return -errno;
-	return cgroups->version == 2 ? enable_v2(cgroups, root) : 0;
-}
-
-static void forget(struct cgroups *cgroups, unsigned controller)
-{
-	free(cgroups->roots[controller]);
-	cgroups->roots[controller] = NULL;
-}
-
-int cgroups_open(struct cgroups **ret_cgroups, const char *mounts, struct err *err)
+int cgroups_open(struct cgroups **ret_cgroups, const char *proc, const char *parent,
+		 struct err *err)
 {
 	struct cgroups *cgroups = calloc(1, sizeof(*cgroups));
-	char unified[PATH_MAX] = "", line[2 * PATH_MAX];
-	FILE *file = fopen(mounts, "re");
-	bool any = false;
+	struct hierarchies *found = calloc(1, sizeof(*found));
+	int rc = cgroups && found ? each_line(proc, "mountinfo", found, take_mount, err)
+				  : err_errno(err, ENOMEM, "cannot look for control groups");
 
-	if (!cgroups || !file) {
+	if (!rc)
+		rc = each_line(proc, "cgroup", found, take_own_group, err);
+	/* Where both versions are, each controller is in one of them only. */
+	if (!rc && *found->unified)
+		open_v2(cgroups, found, parent);
+	if (!rc && !cgroups->version)
+		open_v1(cgroups, found, parent);
+	for (unsigned c = 0; found && c < CONTROLLERS; c++)
+		free(found->points[c]);
+	free(found);
+	if (rc) {
 		free(cgroups);
-		if (file)
-			fclose(file);
-		return err_errno(err, cgroups ? errno : ENOMEM, "cannot read '%s'", mounts);
+		return rc;
 	}
-	cgroups->version = 1;
-	while (fgets(line, sizeof(line), file))
-		take_mount(cgroups, line, unified);
-	fclose(file);
-	if (*unified)
-		take_unified(cgroups, unified);
-	for (unsigned c = 0; c < CONTROLLERS; c++) {
-		if (cgroups->roots[c] && make_parent(cgroups, cgroups->roots[c]))
-			forget(cgroups, c);
-		any |= cgroups->roots[c] != NULL;
-	}
-	if (!any)
-		cgroups->version = 0;
 	*ret_cgroups = cgroups;
 	return 0;
 }
@@ -240,7 +319,7 @@ void cgroups_close(struct cgroups *cgroups)
 	if (!cgroups)
 		return;
 	for (unsigned c = 0; c < CONTROLLERS; c++)
-		forget(cgroups, c);
+		free(cgroups->parents[c]);
 	free(cgroups);
 }
 
@@ -254,31 +333,31 @@ const char *cgroups_version(const struct cgroups *cgroups)
 /* ---- groups ---- */
 
 /* The folders of a group: one for all controllers in version 2, else one each. NULL: none here. */
-static const char *folder_root(const struct cgroups *cgroups, unsigned controller)
+static const char *folder_parent(const struct cgroups *cgroups, unsigned controller)
 {
-	const char *root = cgroups->roots[controller];
+	const char *parent = cgroups->parents[controller];
 
-	for (unsigned c = 0; root && c < controller; c++) {
-		if (cgroups->roots[c] && !strcmp(cgroups->roots[c], root))
+	for (unsigned c = 0; parent && c < controller; c++) {
+		if (cgroups->parents[c] && !strcmp(cgroups->parents[c], parent))
 			return NULL;
 	}
-	return root;
+	return parent;
 }
 
 int cgroup_limit(struct cgroups *cgroups, const char *name, const struct cgroup_limits *limits,
 		 struct err *err)
 {
-	char path[PATH_MAX], value[VALUE_MAX];
+	char path[PATH_SIZE], value[VALUE_MAX];
 	int rc = 0;
 
 	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
-		const char *root = cgroups->roots[rows[i].controller];
+		const char *parent = cgroups->parents[rows[i].controller];
 		int one;
 
-		if (rows[i].version != cgroups->version || !root)
+		if (rows[i].version != cgroups->version || !parent)
 			continue;
 		rows[i].value(limits, value);
-		snprintf(path, sizeof(path), "%s/" PARENT "/%s/%s", root, name, rows[i].file);
+		snprintf(path, sizeof(path), "%s/%s/%s", parent, name, rows[i].file);
 		one = write_file(path, value);
 		if (one && !rc)
 			rc = err_errno(err, one, "cannot set '%s' of the machine's control group",
@@ -290,19 +369,19 @@ int cgroup_limit(struct cgroups *cgroups, const char *name, const struct cgroup_
 int cgroup_enter(struct cgroups *cgroups, const char *name, const struct cgroup_limits *limits,
 		 int ret_fds[CGROUP_FDS_MAX], unsigned *ret_count, struct err *err)
 {
-	char path[PATH_MAX];
+	char path[PATH_SIZE];
 
 	*ret_count = 0;
 	for (unsigned c = 0; c < CONTROLLERS; c++) {
-		const char *root = folder_root(cgroups, c);
+		const char *parent = folder_parent(cgroups, c);
 		int fd;
 
-		if (!root)
+		if (!parent)
 			continue;
-		snprintf(path, sizeof(path), "%s/" PARENT "/%s", root, name);
+		snprintf(path, sizeof(path), "%s/%s", parent, name);
 		if (mkdir(path, 0755) && errno != EEXIST)
 			return err_errno(err, errno, "cannot make control group '%s'", path);
-		snprintf(path, sizeof(path), "%s/" PARENT "/%s/cgroup.procs", root, name);
+		snprintf(path, sizeof(path), "%s/%s/cgroup.procs", parent, name);
 		fd = open(path, O_WRONLY | O_CLOEXEC);
 		if (fd < 0)
 			return err_errno(err, errno, "cannot open '%s'", path);
@@ -313,14 +392,14 @@ int cgroup_enter(struct cgroups *cgroups, const char *name, const struct cgroup_
 
 void cgroup_remove(struct cgroups *cgroups, const char *name)
 {
-	char path[PATH_MAX];
+	char path[PATH_SIZE];
 
 	for (unsigned c = 0; c < CONTROLLERS; c++) {
-		const char *root = folder_root(cgroups, c);
+		const char *parent = folder_parent(cgroups, c);
 
-		if (!root)
+		if (!parent)
 			continue;
-		snprintf(path, sizeof(path), "%s/" PARENT "/%s", root, name);
+		snprintf(path, sizeof(path), "%s/%s", parent, name);
 		rmdir(path);
 	}
 }

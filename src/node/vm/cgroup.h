@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The control groups of machines: `cella/<uid>` in each hierarchy that there is, version 2 or, where its
- * controllers are still there, version 1. Nothing else is touched. Where there is neither, or no right
- * to make them, machines run without, and cgroups_version() says so.
+ * The control groups of machines: `<parent>/<uid>` in each hierarchy that there is, version 2 or, where
+ * its controllers are still there, version 1. Nothing else is touched. Where there is neither, or no
+ * right to make them or to move a process there, machines run without, and cgroups_version() says so.
  *
  * Spec: Linux Documentation/admin-guide/cgroup-v2.rst, cgroup-v1/. Any thread.
  */
@@ -23,8 +23,13 @@ struct cgroup_limits {
 	uint64_t memory_reserved; /* bytes that are not reclaimed for others */
 };
 
-/* Looks where hierarchies are mounted: `mounts` is a text like /proc/self/mountinfo. */
-int cgroups_open(struct cgroups **ret_cgroups, const char *mounts, struct err *err);
+/*
+ * `proc` is /proc/self: its `mountinfo` says where hierarchies are mounted, its `cgroup` where we are.
+ * `parent`: a path below these points, without a slash at either end; made if only its last part is
+ * missing.
+ */
+int cgroups_open(struct cgroups **ret_cgroups, const char *proc, const char *parent,
+		 struct err *err);
 void cgroups_close(struct cgroups *cgroups);
 
 /* "v2", "v1" or "none". */

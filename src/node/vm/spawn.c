@@ -94,10 +94,25 @@ static void write_pid(int fd, const char *boot)
 		_exit(126);
 }
 
-static void say(const char *text)
+static void say(int fd, const char *text)
 {
-	if (write(STDERR_FILENO, text, strlen(text)) < 0)
+	if (write(fd, text, strlen(text)) < 0)
 		_exit(126);
+}
+
+/* The last words of one that does not become a VM process. */
+__attribute__((noreturn)) static void give_up(int log_fd, const char *what, const char *name,
+					      int status)
+{
+	int error = errno;
+
+	say(log_fd, "cella: cannot ");
+	say(log_fd, what);
+	say(log_fd, name);
+	say(log_fd, ": ");
+	say(log_fd, strerrordesc_np(error));
+	say(log_fd, "\n");
+	_exit(status);
 }
 
 /* Descriptors may lie where others shall be, so all go far away first. */
@@ -133,21 +148,16 @@ static void become(const struct vm_spawn *spawn, int pid_fd, const char *boot, p
 	setsid();
 	for (unsigned i = 0; i < spawn->cgroup_count; i++) {
 		if (write(spawn->cgroup_fds[i], "0", 1) != 1)
-			_exit(126);
+			give_up(spawn->log_fd, "enter the control group", "", 126);
 	}
 	if (fchdir(spawn->folder_fd))
-		_exit(126);
+		give_up(spawn->log_fd, "enter its folder", "", 126);
 	write_pid(pid_fd, boot);
 	prctl(PR_SET_PDEATHSIG, 0);
 	place_fds(spawn);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	execv(spawn->program, (char *const *)(uintptr_t)spawn->argv);
-	say("cella: cannot run '");
-	say(spawn->program);
-	say("': ");
-	say(strerrordesc_np(errno));
-	say("\n");
-	_exit(127);
+	give_up(STDERR_FILENO, "run ", spawn->program, 127);
 }
 
 /* ---- in the daemon ---- */

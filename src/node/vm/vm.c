@@ -419,7 +419,7 @@ static int start(struct node *node, struct err *err)
 	if (rc)
 		rc = err_errno(err, rc, "cannot find out when the host was started");
 	if (!rc)
-		rc = cgroups_open(&vms->cgroups, "/proc/self/mountinfo", err);
+		rc = cgroups_open(&vms->cgroups, "/proc/self", node->config.cgroup, err);
 	if (!rc)
 		rc = adopt_all(vms, err);
 	if (!rc)

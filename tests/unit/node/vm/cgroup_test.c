@@ -81,14 +81,14 @@ static int teardown(void **state)
 	return 0;
 }
 
-static void open_mounts(struct fixture *f, const char *format)
+static void open_mounts(struct fixture *f, const char *format, const char *parent)
 {
-	char text[1024], path[64];
+	char text[1024];
 
 	snprintf(text, sizeof(text), format, f->folder, f->folder, f->folder);
-	put(f, "mounts", text);
-	snprintf(path, sizeof(path), "%s/mounts", f->folder);
-	assert_int_equal(cgroups_open(&f->cgroups, path, NULL), 0);
+	put(f, "mountinfo", text);
+	put(f, "cgroup", "4:memory:/x\n0::/slice/daemon\n");
+	assert_int_equal(cgroups_open(&f->cgroups, f->folder, parent, NULL), 0);
 }
 
 static void enter(struct fixture *f, const struct cgroup_limits *limits, unsigned fds_expected)
@@ -137,9 +137,11 @@ static void cgroup_of_version_1_has_a_group_in_each_hierarchy(void **state)
 	put(f, "cpu/cella/machine/cgroup.procs", "");
 	put(f, "memory/cella/machine/cgroup.procs", "");
 	put(f, "unified/cgroup.controllers", "\n");
-	open_mounts(f, MOUNT("cpu", "cgroup cgroup rw,cpu,cpuacct")
-			       MOUNT("memory", "cgroup cgroup rw,memory")
-				       MOUNT("unified", "cgroup2 cgroup2 rw"));
+	open_mounts(f,
+		    MOUNT("cpu", "cgroup cgroup rw,cpu,cpuacct")
+			    MOUNT("memory", "cgroup cgroup rw,memory")
+				    MOUNT("unified", "cgroup2 cgroup2 rw"),
+		    "cella");
 	assert_string_equal(cgroups_version(f->cgroups), "v1");
 	enter(f, &limits, 2);
 	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++)
@@ -151,33 +153,72 @@ static void cgroup_of_version_1_has_a_group_in_each_hierarchy(void **state)
 		assert_string_equal(get(f, rows[i].file, text), rows[i].unlimited);
 }
 
+/* A hierarchy of version 2 that has the parent, and a machine's group in it. */
+static void make_v2(const struct fixture *f, const char *parent)
+{
+	static const char *const files[] = { "cgroup.procs", "cpu.weight", "cpu.max", "memory.low",
+					     "memory.max" };
+	char path[128];
+
+	put_folder(f, "unified");
+	put_folder(f, "unified/slice");
+	for (unsigned i = 0; i < 3; i++) {
+		static const char *const above[] = { "", "slice/", "slice/ours/" };
+
+		if (i == 2)
+			put_folder(f, "unified/slice/ours");
+		snprintf(path, sizeof(path), "unified/%scgroup.controllers", above[i]);
+		put(f, path, "cpuset cpu io memory pids\n");
+		snprintf(path, sizeof(path), "unified/%scgroup.subtree_control", above[i]);
+		put(f, path, "");
+		snprintf(path, sizeof(path), "unified/%scgroup.procs", above[i]);
+		put(f, path, "");
+	}
+	snprintf(path, sizeof(path), "unified/%s/machine", parent);
+	put_folder(f, path);
+	for (unsigned i = 0; i < ARRAY_SIZE(files); i++) {
+		snprintf(path, sizeof(path), "unified/%s/machine/%s", parent, files[i]);
+		put(f, path, "");
+	}
+}
+
 static void cgroup_of_version_2_is_one_group(void **state)
 {
 	static const struct {
 		const char *file, *text;
 	} rows[] = {
-		{ "unified/cella/machine/cpu.weight", "200" },
-		{ "unified/cella/machine/cpu.max", "150000 100000" },
-		{ "unified/cella/machine/memory.low", "4096" },
-		{ "unified/cella/machine/memory.max", "1048576" },
-		{ "unified/cgroup.subtree_control", "+cpu +memory" },
-		{ "unified/cella/cgroup.subtree_control", "+cpu +memory" },
+		{ "unified/slice/ours/machine/cpu.weight", "200" },
+		{ "unified/slice/ours/machine/cpu.max", "150000 100000" },
+		{ "unified/slice/ours/machine/memory.low", "4096" },
+		{ "unified/slice/ours/machine/memory.max", "1048576" },
+		/* The last word: the kernel takes one after the other. */
+		{ "unified/slice/cgroup.subtree_control", "+memory" },
+		{ "unified/slice/ours/cgroup.subtree_control", "+memory" },
+		{ "unified/cgroup.subtree_control", "" },
 	};
 	struct fixture *f = *state;
 	char text[64];
 
-	put_folder(f, "unified");
-	put_folder(f, "unified/cella");
-	put_folder(f, "unified/cella/machine");
-	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++)
-		put(f, rows[i].file, "");
-	put(f, "unified/cella/machine/cgroup.procs", "");
-	put(f, "unified/cgroup.controllers", "cpuset cpu io memory pids\n");
-	open_mounts(f, MOUNT("unified", "cgroup2 cgroup2 rw"));
+	make_v2(f, "slice/ours");
+	open_mounts(f, MOUNT("unified", "cgroup2 cgroup2 rw"), "slice/ours");
 	assert_string_equal(cgroups_version(f->cgroups), "v2");
 	enter(f, &limits, 1);
 	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++)
 		assert_string_equal(get(f, rows[i].file, text), rows[i].text);
+}
+
+/* Moving a process takes the group that both have in common: here /slice, as we are in /slice/daemon. */
+static void cgroup_that_nothing_can_be_moved_to_is_none(void **state)
+{
+	struct fixture *f = *state;
+	char path[128];
+
+	make_v2(f, "slice/ours");
+	snprintf(path, sizeof(path), "%s/unified/slice/cgroup.procs", f->folder);
+	assert_int_equal(unlink(path), 0);
+	open_mounts(f, MOUNT("unified", "cgroup2 cgroup2 rw"), "slice/ours");
+	assert_string_equal(cgroups_version(f->cgroups), "none");
+	enter(f, &limits, 0);
 }
 
 static void cgroup_without_hierarchies_does_nothing(void **state)
@@ -185,7 +226,7 @@ static void cgroup_without_hierarchies_does_nothing(void **state)
 	struct fixture *f = *state;
 
 	/* Mounted where nothing can be made. */
-	open_mounts(f, MOUNT("missing", "cgroup cgroup rw,memory"));
+	open_mounts(f, MOUNT("missing", "cgroup cgroup rw,memory"), "cella");
 	assert_string_equal(cgroups_version(f->cgroups), "none");
 	enter(f, &limits, 0);
 	cgroup_remove(f->cgroups, "machine");
@@ -198,6 +239,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(cgroup_of_version_1_has_a_group_in_each_hierarchy),
 		TEST(cgroup_of_version_2_is_one_group),
+		TEST(cgroup_that_nothing_can_be_moved_to_is_none),
 		TEST(cgroup_without_hierarchies_does_nothing),
 	};
 
