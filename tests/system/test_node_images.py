@@ -13,6 +13,7 @@ import time
 
 import pytest
 
+from built_image import BUILD_TIMEOUT, keep
 from images import MIB, cella, good, qemu_img, qemu_json, raw_disk, run
 from machine import initrd, kernel
 from node import TIMEOUT
@@ -753,9 +754,6 @@ def test_template_makes_machines(node, tmp_path):
 
 # ---- Debian ----
 
-BUILD_TIMEOUT = 1200  # packages are fetched and installed
-
-
 def processes_in(folder):
     """Of the host, those that have the folder in their command line."""
     found = []
@@ -793,6 +791,7 @@ def test_debian_is_built_boots_and_knows_its_machine(node):
     image = node.get(f"{IMAGES}/debian-12")["status"]
     assert image["bootable"] and "Debian GNU/Linux 12" in image["os"]
     assert files(node) == ["initrd", "kernel", "qcow2"]
+    keep(*(next(pool_of(node).glob(f"*.{suffix}")) for suffix in ("qcow2", "kernel", "initrd")), image["append"])
     # Not in one piece, so that the shell's echo of what is typed is no answer.
     say = "echo root has $(df --output=size -BG / | tail -n 1) G; id -nG admin; cat /home/admin/.ssh/authorized_keys; " \
           "getent shadow admin | cut -c 1-9; ls /etc/ssh/ssh_host_ed25519_key.pub; echo al''l s''aid"

@@ -122,7 +122,7 @@ def test_installed_started_upgraded_purged(system, packages):
     install(system, packages)
     installed = files(system) - before
     assert {"/usr/bin/cella", "/usr/sbin/cellad", "/usr/libexec/cella/cella-vmm", "/usr/libexec/cella/cella-img",
-            "/usr/share/cella/ui/index.html", "/usr/lib/systemd/system/cellad.service", "/etc/default/cellad"} <= installed
+            "/usr/share/cella/ui/index.html", "/usr/lib/systemd/system/cellad.service", "/usr/lib/systemd/system/cella-machines.service", "/etc/default/cellad"} <= installed
     assert run("chroot", system, "cella", "--version").startswith("cella ")
     assert "cella" in run("chroot", system, "getent", "passwd", "cella")
 
@@ -156,11 +156,12 @@ def test_installed_started_upgraded_purged(system, packages):
     assert not re.search(r"^\S+\s+cellad?\s", run("chroot", system, "dpkg", "--list"), re.M)
 
 
-def test_unit_is_understood_and_hardened():
-    text = run("systemd-analyze", "security", "--offline=true", UNIT)
+@pytest.mark.parametrize("unit", [UNIT, UNIT.with_name("cella-machines.service")], ids=lambda unit: unit.stem)
+def test_unit_is_understood_and_hardened(unit):
+    text = run("systemd-analyze", "security", "--offline=true", unit)
     exposure = float(re.search(r"Overall exposure level for \S+: ([\d.]+)", text).group(1))
     assert exposure < 3, text
-    said = subprocess.run(["systemd-analyze", "verify", str(UNIT)], capture_output=True, text=True, timeout=TIMEOUT, check=False).stderr
+    said = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, timeout=TIMEOUT, check=False).stderr
     # The program and its page are not installed here.
-    complaints = [line for line in said.splitlines() if "cellad.service" in line and "/usr/sbin/cellad" not in line and "man cellad" not in line]
+    complaints = [line for line in said.splitlines() if unit.name in line and "/usr/sbin/cellad" not in line and "man cellad" not in line]
     assert not complaints, complaints
