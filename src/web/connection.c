@@ -68,14 +68,6 @@ static enum step step_handshake(struct web_connection *connection)
 	return STEP_ON;
 }
 
-/* Takes the first `count` bytes off what was read. */
-static void consume(struct web_connection *connection, size_t count)
-{
-	connection->in_count -= count;
-	connection->in_seen = 0;
-	memmove(connection->in, connection->in + count, connection->in_count);
-}
-
 static enum step begin_body(struct web_connection *connection)
 {
 	static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
@@ -98,12 +90,11 @@ static enum step begin_request(struct web_connection *connection, size_t count)
 	if (!text)
 		return refuse(connection, WEB_BUSY);
 	memcpy(text, connection->in, count);
-	consume(connection, count);
+	web_connection_consume(connection, count);
 	refusal = web_exchange_new(connection, text, count, &connection->exchange);
 	if (refusal)
 		return refuse(connection, refusal);
-	if (!connection->exchange->wants_upload && connection->exchange->head.body_bytes) {
-		connection->body_count = 0;
+	if (!connection->exchange->wants_upload && !connection->exchange->body_ended) {
 		enter(connection, WEB_STATE_BODY, WEB_BODY_SECONDS);
 		return begin_body(connection);
 	}
@@ -116,7 +107,7 @@ static enum step begin_request(struct web_connection *connection, size_t count)
 static void skip_empty_line(struct web_connection *connection)
 {
 	if (connection->in_count >= 2 && !memcmp(connection->in, "\r\n", 2))
-		consume(connection, 2);
+		web_connection_consume(connection, 2);
 }
 
 static enum step too_large(struct web_connection *connection)
@@ -156,32 +147,33 @@ static enum step step_head(struct web_connection *connection)
 	return STEP_ON;
 }
 
-/* Bytes of a body: those that came with the head first. */
-static ssize_t read_body(struct web_connection *connection, char *to, size_t room)
+static enum step refuse_body(struct web_connection *connection, enum web_refusal refusal)
 {
-	size_t count = MIN(room, connection->in_count);
-
-	if (!count)
-		return web_connection_read(connection, to, room);
-	memcpy(to, connection->in, count);
-	consume(connection, count);
-	connection->moved += count;
-	return (ssize_t)count;
+	web_exchange_leave(connection->exchange);
+	connection->exchange = NULL;
+	return refuse(connection, refusal);
 }
 
 static enum step step_body(struct web_connection *connection)
 {
 	struct web_exchange *exchange = connection->exchange;
-	uint64_t left = exchange->head.body_bytes - connection->body_count;
 	ssize_t got = web_output_send(connection);
+	enum web_refusal refusal;
 
 	if (got && got != -EAGAIN)
 		return STEP_END;
-	got = read_body(connection, exchange->body + connection->body_count, (size_t)left);
-	if (got <= 0)
+	/* One byte more is read than there is room for: the NUL's. */
+	got = web_body_read(connection, exchange->body + exchange->body_count,
+			    exchange->body_room + 1 - exchange->body_count);
+	if (got == -EINVAL)
+		return refuse_body(connection, WEB_BAD_CHUNK);
+	if (got < 0)
 		return wait_or_end(got);
-	connection->body_count += (size_t)got;
-	if ((uint64_t)got < left)
+	exchange->body_count += (size_t)got;
+	refusal = web_exchange_room(exchange);
+	if (refusal)
+		return refuse_body(connection, refusal);
+	if (!exchange->body_ended)
 		return STEP_ON;
 	enter(connection, WEB_STATE_WORK, 0);
 	web_exchange_start(exchange);
@@ -199,12 +191,14 @@ static enum step step_upload(struct web_connection *connection)
 		return STEP_END;
 	if (!to)
 		return STEP_WAIT;
-	got = read_body(connection, to, room);
-	if (got > 0)
+	got = web_body_read(connection, to, room);
+	if (got >= 0)
 		web_upload_got(exchange, (size_t)got);
 	else if (got == -EAGAIN)
 		web_upload_flush(exchange);
-	return got > 0 ? STEP_ON : wait_or_end(got);
+	else if (got == -EINVAL)
+		web_upload_break(exchange, -EINVAL);
+	return got >= 0 || got == -EINVAL ? STEP_ON : wait_or_end(got);
 }
 
 void web_connection_upload(struct web_connection *connection)
@@ -409,9 +403,7 @@ static enum step expire(struct web_connection *connection)
 	case WEB_STATE_HEAD:
 		return connection->in_count ? refuse(connection, WEB_TOO_SLOW) : STEP_END;
 	case WEB_STATE_BODY:
-		web_exchange_leave(connection->exchange);
-		connection->exchange = NULL;
-		return refuse(connection, WEB_TOO_SLOW);
+		return refuse_body(connection, WEB_TOO_SLOW);
 	case WEB_STATE_UPLOAD:
 		set_deadline(connection, WEB_STALL_SECONDS);
 		if (stalled)

@@ -17,6 +17,8 @@
 #include "web/target.h"
 #include "web/web_priv.h"
 
+#define CHUNKED_FIRST 4096 /* room at first */
+
 static void handle(struct work *work);
 static void answered(struct loop_task *task);
 
@@ -52,30 +54,45 @@ static enum web_refusal check_head(const struct web_exchange *exchange)
 	return WEB_FINE;
 }
 
-static enum web_refusal get_room_for_body(struct web_exchange *exchange)
+/* Takes `bytes` of what all bodies in memory may have together. */
+static bool take_share(struct web *web, size_t bytes)
 {
-	struct web *web = exchange->web;
-	uint64_t bytes = exchange->head.body_bytes;
+	if (atomic_fetch_add(&web->body_bytes, bytes) + bytes <= WEB_BODIES_MAX)
+		return true;
+	atomic_fetch_sub(&web->body_bytes, bytes);
+	return false;
+}
 
-	if (exchange->wants_upload)
-		return WEB_FINE;
-	if (atomic_fetch_add(&web->body_bytes, bytes) + bytes > WEB_BODIES_MAX) {
-		atomic_fetch_sub(&web->body_bytes, bytes);
+static enum web_refusal set_room(struct web_exchange *exchange, size_t room)
+{
+	size_t more = room - exchange->body_room;
+	char *body;
+
+	if (!take_share(exchange->web, more))
+		return WEB_BUSY;
+	body = realloc(exchange->body, room + 1);
+	if (!body) {
+		atomic_fetch_sub(&exchange->web->body_bytes, more);
 		return WEB_BUSY;
 	}
-	exchange->body = malloc((size_t)bytes + 1);
-	if (!exchange->body) {
-		atomic_fetch_sub(&web->body_bytes, bytes);
-		return WEB_BUSY;
-	}
-	exchange->body[bytes] = '\0';
+	exchange->body = body;
+	exchange->body_room = room;
 	return WEB_FINE;
+}
+
+enum web_refusal web_exchange_room(struct web_exchange *exchange)
+{
+	if (exchange->body_count <= exchange->body_room)
+		return WEB_FINE;
+	if (exchange->body_room == WEB_BODY_MAX)
+		return WEB_BODY_TOO_LARGE;
+	return set_room(exchange, MIN(MAX(2 * exchange->body_room, (size_t)CHUNKED_FIRST),
+				      (size_t)WEB_BODY_MAX));
 }
 
 static void free_exchange(struct web_exchange *exchange)
 {
-	if (exchange->body)
-		atomic_fetch_sub(&exchange->web->body_bytes, exchange->head.body_bytes);
+	atomic_fetch_sub(&exchange->web->body_bytes, exchange->body_room);
 	web_output_fini(&exchange->output);
 	free(exchange->upload.piece);
 	free(exchange->body);
@@ -105,8 +122,10 @@ enum web_refusal web_exchange_new(struct web_connection *connection, char *text,
 	exchange->wants_upload = !refusal && is_upload(connection->web, &exchange->head);
 	if (!refusal)
 		refusal = check_head(exchange);
-	if (!refusal)
-		refusal = get_room_for_body(exchange);
+	exchange->body_left = exchange->head.body_bytes;
+	exchange->body_ended = !exchange->head.chunked && !exchange->body_left;
+	if (!refusal && !exchange->wants_upload)
+		refusal = set_room(exchange, (size_t)exchange->body_left);
 	if (refusal) {
 		free_exchange(exchange);
 		return refusal;
@@ -126,12 +145,14 @@ void web_exchange_start(struct web_exchange *exchange)
 {
 	struct web *web = exchange->web;
 
+	if (exchange->body)
+		exchange->body[exchange->body_count] = '\0';
 	exchange->request = (struct web_request){
 		.method = exchange->head.method,
 		.path = exchange->head.path,
 		.query = exchange->head.query,
 		.body = exchange->body ? exchange->body : "",
-		.bytes = exchange->body ? (size_t)exchange->head.body_bytes : 0,
+		.bytes = exchange->body_count,
 		.peer = exchange->connection->peer,
 		.exchange = exchange,
 	};

@@ -32,6 +32,7 @@ static const char *const singles[] = {
 	"content-range",
 	"sec-websocket-key",
 	"sec-websocket-version",
+	"transfer-encoding",
 };
 
 size_t web_head_end(const char *bytes, size_t count, size_t seen)
@@ -44,8 +45,7 @@ size_t web_head_end(const char *bytes, size_t count, size_t seen)
 	return end ? (size_t)(end - bytes) + 4 : 0;
 }
 
-/* Spec: RFC 9110, section 5.6.2. */
-static bool is_token(char c)
+bool web_is_token(char c)
 {
 	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
 	       (c && strchr("!#$%&'*+-.^_`|~", c));
@@ -70,7 +70,7 @@ static enum web_refusal parse_method(struct web_head *head, const char *name)
 	if (!*name)
 		return WEB_BAD_LINE;
 	for (const char *c = name; *c; c++) {
-		if (!is_token(*c))
+		if (!web_is_token(*c))
 			return WEB_BAD_LINE;
 	}
 	for (unsigned i = 0; i < ARRAY_SIZE(methods); i++) {
@@ -141,7 +141,7 @@ static enum web_refusal parse_field(struct web_head *head, char *line)
 	char *value = line;
 	char *end;
 
-	for (; is_token(*value); value++) {
+	for (; web_is_token(*value); value++) {
 		if (*value >= 'A' && *value <= 'Z')
 			*value |= 0x20;
 	}
@@ -191,9 +191,13 @@ bool web_list_has(const char *list, const char *word)
 static enum web_refusal read_length(struct web_head *head)
 {
 	const char *length = web_head_field(head, "content-length");
+	const char *coding = web_head_field(head, "transfer-encoding");
 
-	if (web_head_field(head, "transfer-encoding"))
-		return length ? WEB_BAD_LENGTH : WEB_NO_LENGTH;
+	if (coding && (length || head->http_1_0))
+		return WEB_BAD_LENGTH;
+	head->chunked = coding && !strcasecmp(coding, "chunked");
+	if (coding && !head->chunked)
+		return WEB_UNKNOWN_CODING;
 	if (!length)
 		return WEB_FINE;
 	if (!*length || length[strspn(length, "0123456789")] || strlen(length) > 18 ||

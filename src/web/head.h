@@ -2,7 +2,7 @@
 /*
  * The head of a request: its line and its fields, read strictly. Whatever two readers might
  * understand differently is refused: bare line feeds, folded lines, blanks before a colon, repeated
- * lengths, transfer codings.
+ * lengths, a length beside chunks.
  *
  * Spec: RFC 9112, sections 2.2, 3, 5, 6.
  */
@@ -25,6 +25,7 @@ struct web_head {
 	bool keep_alive;
 	bool expects_continue;
 	bool upgrades; /* it asks for a web socket */
+	bool chunked;  /* the body comes in chunks, of which nobody knows how many */
 	uint64_t body_bytes;
 	const char *path;  /* decoded */
 	const char *query; /* as it came */
@@ -46,6 +47,9 @@ enum web_refusal web_head_parse(struct web_head *ret_head, char *text, size_t co
 
 /* NULL: there is none. */
 const char *web_head_field(const struct web_head *head, const char *name);
+
+/* A character of a name. Spec: RFC 9110, section 5.6.2. */
+bool web_is_token(char c);
 
 /* Whether the list "a, b, c" has the word, in any case. */
 bool web_list_has(const char *list, const char *word);

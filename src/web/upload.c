@@ -54,7 +54,7 @@ static void go_on(struct loop_task *task)
 	upload->count = 0;
 	if (!exchange->connection && !upload->rc)
 		upload->rc = -ECONNRESET;
-	if (upload->rc || !upload->left)
+	if (upload->rc || exchange->body_ended)
 		finish(exchange);
 	else
 		web_connection_upload(exchange->connection);
@@ -64,14 +64,13 @@ void web_upload_open(struct web_exchange *exchange)
 {
 	struct web *web = exchange->web;
 	struct web_upload *upload = &exchange->upload;
+	uint64_t bytes = exchange->head.chunked ? WEB_BYTES_UNKNOWN : exchange->head.body_bytes;
 
 	/* Before the answer, which may come at once. */
-	exchange->keep_alive = exchange->head.keep_alive && !exchange->head.body_bytes;
-	if (web->ops->upload(web->ctx, &exchange->request, exchange->head.body_bytes, &upload->ops,
-			     &upload->ctx))
+	exchange->keep_alive = exchange->head.keep_alive && exchange->body_ended;
+	if (web->ops->upload(web->ctx, &exchange->request, bytes, &upload->ops, &upload->ctx))
 		return;
 	exchange->keep_alive = exchange->head.keep_alive;
-	upload->left = exchange->head.body_bytes;
 	upload->working = true;
 	upload->work.run = write_piece;
 	upload->done.run = go_on;
@@ -86,7 +85,7 @@ char *web_upload_room(struct web_exchange *exchange, size_t *ret_room)
 
 	if (upload->working || upload->ended)
 		return NULL;
-	*ret_room = (size_t)MIN(upload->left, (uint64_t)(WEB_PIECE_BYTES - upload->count));
+	*ret_room = WEB_PIECE_BYTES - upload->count;
 	return upload->piece + upload->count;
 }
 
@@ -95,8 +94,9 @@ void web_upload_got(struct web_exchange *exchange, size_t count)
 	struct web_upload *upload = &exchange->upload;
 
 	upload->count += count;
-	upload->left -= count;
-	if (!upload->left || upload->count == WEB_PIECE_BYTES)
+	if (exchange->body_ended && !upload->count)
+		finish(exchange);
+	else if (exchange->body_ended || upload->count == WEB_PIECE_BYTES)
 		web_upload_flush(exchange);
 }
 

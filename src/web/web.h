@@ -78,6 +78,8 @@ bool web_gone(const struct web_exchange *exchange);
 
 /* ---- bodies in pieces ---- */
 
+#define WEB_BYTES_UNKNOWN UINT64_MAX /* it comes in chunks */
+
 struct web_upload_ops {
 	/* On a worker thread, in order, never two at once. Negative errno: the rest is thrown away. */
 	int (*piece)(void *ctx, const char *bytes, size_t count);
@@ -124,8 +126,8 @@ struct web_ops {
 	/* On a worker thread. */
 	void (*request)(void *ctx, const struct web_request *request);
 	/*
-	 * Before the body of a PUT or POST whose type is application/octet-stream, on a worker thread: 0
-	 * with ops and a context that take it, or a negative errno when the answer was given instead.
+	 * Before the body (of `bytes`, or WEB_BYTES_UNKNOWN) of a PUT or POST whose type is
+	 * application/octet-stream, on a worker thread: 0 with ops and a context that take it, or a negative errno when the answer was given instead.
 	 */
 	int (*upload)(void *ctx, const struct web_request *request, uint64_t bytes,
 		      const struct web_upload_ops **ret_ops, void **ret_ctx);

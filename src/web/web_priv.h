@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "host/loop.h"
 #include "host/workers.h"
+#include "web/chunks.h"
 #include "web/frame.h"
 #include "web/head.h"
 #include "web/tls.h"
@@ -121,7 +122,6 @@ struct web_upload {
 	bool opened;
 	bool working; /* a worker has it */
 	bool ended;   /* a worker has, or had, its end */
-	uint64_t left;
 	int rc;
 	size_t count;
 	char *piece;
@@ -134,6 +134,11 @@ struct web_exchange {
 	struct web_head head;
 	char *text; /* that the head points into */
 	char *body;
+	size_t body_count,
+		body_room;  /* of a body in memory; the room has one byte more, for a NUL */
+	uint64_t body_left; /* has not been read; of one in chunks that of the chunk */
+	bool body_ended;
+	struct web_chunks chunks;
 	bool wants_upload; /* ops->upload() is asked */
 	struct web_upload upload;
 	bool started; /* workers know it */
@@ -152,6 +157,8 @@ enum web_refusal web_exchange_new(struct web_connection *connection, char *text,
 				  struct web_exchange **ret_exchange);
 /* To a worker, with its body or before it. */
 void web_exchange_start(struct web_exchange *exchange);
+/* Room for the body in memory, and a NUL behind it; or why there is none. */
+enum web_refusal web_exchange_room(struct web_exchange *exchange);
 /* The connection has ended. */
 void web_exchange_leave(struct web_exchange *exchange);
 void web_exchange_put(struct web_exchange *exchange);
@@ -162,7 +169,7 @@ bool web_exchange_is_own_site(const struct web_exchange *exchange);
 void web_upload_open(struct web_exchange *exchange);
 /* Room for the next bytes of the upload; NULL: a worker has it. */
 char *web_upload_room(struct web_exchange *exchange, size_t *ret_room);
-/* So many came. */
+/* So many came; none: the end did. */
 void web_upload_got(struct web_exchange *exchange, size_t count);
 /* No more can be had now. */
 void web_upload_flush(struct web_exchange *exchange);
@@ -255,7 +262,6 @@ struct web_connection {
 	struct web_output output;
 	struct web_exchange *exchange;
 	struct web_stream *stream;
-	size_t body_count; /* of the body in memory */
 	size_t in_seen, in_count;
 	char *in; /* WEB_HEAD_MAX bytes, NULL: nothing has come */
 };
@@ -274,6 +280,12 @@ void web_connection_answer(struct web_connection *connection);
 /* The upload takes its next piece; it takes no more. */
 void web_connection_upload(struct web_connection *connection);
 void web_connection_uploaded(struct web_connection *connection);
+
+/* Takes the first `count` bytes off what was read. */
+void web_connection_consume(struct web_connection *connection, size_t count);
+/* Bytes of the exchange's body: those that came with the head first. 0: it has ended before; -EINVAL:
+ * its chunks are malformed; -EAGAIN, another negative errno. */
+ssize_t web_body_read(struct web_connection *connection, char *to, size_t room);
 
 /* 0, -EAGAIN, another negative errno. */
 int web_connection_handshake(struct web_connection *connection);

@@ -3,6 +3,7 @@
  * What the ends of HTTP send each other: the first byte says what the rest is.
  *
  *	'h'	the head of a request, whose query and cookies are then searched
+ *	'c'	a body in chunks, in two pieces: the next byte says where it breaks
  *	'f'	frames of a web socket, of a client
  *	's'	... of a server
  */
@@ -11,6 +12,8 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/macros.h"
+#include "web/chunks.h"
 #include "web/frame.h"
 #include "web/head.h"
 #include "web/target.h"
@@ -47,6 +50,41 @@ static void fuzz_head(const uint8_t *data, size_t size)
 	free(text);
 }
 
+/* Whatever the pieces are, it is the same body. */
+static ssize_t read_chunks(const uint8_t *data, size_t size, size_t first, size_t *ret_sum)
+{
+	struct web_chunks chunks = { 0 };
+	size_t at = 0;
+
+	*ret_sum = 0;
+	while (at < size && !web_chunks_ended(&chunks)) {
+		size_t piece = at < first ? first - at : size - at;
+		ssize_t framing = web_chunks_read(&chunks, (const char *)data + at, piece);
+		size_t count = 0;
+
+		if (framing < 0)
+			return framing;
+		at += (size_t)framing;
+		if (chunks.state == WEB_CHUNK_DATA)
+			count = MIN(chunks.left, (uint64_t)(piece - (size_t)framing));
+		for (size_t i = 0; i < count; i++)
+			*ret_sum = *ret_sum * 31 + data[at + i];
+		web_chunks_take(&chunks, count);
+		at += count;
+		check(chunks.words <= WEB_CHUNKS_WORDS_MAX);
+	}
+	return (ssize_t)at;
+}
+
+static void fuzz_chunks(const uint8_t *data, size_t size)
+{
+	size_t whole, parts;
+
+	check(read_chunks(data + 1, size - 1, 0, &whole) ==
+	      read_chunks(data + 1, size - 1, MIN((size_t)*data, size - 1), &parts));
+	check(whole == parts);
+}
+
 static void fuzz_frames(enum web_side from, const uint8_t *data, size_t size)
 {
 	uint8_t *bytes = malloc(size);
@@ -80,6 +118,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	if (size > 1 && *data == 'h')
 		fuzz_head(data + 1, size - 1);
+	else if (size > 1 && *data == 'c')
+		fuzz_chunks(data + 1, size - 1);
 	else if (size > 1 && *data == 'f')
 		fuzz_frames(WEB_CLIENT, data + 1, size - 1);
 	else if (size > 1 && *data == 's')

@@ -16,7 +16,7 @@ import pytest
 from built_image import BUILD_TIMEOUT, keep
 from images import MIB, cella, good, qemu_img, qemu_json, raw_disk, run
 from machine import initrd, kernel
-from node import TIMEOUT
+from node import Answer, TIMEOUT, UnixConnection
 from test_node_vm import Machines
 
 PROJECT = "/v1/projects/default"
@@ -415,6 +415,36 @@ def test_upload_in_one_piece_is_imported(node, tmp_path):
     assert content(image["status"]["path"]) == (tmp_path / "disk.img").read_bytes()
     refused(put(node, "a", b"more"), 409, "conflict", "ready")
     assert files(node) == ["qcow2"]
+
+
+def put_chunks(node, name, chunks):
+    connection = UnixConnection(node.socket)
+    try:
+        with contextlib.suppress(BrokenPipeError):
+            connection.request("PUT", f"{IMAGES}/{name}/content", iter(chunks), {"content-type": OCTETS})
+        return Answer(connection.getresponse())
+    finally:
+        connection.close()
+
+
+def test_upload_of_unknown_length_is_imported(node, tmp_path):
+    """As `curl -T -` sends it: in chunks, with the end as the only news of its length."""
+    file = source(tmp_path)
+    url = f"http://localhost{IMAGES}/a/content"
+    node.post(IMAGES, {"name": "a"}, status=201)
+    done = subprocess.run(["curl", "-sS", "--unix-socket", node.socket, "-T", "-", "-H", f"content-type: {OCTETS}", url],
+                          input=file.read_bytes(), capture_output=True, timeout=TIMEOUT, check=True)
+    name = json.loads(done.stdout)["name"]
+    node.done(node.get(f"/v1/operations/{name}?wait=60s", status=None))
+    image = node.get(f"{IMAGES}/a")
+    assert image["status"]["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
+    # Over a pool's quota it ends in the middle.
+    node.post("/v1/pools", {"name": "small", "spec": {"path": str(tmp_path / "small"), "quota": MIB}}, status=201)
+    node.post(IMAGES, {"name": "b", "spec": {"pool": "small"}}, status=201)
+    answer = put_chunks(node, "b", [b"x" * MIB, b"x" * MIB])
+    assert (answer.status, answer.error) == (507, "no-space"), answer
+    node.post(IMAGES, {"name": "c"}, status=201)
+    assert put_chunks(node, "c", []).status == 400
 
 
 def test_upload_goes_on_where_it_was(node, tmp_path):

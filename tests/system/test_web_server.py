@@ -13,6 +13,7 @@ import pytest
 from node import TIMEOUT, Node
 
 KEEP = "Host: localhost\r\n"
+CHUNKED = f"POST /v1/apply HTTP/1.1\r\n{KEEP}Transfer-Encoding: chunked\r\n\r\n"
 
 
 @pytest.fixture(name="node", scope="module")
@@ -109,7 +110,23 @@ def test_tls_is_1_3_alone(node):
     (f"GET /v1 HTTP/1.1\r\n{KEEP}Content-Length: 5\r\nContent-Length: 5\r\n\r\nabcde", 400),
     (f"GET /v1 HTTP/1.1\r\n{KEEP}Content-Length: 5, 5\r\n\r\nabcde", 400),
     (f"POST /v1/apply HTTP/1.1\r\n{KEEP}Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /x HTTP/1.1\r\n\r\n", 400),
-    (f"POST /v1/apply HTTP/1.1\r\n{KEEP}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /x HTTP/1.1\r\n\r\n", 411),
+    (f"POST /v1/apply HTTP/1.1\r\n{KEEP}Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\nGET /x HTTP/1.1\r\n\r\n", 400),
+    (f"POST /v1/apply HTTP/1.1\r\n{KEEP}Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n", 400),
+    (f"POST /v1/apply HTTP/1.1\r\n{KEEP}Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n", 501),
+    (f"POST /v1/apply HTTP/1.1\r\n{KEEP}Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", 501),
+    (f"POST /v1/apply HTTP/1.0\r\n{KEEP}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+    (f"{CHUNKED}0x2\r\n{{}}\r\n0\r\n\r\n", 400),
+    (f"{CHUNKED}2 \r\n{{}}\r\n0\r\n\r\n", 400),
+    (f"{CHUNKED}+2\r\n{{}}\r\n0\r\n\r\n", 400),
+    (f"{CHUNKED}2\n{{}}\n0\n\n", 400),
+    (f"{CHUNKED}2\r\n{{}}0\r\n\r\n", 400),
+    (f"{CHUNKED}2\r\n{{}}xx\r\n0\r\n\r\n", 400),
+    (f"{CHUNKED}2;a\nb\r\n{{}}\r\n0\r\n\r\n", 400),
+    (f"{CHUNKED}ffffffffffffffff\r\n{{}}\r\n0\r\n\r\n", 400),
+    (f"{CHUNKED}2;{'a' * 9000}\r\n{{}}\r\n0\r\n\r\n", 400),
+    (f"{CHUNKED}2\r\n{{}}\r\n0\r\nGET /x HTTP/1.1\r\n\r\n", 400),
+    (f"{CHUNKED}2\r\n{{}}\r\n0\r\n" + "X: y\r\n" * 3000 + "\r\n", 400),
+    (f"{CHUNKED}200000\r\n" + " " * 0x200000 + "\r\n0\r\n\r\n", 413),
     (f"POST /v1/apply HTTP/1.1\r\n{KEEP}Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n", 400),
     (f"POST /v1/apply HTTP/1.1\r\n{KEEP}Transfer-Encoding:\x0bchunked\r\n\r\n0\r\n\r\n", 400),
     (f"GET /v1 HTTP/1.1\r\n{KEEP}X: a\r\n b\r\n\r\n", 400),
@@ -144,6 +161,31 @@ def test_what_may_be_misunderstood_is_refused(node, text, status):
         # What came behind it is no request.
         assert raw.ended()
     assert node.get("/v1").status == 200
+
+
+def test_body_in_chunks_is_one_request(node):
+    """As with a length, and what is behind it is the next request."""
+    body = json.dumps({"name": "chunked"})
+    head = f"POST /v1/projects HTTP/1.1\r\n{KEEP}Content-Type: application/json\r\n"
+    with Raw(node) as raw:
+        for pieces in (1, 3, len(body)):
+            chunks = [body[at:at + pieces] for at in range(0, len(body), pieces)]
+            text = "".join(f"{len(chunk):x};a=b\r\n{chunk}\r\n" for chunk in chunks)
+            raw.say(f"{head}Transfer-Encoding: chunked\r\n\r\n{text}0\r\nContent-Length: 99\r\nCookie: x\r\n\r\n"
+                    f"DELETE /v1/projects/chunked?wait=60s HTTP/1.1\r\n{KEEP}\r\n")
+            assert raw.answer()[0] == 201
+            assert raw.answer()[0] in (200, 204)
+
+
+def test_chunks_without_end_do_not_stop_others(node):
+    """Sizes of one byte, as fast as they go, into an upload that nobody wants to end."""
+    node.post("/v1/projects/default/images", {"name": "drip"}, status=201)
+    with Raw(node) as raw:
+        raw.say(f"PUT /v1/projects/default/images/drip/content HTTP/1.1\r\n{KEEP}Transfer-Encoding: chunked\r\n"
+                "Content-Type: application/octet-stream\r\n\r\n")
+        for _ in range(20):
+            raw.say("1\r\nx\r\n" * 10000)
+            assert node.get("/v1").status == 200
 
 
 def test_console_has_its_headers_and_nothing_beside_it(node):

@@ -25,6 +25,8 @@
 
 #define UPLOAD  "upload"
 #define TOLD_NS NS_PER_SEC /* between two stores of how far it is */
+#define ROOM_BYTES                                                                                 \
+	(64 * MIB) /* that the pool is asked for at a time, when the total is not known */
 
 struct upload {
 	struct node *node;
@@ -35,7 +37,8 @@ struct upload {
 	int fd;
 	uint64_t at;    /* where the next byte goes */
 	uint64_t end;   /* of this part */
-	uint64_t total; /* of the whole */
+	uint64_t total; /* of the whole; WEB_BYTES_UNKNOWN, as is `end`: what comes until the end */
+	uint64_t room;  /* the pool has room up to there */
 	uint64_t told_ns;
 	struct problem problem;
 };
@@ -65,9 +68,12 @@ static void upload_free(struct upload *upload)
 
 static void tell_received(struct upload *upload)
 {
+	bool known = upload->total != WEB_BYTES_UNKNOWN;
+
 	object_patch_status(upload->node, &upload->image,
-			    json_pack("{s:s, s:I, s:I}", "state", "uploading", "received",
-				      (json_int_t)upload->at, "total", (json_int_t)upload->total));
+			    json_pack("{s:s, s:I, s:o*}", "state", "uploading", "received",
+				      (json_int_t)upload->at, "total",
+				      known ? json_integer((json_int_t)upload->total) : NULL));
 	upload->told_ns = clock_now_ns();
 }
 
@@ -81,13 +87,36 @@ static int fail_write(struct upload *upload, int rc)
 	return problem_from_err(&upload->problem, rc);
 }
 
+static int get_room(struct upload *upload, uint64_t bytes, struct problem *problem)
+{
+	int rc = pool_require_space(upload->node, &upload->pool, bytes, problem);
+
+	if (!rc)
+		upload->room = upload->at + bytes;
+	return rc;
+}
+
+/* For a piece, and some more of them, if there is so much. */
+static int get_more_room(struct upload *upload, size_t count)
+{
+	struct problem ignored = PROBLEM_INIT;
+
+	if (count <= upload->room - upload->at || !get_room(upload, ROOM_BYTES, &ignored))
+		return 0;
+	return get_room(upload, count, &upload->problem);
+}
+
 static int piece(void *ctx, const char *bytes, size_t count)
 {
 	struct upload *upload = ctx;
+	int rc;
 
 	if (count > upload->end - upload->at)
 		return problem_set(&upload->problem, API_CODE_RANGE,
 				   "more was sent than the range says");
+	rc = get_more_room(upload, count);
+	if (rc)
+		return rc;
 	while (count) {
 		ssize_t written = pwrite(upload->fd, bytes, count, (off_t)upload->at);
 
@@ -142,6 +171,12 @@ static void end(void *ctx, int rc)
 	if (rc && !upload->problem.err.code) {
 		err_errno(&upload->problem.err, rc, "the upload broke off");
 		problem_from_err(&upload->problem, rc);
+	}
+	if (!rc && upload->total == WEB_BYTES_UNKNOWN) {
+		upload->total = upload->end = upload->at;
+		if (!upload->at)
+			rc = problem_set(&upload->problem, API_CODE_INVALID,
+					 "there is nothing to store");
 	}
 	if (!rc && upload->at != upload->end)
 		rc = problem_set(&upload->problem, API_CODE_RANGE,
@@ -200,12 +235,14 @@ static int take_range(struct upload *upload, const struct web_request *request, 
 	if (header && content_range_parse(header, &range))
 		return problem_set(problem, API_CODE_INVALID,
 				   "'Content-Range' must be 'bytes FIRST-LAST/TOTAL'");
-	if (range.total == UINT64_MAX)
-		range.total = size ? size : UINT64_MAX;
-	if (range.total == UINT64_MAX)
+	if (range.total == UINT64_MAX && size)
+		range.total = size;
+	if (range.total == UINT64_MAX && header)
 		return problem_set(problem, API_CODE_INVALID,
 				   "'Content-Range' must have the total, or the image a size");
-	if (range.count != bytes)
+	if (!header && bytes == WEB_BYTES_UNKNOWN)
+		range.count = range.total;
+	else if (range.count != bytes && bytes != WEB_BYTES_UNKNOWN)
 		return problem_set(problem, API_CODE_INVALID,
 				   "the body has another length than 'Content-Range' says");
 	if (size && range.total != size)
@@ -282,8 +319,9 @@ int upload_begin(struct call *call, uint64_t bytes, const struct web_upload_ops 
 		rc = pool_find(call->node, schema_string(object_spec(&upload->image), "pool"),
 			       &upload->pool, problem);
 	if (!rc)
-		rc = pool_require_space(call->node, &upload->pool, upload->total - upload->at,
-					problem);
+		rc = get_room(upload,
+			      upload->total == WEB_BYTES_UNKNOWN ? 0 : upload->total - upload->at,
+			      problem);
 	if (!rc)
 		rc = open_file(upload, problem);
 	if (rc) {

@@ -77,6 +77,7 @@ struct operations {
 	struct list runs;     /* struct run: pending and running */
 	struct list queue;
 	struct list answered; /* struct waiter, until the loop frees it */
+	unsigned waiters;     /* that are not answered */
 	unsigned threads, active;
 	unsigned children;   /* programs that run */
 	pthread_cond_t room; /* for another one */

@@ -12,6 +12,9 @@
 #include "node/operation/priv.h"
 #include "node/route/reply.h"
 
+/* More than there can be connections: what is above it are clients that went away. */
+#define WAITERS_MAX 4096
+
 struct waiter {
 	struct operations *all;
 	struct run *run; /* while it waits */
@@ -39,6 +42,7 @@ static void answer_locked(struct waiter *waiter)
 	list_remove(&waiter->node);
 	list_append(&waiter->all->answered, &waiter->node);
 	waiter->run = NULL;
+	waiter->all->waiters--;
 	answer_with(waiter->exchange, run->document, run->modified);
 }
 
@@ -49,6 +53,21 @@ void run_answer_waiters_locked(struct run *run)
 	while ((waiter = list_first(&run->waiters, struct waiter, node))) {
 		answer_locked(waiter);
 		loop_post(run->all->node->loop, &waiter->reap);
+	}
+}
+
+static void drop_gone_locked(struct operations *all)
+{
+	struct waiter *waiter, *next;
+	struct run *run;
+
+	list_for_each (run, &all->runs, node) {
+		list_for_each_safe (waiter, next, &run->waiters, node) {
+			if (!web_gone(waiter->exchange))
+				continue;
+			answer_locked(waiter);
+			loop_post(all->node->loop, &waiter->reap);
+		}
 	}
 }
 
@@ -98,7 +117,9 @@ static bool wait_for(struct operations *all, const char *id, unsigned ms,
 	run = operations_find_locked(all, id);
 	if (!run || run->ended || all->stopping || !ms)
 		return false;
-	waiter = calloc(1, sizeof(*waiter));
+	if (all->waiters >= WAITERS_MAX)
+		drop_gone_locked(all);
+	waiter = all->waiters < WAITERS_MAX ? calloc(1, sizeof(*waiter)) : NULL;
 	if (!waiter)
 		return false;
 	*waiter = (struct waiter){
@@ -114,6 +135,7 @@ static bool wait_for(struct operations *all, const char *id, unsigned ms,
 		return false;
 	}
 	list_append(&run->waiters, &waiter->node);
+	all->waiters++;
 	return true;
 }
 

@@ -38,6 +38,7 @@ struct web_exchange {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	unsigned answers, status;
+	bool gone;
 	char *body;
 	char cookie[512]; /* that the answer sets */
 };
@@ -68,6 +69,11 @@ void web_response_header(struct web_response *response, const char *name, const 
 	vsnprintf(response->headers[index].value, sizeof(response->headers[index].value), format,
 		  arguments);
 	va_end(arguments);
+}
+
+bool web_gone(const struct web_exchange *exchange)
+{
+	return exchange->gone;
 }
 
 #ifndef FIXTURE_REAL_ACCESS

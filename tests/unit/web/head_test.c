@@ -114,7 +114,19 @@ static void head_that_readers_may_understand_differently_is_refused(void **state
 		{ "GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 9999999999999999999\r\n\r\n",
 		  WEB_BAD_LENGTH },
 		{ "GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: identity\r\n\r\n",
-		  WEB_NO_LENGTH },
+		  WEB_UNKNOWN_CODING },
+		{ "GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+		  WEB_UNKNOWN_CODING },
+		{ "GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked, chunked\r\n\r\n",
+		  WEB_UNKNOWN_CODING },
+		{ "GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: \r\n\r\n", WEB_UNKNOWN_CODING },
+		{ "GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+		  "Transfer-Encoding: chunked\r\n\r\n",
+		  WEB_REPEATED_FIELD },
+		{ "GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+		  "Content-Length: 1\r\n\r\n",
+		  WEB_BAD_LENGTH },
+		{ "GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", WEB_BAD_LENGTH },
 		{ "GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n",
 		  WEB_BAD_LENGTH },
 	};

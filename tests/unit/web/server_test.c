@@ -109,6 +109,45 @@ static void old_client_is_answered_and_left(void **state)
 	client_close(&client);
 }
 
+static void body_in_chunks_is_put_together(void **state)
+{
+	static const char head[] =
+		"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
+	struct app *app = *state;
+	char *text = malloc(3 * WEB_BODY_MAX);
+	struct client client;
+	struct reply reply;
+
+	client_connect(&client, app->socket_path);
+	/* The next request is behind it. */
+	client_say(&client, head);
+	client_say(&client, "3\r\nabc\r\n1\r\nd\r\n0\r\nX: y\r\n\r\n"
+			    "GET /query?name=1 HTTP/1.1\r\nHost: x\r\n\r\n");
+	client_read(&client, &reply);
+	assert_string_equal(reply.body, "abcd");
+	reply_free(&reply);
+	client_read(&client, &reply);
+	assert_string_equal(reply.body, "1");
+	reply_free(&reply);
+	/* As long as one may be, and a byte longer. */
+	for (unsigned more = 0; more < 2; more++) {
+		int count = sprintf(text, "%x\r\n", WEB_BODY_MAX + more);
+
+		memset(text + count, 'x', WEB_BODY_MAX + more);
+		count += (int)(WEB_BODY_MAX + more);
+		count += sprintf(text + count, "\r\n0\r\n\r\n");
+		client_say(&client, head);
+		client_send(&client, text, (size_t)count);
+		client_read(&client, &reply);
+		assert_int_equal(reply.status, more ? 413 : 200);
+		if (!more)
+			assert_int_equal(strlen(reply.body), WEB_BODY_MAX);
+		reply_free(&reply);
+	}
+	client_close(&client);
+	free(text);
+}
+
 static void body_that_comes_slowly_is_put_together(void **state)
 {
 	static const char text[] =
@@ -261,8 +300,10 @@ static void refused_requests_get_an_answer_and_the_end(void **state)
 		{ "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: "
 		  "chunked\r\n\r\n0\r\n\r\n",
 		  400 },
-		{ "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-		  411 },
+		{ "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\n",
+		  400 },
+		{ "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n0\r\n\r\n",
+		  501 },
 		{ "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1048577\r\n\r\n", 413 },
 		{ "POST /echo HTTP/1.1\r\nHost: x\r\nOrigin: https://y\r\nContent-Length: "
 		  "0\r\n\r\n",
@@ -400,6 +441,7 @@ int main(void)
 		cmocka_unit_test(client_of_the_socket_is_known_by_its_user),
 		cmocka_unit_test(head_has_no_body),
 		cmocka_unit_test(old_client_is_answered_and_left),
+		cmocka_unit_test(body_in_chunks_is_put_together),
 		cmocka_unit_test(body_that_comes_slowly_is_put_together),
 		cmocka_unit_test(body_is_asked_for_when_the_client_waits),
 		cmocka_unit_test(large_answers_arrive_whole),

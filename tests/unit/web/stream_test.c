@@ -57,6 +57,61 @@ static void upload_arrives_whole(void **state)
 	free(bytes);
 }
 
+/* In chunks of many lengths, of which one ends with the room for a piece. */
+static void upload_in_chunks_arrives_whole(void **state)
+{
+	static const char head[] = "PUT /sum HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: Chunked\r\n"
+				   "Content-Type: application/octet-stream\r\n\r\n";
+	static const unsigned sizes[] = { 0, 1, 7, 131072, 131073, 300000 };
+	struct app *app = *state;
+	struct client client;
+	char *bytes = malloc(300000);
+
+	memset(bytes, 3, 300000);
+	client_connect(&client, app->socket_path);
+	for (unsigned i = 0; i < ARRAY_SIZE(sizes); i++) {
+		unsigned chunk = sizes[i] > 1000 ? sizes[i] / 3 + 1 : 1;
+		struct reply reply;
+		char text[64];
+
+		client_say(&client, head);
+		for (unsigned at = 0; at < sizes[i]; at += chunk) {
+			unsigned count = MIN(chunk, sizes[i] - at);
+
+			snprintf(text, sizeof(text), "%x;last=%d\r\n", count,
+				 at + count == sizes[i]);
+			client_say(&client, text);
+			client_send(&client, bytes, count);
+			client_say(&client, "\r\n");
+		}
+		client_say(&client, "0\r\nX: dropped\r\n\r\n");
+		client_read(&client, &reply);
+		snprintf(text, sizeof(text), "%u %u", sizes[i], 3 * sizes[i]);
+		assert_string_equal(reply.body, text);
+		reply_free(&reply);
+	}
+	client_close(&client);
+	free(bytes);
+}
+
+static void upload_in_malformed_chunks_breaks_off(void **state)
+{
+	struct app *app = *state;
+	struct client client;
+	struct reply reply;
+
+	client_connect(&client, app->socket_path);
+	client_ask(&client,
+		   "PUT /sum HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+		   "Content-Type: application/octet-stream\r\n\r\n1\r\nxy\r\n",
+		   &reply);
+	assert_int_equal(reply.status, 507);
+	assert_int_equal(app->upload_end, -EINVAL);
+	reply_free(&reply);
+	assert_true(client_sees_end(&client));
+	client_close(&client);
+}
+
 static void upload_in_small_pieces_is_not_held_back(void **state)
 {
 	struct app *app = *state;
@@ -404,6 +459,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(upload_arrives_whole),
+		cmocka_unit_test(upload_in_chunks_arrives_whole),
+		cmocka_unit_test(upload_in_malformed_chunks_breaks_off),
 		cmocka_unit_test(upload_in_small_pieces_is_not_held_back),
 		cmocka_unit_test(upload_that_breaks_off_is_told_so),
 		cmocka_unit_test(upload_that_nobody_wants_is_answered_before_it_comes),

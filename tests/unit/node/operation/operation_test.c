@@ -266,6 +266,34 @@ static void operation_not_ended_is_shown_after_the_wait(void **state)
 	expect_end(rig, id, "done");
 }
 
+/* More than there can be connections. */
+static void requests_of_clients_that_left_do_not_pile_up(void **state)
+{
+	enum { CLIENTS = 4096 };
+	struct web_exchange *clients = calloc(CLIENTS + 1, sizeof(*clients));
+	struct rig *rig = *state;
+	char id[UID_SIZE];
+
+	begin(rig, "wait", NULL, id);
+	wait_for_begun(1);
+	for (unsigned i = 0; i <= CLIENTS; i++) {
+		exchange_init(&clients[i]);
+		clients[i].gone = i < CLIENTS;
+		operations_answer(&rig->node, id, 60000, &clients[i]);
+	}
+	for (unsigned i = 0; i < CLIENTS; i++) {
+		json_decref(exchange_wait(&clients[i]));
+		assert_int_equal(clients[i].status, 202);
+	}
+	assert_int_equal(clients[CLIENTS].answers, 0);
+	set_notes(rig, "go");
+	json_decref(exchange_wait(&clients[CLIENTS]));
+	assert_int_equal(clients[CLIENTS].status, 200);
+	for (unsigned i = 0; i <= CLIENTS; i++)
+		exchange_fini(&clients[i]);
+	free(clients);
+}
+
 static void operation_unknown_is_not_found(void **state)
 {
 	struct rig *rig = *state;
@@ -535,6 +563,7 @@ int main(void)
 		TEST(operation_failed_says_why),
 		TEST(operation_unknown_action_fails),
 		TEST(operation_not_ended_is_shown_after_the_wait),
+		TEST(requests_of_clients_that_left_do_not_pile_up),
 		TEST(operation_unknown_is_not_found),
 		TEST(operation_cancelled_ends),
 		TEST(operations_that_wait_hold_up_nobody),
