@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Bytes as code in the translator; see soft_fuzz.h. Everything is translated when it is first met;
- * with the first byte's upper bit, each run is compared with the interpreter's.
+ * Bytes as code in the translator; see soft_fuzz.h. Everything is translated when it is first met, and
+ * gets a trace then with the first byte's second bit from above; with the uppermost one, each run is
+ * compared with the interpreter's.
  */
 #include "soft_fuzz.h"
 
@@ -9,8 +10,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	bool verify = size && data[0] & 0x80;
+	static const char *const options[] = {
+		"heat=1,cache=1M",
+		"heat=1,cache=1M,trace=0",
+		"jit=verify,heat=1,cache=1M",
+		"jit=verify,heat=1,cache=1M,trace=0",
+	};
 
-	soft_fuzz(verify ? "jit=verify,heat=1,cache=1M" : "heat=1,cache=1M", data, size);
+	if (size)
+		soft_fuzz(options[data[0] >> 6], data, size);
 	return 0;
 }

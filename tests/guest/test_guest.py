@@ -12,8 +12,8 @@ import pytest
 
 from divergences import TABLE, parse, qemu_version
 
-SOFT = ("soft,jit=off", "soft", "soft,heat=1")
-VERIFY = "soft,jit=verify,heat=1"
+SOFT = ("soft,jit=off", "soft", "soft,heat=1", "soft,heat=1,trace=0")
+VERIFY = "soft,jit=verify,heat=1,trace=0"
 PASSED, FAILED = 33, 35
 
 PROGRAMS = (

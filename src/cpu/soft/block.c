@@ -92,8 +92,7 @@ static struct block **bucket_of(struct block_cache *cache, const uint8_t *host, 
 	return &cache->hash[block_hash(host, mode) & (cache->buckets - 1)];
 }
 
-/* The block there, or NULL; takes dead ones out of the table. */
-static struct block *block_lookup(struct soft_cpu *cpu, const uint8_t *host, uint8_t mode)
+struct block *block_lookup(struct soft_cpu *cpu, const uint8_t *host, uint8_t mode)
 {
 	struct block **at = bucket_of(cpu->blocks, host, mode);
 
@@ -101,7 +100,7 @@ static struct block *block_lookup(struct soft_cpu *cpu, const uint8_t *host, uin
 		struct block *b = *at;
 
 		if (b->dead)
-			*at = b->hash_next;
+			*at = b->hash_next; /* nobody finds it any more */
 		else if (b->host == host && b->mode == mode)
 			return b;
 		else
@@ -449,21 +448,21 @@ static bool within_limit(const struct soft_cpu *cpu, unsigned bytes)
 	       (uint32_t)cpu->rip + (uint64_t)bytes - 1 <= cpu->segments[SEG_CS].limit;
 }
 
-const struct insn *block_find(struct soft_cpu *cpu)
+/* Where the bytes at rip are. Code in device memory is what the bus gives for nothing: all ones, which
+ * is undefined. */
+static const uint8_t *fetch_here(struct soft_cpu *cpu)
 {
 	const uint8_t *host = fetch_host(cpu, fetch_linear(cpu));
-	struct block *b;
 
-	/* Code in device memory is what the bus gives for nothing: all ones, which is undefined. */
 	if (!host)
 		raise_fault(cpu, NULL, EXCEPTION_UD);
-	if (cpu->jit && !cpu->verify) {
-		const void *code = jit_code_at(cpu, host);
+	return host;
+}
 
-		if (code)
-			return gate_to(cpu, code);
-	}
-	b = block_lookup(cpu, host, cpu->mode);
+static struct block *look_up_or_decode(struct soft_cpu *cpu, const uint8_t *host)
+{
+	struct block *b = block_lookup(cpu, host, cpu->mode);
+
 	if (!b) {
 		enum tier before = tier_change(cpu, TIER_DECODING);
 
@@ -472,6 +471,28 @@ const struct insn *block_find(struct soft_cpu *cpu)
 	}
 	if (!b)
 		raise_fault(cpu, NULL, EXCEPTION_UD);
+	return b;
+}
+
+struct block *block_decoded(struct soft_cpu *cpu)
+{
+	struct block *b = look_up_or_decode(cpu, fetch_here(cpu));
+
+	return within_limit(cpu, b->bytes) ? b : NULL;
+}
+
+const struct insn *block_find(struct soft_cpu *cpu)
+{
+	const uint8_t *host = fetch_here(cpu);
+	struct block *b;
+
+	if (cpu->jit && !cpu->verify) {
+		const void *code = jit_code_at(cpu, host);
+
+		if (code)
+			return gate_to(cpu, code);
+	}
+	b = look_up_or_decode(cpu, host);
 	if (unlikely(!within_limit(cpu, b->bytes))) {
 		/* Instruction by instruction up to the one that leaves the segment. */
 		if (cpu->mode & MODE_SINGLE)

@@ -70,6 +70,13 @@ const struct insn *block_find(struct soft_cpu *cpu);
 /* The same block if it has been decoded; else NULL. */
 struct block *block_here(struct soft_cpu *cpu);
 
+/* The block in its decoded form, even if it is translated. NULL: it leaves the code segment. Raises as
+ * block_find() does. */
+struct block *block_decoded(struct soft_cpu *cpu);
+
+/* The block that begins there if it has been decoded; else NULL. */
+struct block *block_lookup(struct soft_cpu *cpu, const uint8_t *host, uint8_t mode);
+
 /* Drops the blocks that touch the page at this host address; the running one ends after its
  * instruction. */
 void block_drop_page(struct soft_cpu *cpu, const uint8_t *page);
@@ -112,14 +119,20 @@ static inline bool attention_needed(struct soft_cpu *cpu)
 	return unlikely(atomic_load_explicit(&cpu->attention, memory_order_relaxed));
 }
 
-/* Whether the code TLB leads `rip` (cut to its width) to `host`. */
-static inline bool leads_to(const struct soft_cpu *cpu, uint64_t rip, const uint8_t *host)
+/* Where the code TLB leads `rip` (cut to its width); NULL: it does not know. */
+static inline const uint8_t *code_host(const struct soft_cpu *cpu, uint64_t rip)
 {
 	uint64_t linear = rip + cpu->code_base;
 	const struct code_tlb_entry *e = code_tlb_slot(cpu, linear);
 
-	return likely(e->tag == ((linear & ~PAGE_MASK) | cpu->fetch_key) &&
-		      e->host + linear == (uintptr_t)host);
+	if (unlikely(e->tag != ((linear & ~PAGE_MASK) | cpu->fetch_key)))
+		return NULL;
+	return (const uint8_t *)(uintptr_t)(e->host + linear);
+}
+
+static inline bool leads_to(const struct soft_cpu *cpu, uint64_t rip, const uint8_t *host)
+{
+	return likely(code_host(cpu, rip) == host);
 }
 
 /* The same page of the linear address space, so that a block's own link needs no look. */

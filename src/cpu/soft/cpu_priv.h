@@ -75,6 +75,8 @@ enum attention {
 	ATTENTION_REQUEST = 1u << 2,   /* another thread wants a TLB or code flush */
 	ATTENTION_SINGLE = 1u << 3, /* MODE_SINGLE: never go from block to block without the loop */
 	ATTENTION_VERIFY = 1u << 4, /* the same, while a block's runs are compared */
+	ATTENTION_TRACE = 1u << 5,  /* the same, while the path of a trace is noted */
+	ATTENTION_SAMPLE = 1u << 6, /* the timer thread wants to know which code is hot */
 };
 
 /* The part of CPU state that decides how code is decoded; part of a block's key. */

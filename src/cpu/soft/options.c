@@ -38,15 +38,16 @@ static int parse_jit(const char *value, struct soft_options *options, struct err
 	return err_hint(err, "there are 'off', 'tlb' and 'verify'");
 }
 
-static int parse_heat(const char *value, struct soft_options *options, struct err *err)
+static int parse_count(const char *name, const char *value, unsigned least, uint16_t *ret_count,
+		       struct err *err)
 {
-	uint64_t heat;
+	uint64_t count;
 
-	if (parse_u64(value, 1, UINT16_MAX, &heat))
+	if (parse_u64(value, least, UINT16_MAX, &count))
 		return err_set(err, EINVAL,
-			       "engine 'soft' has no heat '%s': it is a number from 1 to 65535",
-			       value);
-	options->heat = (uint16_t)heat;
+			       "engine 'soft' has no %s '%s': it is a number from %u to 65535",
+			       name, value, least);
+	*ret_count = (uint16_t)count;
 	return 0;
 }
 
@@ -69,13 +70,16 @@ static int parse_word(char *word, struct soft_options *options, struct err *err)
 		if (!strcmp(word, "cache"))
 			return parse_cache(value, options, err);
 		if (!strcmp(word, "heat"))
-			return parse_heat(value, options, err);
+			return parse_count(word, value, 1, &options->heat, err);
+		if (!strcmp(word, "trace"))
+			return parse_count(word, value, 0, &options->trace, err);
 		if (!strcmp(word, "perf"))
 			return parse_perf(value, options, err);
 	}
 	err_set(err, EINVAL, "engine 'soft' has no option '%s'", word);
 	return err_hint(err,
-			"there are 'jit=off|tlb|verify', 'cache=SIZE', 'heat=COUNT' and 'perf=on'");
+			"there are 'jit=off|tlb|verify', 'cache=SIZE', 'heat=COUNT', 'trace=COUNT' "
+			"and 'perf=on'");
 }
 
 int soft_options_parse(struct soft_options *options, const char *text, struct err *err)
@@ -84,7 +88,8 @@ int soft_options_parse(struct soft_options *options, const char *text, struct er
 
 	*options = (struct soft_options){ .jit = true,
 					  .cache = SOFT_CACHE_DEFAULT,
-					  .heat = SOFT_HEAT_DEFAULT };
+					  .heat = SOFT_HEAT_DEFAULT,
+					  .trace = SOFT_TRACE_DEFAULT };
 	while (!rc && text && *text) {
 		char word[WORD_MAX];
 		size_t length = strcspn(text, ","), kept = MIN(length, sizeof(word) - 1);

@@ -239,7 +239,7 @@ static void sleep_halted(struct soft_cpu *cpu)
 	code_leave_guest(cpu);
 	pthread_mutex_lock(&cpu->sleep_lock);
 	atomic_store(&cpu->asleep, true);
-	while (!(atomic_load(&cpu->attention) & ~(unsigned)ATTENTION_SINGLE)) {
+	while (!(atomic_load(&cpu->attention) & ~(unsigned)(ATTENTION_SINGLE | ATTENTION_TRACE))) {
 		struct timespec at = { .tv_sec = (time_t)(deadline / NS_PER_SEC),
 				       .tv_nsec = (long)(deadline % NS_PER_SEC) };
 
@@ -325,11 +325,21 @@ static void update_code_base(struct soft_cpu *cpu)
 	}
 }
 
+static bool traces(struct soft_cpu *cpu)
+{
+	return atomic_load(&cpu->attention) & ATTENTION_TRACE && !(cpu->mode & MODE_SINGLE);
+}
+
 static void run_blocks(struct soft_cpu *cpu)
 {
-	/* Elsewhere the code segment's limit may be another one now. */
-	const struct insn *insn = cpu_code64(cpu) ? jump_target(cpu) : block_find(cpu);
+	const struct insn *insn;
 
+	if (unlikely(attention_needed(cpu) && traces(cpu)))
+		insn = trace_step(cpu);
+	else if (cpu_code64(cpu))
+		insn = jump_target(cpu);
+	else /* the code segment's limit may be another one now */
+		insn = block_find(cpu);
 	tier_change(cpu, TIER_INTERPRETER);
 	while (insn)
 		insn = insn->exec(cpu, insn);
@@ -384,6 +394,8 @@ static bool run_once(struct soft_cpu *cpu)
 	}
 	if (attention & ATTENTION_REQUEST)
 		code_serve_requests(cpu);
+	if (attention & ATTENTION_SAMPLE)
+		trace_sample(cpu);
 	if (attention & ATTENTION_INTERRUPT) {
 		atomic_fetch_and(&cpu->attention, ~(unsigned)ATTENTION_INTERRUPT);
 		lapic_timer_check(cpu);

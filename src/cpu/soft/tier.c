@@ -116,6 +116,8 @@ static uint64_t sample(struct soft_cpu *cpu, uint64_t now_ns)
 		return busy;
 	if (!atomic_load(&cpu->in_guest))
 		tier = TIER_DEVICES;
+	if (tier == TIER_TRANSLATED && !cpu->verify)
+		atomic_fetch_or(&cpu->attention, ATTENTION_SAMPLE);
 	clock->spent_ns[tier] += clock->pending_ns;
 	clock->pending_ns = 0;
 	return busy;

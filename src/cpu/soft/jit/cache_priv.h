@@ -43,16 +43,17 @@ enum call_type {
 
 /* A call, as a stub has it for an operand. Offsets of code count from that of the block. */
 struct call {
-	uint64_t block : 22; /* number of the translation */
+	uint64_t block : 20; /* number of the translation */
 	uint64_t type : 4;   /* enum call_type */
-	uint64_t insn : 10;  /* the instruction, bytes from the block's start */
+	uint64_t insn : 12;  /* the instruction, bytes from translation_base() */
 	uint64_t retry : 14; /* where code tries again; of a link, the 32 bits of its jump */
 	uint64_t back : 14;  /* where it goes on; of a link, where it leads in the page */
 };
 
 static_assert(sizeof(struct call) == sizeof(uint64_t), "an operand");
 
-#define CALL_CODE_MAX (1u << 14)
+#define CALL_CODE_MAX     (1u << 14)
+#define CALL_TRANSLATIONS (1u << 20)
 
 /* That for which translated code has just come to C. */
 static inline struct call call_now(const struct soft_cpu *cpu)
@@ -86,8 +87,8 @@ struct far_way {
 };
 
 /*
- * A translated block. One that reaches into a second page has another one behind it, which is in the
- * list of that page.
+ * A translated block, or a trace that begins with it. One that reaches into a second page has another one
+ * behind it, which is in the list of that page.
  */
 struct translation {
 	uint64_t key; /* host address; above it the mode, and TRANSLATION_DEAD or _SECOND */
@@ -95,7 +96,7 @@ struct translation {
 	union {
 		struct {
 			uint32_t code;    /* from the start of the cache */
-			uint16_t bytes;   /* of the guest's code */
+			uint16_t bytes;   /* of the guest's code; 0: a trace, all in one page */
 			uint8_t units;    /* bits of soft_cpu.vector_live that it needs */
 			uint8_t refusals; /* times that its shared checks did not hold */
 		};
@@ -120,15 +121,16 @@ static_assert(sizeof(struct translation) == 24, "under twice the guest's code of
 /* What has happened so far. Written by the vCPU's thread. */
 struct jit_stats {
 	uint64_t blocks;
-	uint64_t resets;      /* of the whole cache */
-	uint64_t drops;       /* blocks whose code became invalid */
-	uint64_t replaced;    /* blocks dropped to be translated again, without shared checks */
-	uint64_t links;       /* ways out joined to their target's code */
-	uint64_t leaves;      /* ends of blocks done by a handler */
-	uint64_t jumps;       /* those whose target was not in the table */
-	uint64_t misses;      /* calls of handlers because of memory or a trap */
-	uint64_t handlers;    /* because the instruction is left to its handler */
-	uint64_t singles;     /* of instructions that had to be decoded for that */
+	uint64_t resets;   /* of the whole cache */
+	uint64_t drops;    /* blocks whose code became invalid */
+	uint64_t replaced; /* blocks dropped to be translated again, without shared checks */
+	uint64_t links;    /* ways out joined to their target's code */
+	uint64_t leaves;   /* ends of blocks done by a handler */
+	uint64_t jumps;    /* those whose target was not in the table */
+	uint64_t misses;   /* calls of handlers because of memory or a trap */
+	uint64_t handlers; /* because the instruction is left to its handler */
+	uint64_t singles;  /* of instructions that had to be decoded for that */
+	uint64_t traces;
 	uint64_t guest_bytes; /* of guest code that is translated */
 	uint64_t metadata_bytes;
 };
@@ -153,6 +155,25 @@ struct single {
 
 #define SINGLES 8192u
 
+/* How often samples have found the vCPU in front of a block. */
+struct sample {
+	uint64_t key; /* as of its translation */
+	uint32_t count;
+};
+
+#define SAMPLES      256u
+#define TRACE_BLOCKS 16u
+#define TRACE_INSNS  96u
+
+/* The way that the guest takes from a block, while it is noted for a trace; see trace.c. */
+struct path {
+	const uint8_t *head;
+	uint64_t page; /* of rip */
+	uint8_t mode;
+	uint8_t count;
+	uint16_t offsets[TRACE_BLOCKS]; /* of blocks in the page, the head's first */
+};
+
 struct jit {
 	uint8_t *write, *run; /* two mappings of the same memory */
 	uint64_t size, used;
@@ -167,7 +188,10 @@ struct jit {
 	uint64_t unshared[UNSHARED / 64]; /* by hash: to be translated without shared checks */
 	struct single *singles;
 	struct link links[2]; /* of whichever wants some: they remember nothing */
-	uint64_t generation;  /* changes when all translations are dropped */
+	struct sample samples[SAMPLES];
+	struct path path;    /* while attention is called for ATTENTION_TRACE */
+	struct block *trace; /* its instructions as if they were a block of the page */
+	uint64_t generation; /* changes when all translations are dropped */
 	struct jit_common common;
 	struct translator *translator;
 	uint8_t *signal_stack;
@@ -190,6 +214,17 @@ static inline const uint8_t *translation_host(const struct translation *t)
 static inline unsigned translation_offset(const struct translation *t)
 {
 	return (unsigned)(t->key & PAGE_MASK);
+}
+
+static inline bool translation_is_trace(const struct translation *t)
+{
+	return !t->bytes;
+}
+
+/* From where offsets of its instructions count, in the page. */
+static inline unsigned translation_base(const struct translation *t)
+{
+	return translation_is_trace(t) ? 0 : translation_offset(t);
 }
 
 static inline uint8_t translation_mode(const struct translation *t)
@@ -280,7 +315,7 @@ const struct insn *single_decode(struct soft_cpu *cpu, const struct translation 
 static inline uint64_t single_key(const struct jit *jit, const struct translation *t,
 				  unsigned offset)
 {
-	return (uint64_t)(t - jit->translations) << 10 | offset;
+	return (uint64_t)(t - jit->translations) << 12 | offset;
 }
 
 static inline struct single *single_slot(const struct jit *jit, uint64_t key)
@@ -289,7 +324,7 @@ static inline struct single *single_slot(const struct jit *jit, uint64_t key)
 }
 
 /*
- * The instruction of a translated block `offset` bytes from its start; behind it comes jit_stop().
+ * The instruction of a translated block `offset` bytes from its base; behind it comes jit_stop().
  * Good until the next call. NULL: the run loop should go on with it, because its bytes may have
  * changed or there is no room.
  */

@@ -17,7 +17,7 @@ static struct translation *running(const struct soft_cpu *cpu)
 	return &cpu->jit->translations[call_now(cpu).block];
 }
 
-/* Between instructions, `offset` bytes from the block's start: to the run loop. */
+/* Between instructions, `offset` bytes from translation_base(): to the run loop. */
 static const struct insn *leave_at(struct soft_cpu *cpu, unsigned offset)
 {
 	cpu->rip += offset;
@@ -67,13 +67,14 @@ static void count_refusal(struct soft_cpu *cpu, struct translation *t)
 		jit_unshare(cpu, t);
 }
 
-/* From an instruction on. */
+/* From an instruction on, up to the next that ends a block. */
 static const struct insn *leave_rest(struct soft_cpu *cpu, struct call call)
 {
 	struct translation *t = running(cpu);
+	unsigned end = translation_is_trace(t) ? (unsigned)PAGE_SIZE : t->bytes;
 
 	cpu->jit->stats.leaves++;
-	for (unsigned offset = call.insn; offset < t->bytes;) {
+	for (unsigned offset = call.insn; offset < end;) {
 		const struct insn *insn = single_find(cpu, t, offset), *next;
 
 		if (unlikely(!insn))
@@ -89,7 +90,7 @@ static const struct insn *leave_rest(struct soft_cpu *cpu, struct call call)
 		if (next != insn + 1)
 			return next;
 	}
-	leave_at(cpu, t->bytes);
+	leave_at(cpu, end);
 	return attention_needed(cpu) ? NULL : jump_target(cpu);
 }
 

@@ -87,9 +87,12 @@ int jit_new(struct jit **ret_jit, struct soft_cpu *cpu, uint64_t code_bytes)
 	jit->size = MAX(code_bytes, JIT_CODE_BYTES_MIN);
 	jit->write = jit->run = jit->signal_stack = MAP_FAILED;
 	jit->translator = malloc(sizeof(*jit->translator));
-	rc = jit->translator ? map_code(jit) : -ENOMEM;
+	jit->trace = malloc(TRACE_BYTES);
+	rc = jit->translator && jit->trace ? map_code(jit) : -ENOMEM;
 	if (!rc)
-		rc = translations_new(jit, round_down_to_power(jit->size / CODE_PER_TRANSLATION));
+		rc = translations_new(jit,
+				      MIN(round_down_to_power(jit->size / CODE_PER_TRANSLATION),
+					  CALL_TRANSLATIONS));
 	if (!rc)
 		rc = singles_new(jit);
 	if (!rc && cpu->engine->options.verify)
@@ -123,6 +126,7 @@ void jit_free(struct jit *jit)
 	singles_free(jit);
 	unmap(jit->signal_stack, SIGNAL_STACK_BYTES);
 	free(jit->translator);
+	free(jit->trace);
 	free(jit);
 }
 
@@ -151,6 +155,8 @@ void jit_forget(struct soft_cpu *cpu)
 	translations_forget(cpu->jit);
 	singles_forget(cpu->jit);
 	memset(cpu->jumps, 0, sizeof(cpu->jumps));
+	memset(cpu->jit->samples, 0, sizeof(cpu->jit->samples));
+	atomic_fetch_and(&cpu->attention, ~(unsigned)ATTENTION_TRACE);
 }
 
 void jit_reset(struct soft_cpu *cpu)
@@ -217,6 +223,7 @@ json_t *jit_stats(const struct soft_cpu *cpu)
 		const uint64_t *value;
 	} figures[] = {
 		{ "blocks", &jit->stats.blocks },
+		{ "traces", &jit->stats.traces },
 		{ "code_bytes", &jit->used },
 		{ "cache_bytes", &jit->size },
 		{ "guest_bytes", &jit->stats.guest_bytes },
@@ -245,7 +252,7 @@ json_t *jit_stats(const struct soft_cpu *cpu)
 
 uint64_t jit_memory(const struct jit *jit)
 {
-	return sizeof(*jit) + sizeof(*jit->translator) + translations_memory(jit) +
+	return sizeof(*jit) + sizeof(*jit->translator) + TRACE_BYTES + translations_memory(jit) +
 	       singles_memory() + SIGNAL_STACK_BYTES;
 }
 
@@ -288,6 +295,8 @@ static const struct insn *op_heat(struct soft_cpu *cpu, const struct insn *insn)
 		return block->first(cpu, insn);
 	if (!translate(cpu, block))
 		return block->dead ? NULL : block->first(cpu, insn);
+	if (unlikely(!cpu->engine->options.trace) && !cpu->verify && trace_count(cpu, block->host))
+		return NULL;
 	return ENTER(cpu, insn);
 }
 

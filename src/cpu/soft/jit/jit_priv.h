@@ -21,6 +21,7 @@
 #include <stdint.h>
 
 struct block;
+struct insn;
 struct jit;
 struct soft_cpu;
 
@@ -39,6 +40,13 @@ void jit_thread_end(struct soft_cpu *cpu);
 
 /* A new block has been decoded: counts its entries from now on, if it is of a kind to translate. */
 void jit_watch(struct soft_cpu *cpu, struct block *block);
+
+/* rip may be in front of hot code: called for by ATTENTION_SAMPLE. */
+void trace_sample(struct soft_cpu *cpu);
+
+/* In place of jump_target(), while attention is called for ATTENTION_TRACE: what the interpreter is to do at
+ * rip; NULL: nothing, and that is over. Raises as block_find() does. */
+const struct insn *trace_step(struct soft_cpu *cpu);
 
 /* The code of the block there in the present mode; NULL: none. */
 const void *jit_code_at(const struct soft_cpu *cpu, const uint8_t *host);

@@ -36,10 +36,11 @@ static void emit_other_page(struct translator *t, int32_t distance, struct stub 
  * The way to `delta` from the start of the page. `from`: a jump that is to lead there, or 0 if the
  * code before does.
  */
-static void emit_link(struct translator *t, unsigned which, int64_t delta, unsigned from)
+static void emit_link(struct translator *t, const struct unit *u, uint16_t live, int64_t delta,
+		      unsigned from)
 {
-	struct stub *stub = stub_new(t, STUB_LINK);
-	bool save = t->flags == FLAGS_HOST && t->live_out[which];
+	struct stub *stub = stub_new(t, u, STUB_LINK);
+	bool save = t->flags == FLAGS_HOST && live;
 	int64_t distance;
 
 	if (t->code32)
@@ -133,13 +134,12 @@ static void emit_target(struct translator *t, const struct unit *u, struct stub 
 
 static void emit_jcc(struct translator *t, const struct unit *u)
 {
-	const struct insn *insn = u->insn;
 	unsigned taken;
 
 	flags_into_host(t, SCRATCH_0);
 	taken = emit_jump(&t->code, u->z.opcode & 15);
-	emit_link(t, 0, (int64_t)t->offset + insn->offset + insn->length, 0);
-	emit_link(t, 1, (int64_t)insn->imm + t->offset, taken);
+	emit_link(t, u, t->live_out[0], unit_next(t, u), 0);
+	emit_link(t, u, t->live_out[1], unit_target(t, u), taken);
 }
 
 static void emit_ret(struct translator *t, const struct unit *u)
@@ -166,9 +166,40 @@ static void emit_call_indirect(struct translator *t, const struct unit *u)
 	emit_go(t);
 }
 
+/* On to the unit behind. */
+void emit_followed(struct translator *t, const struct unit *u)
+{
+	unsigned condition = u->z.opcode & 15;
+
+	switch (u->kind) {
+	case KIND_JCC:
+		flags_into_host(t, SCRATCH_0);
+		if (u->followed == FOLLOWED_TARGET)
+			condition ^= 1;
+		t->sides[t->side_count++] =
+			(struct side){ emit_jump(&t->code, condition), u, t->flags };
+		break;
+	case KIND_CALL_NEAR:
+		emit_push_return(t, u, leave_stub(t, u));
+		break;
+	default:
+		break;
+	}
+}
+
+void emit_sides(struct translator *t)
+{
+	for (unsigned i = 0; i < t->side_count; i++) {
+		const struct side *side = &t->sides[i];
+		const struct unit *u = side->unit;
+
+		t->flags = side->flags;
+		emit_link(t, u, u->side_live, unit_side(t, u), side->from);
+	}
+}
+
 void emit_end(struct translator *t, const struct unit *u)
 {
-	const struct insn *insn = u->insn;
 	struct stub *stub;
 
 	switch (u->kind) {
@@ -176,10 +207,10 @@ void emit_end(struct translator *t, const struct unit *u)
 		emit_jcc(t, u);
 		return;
 	case KIND_CONTINUE:
-		emit_link(t, 0, (int64_t)t->offset + insn->offset, 0);
+		emit_link(t, u, t->live_out[0], unit_next(t, u), 0);
 		return;
 	case KIND_JUMP:
-		emit_link(t, 0, (int64_t)insn->imm + t->offset, 0);
+		emit_link(t, u, t->live_out[0], unit_target(t, u), 0);
 		return;
 	default:
 		break;
@@ -188,7 +219,7 @@ void emit_end(struct translator *t, const struct unit *u)
 	switch (u->kind) {
 	case KIND_CALL_NEAR:
 		emit_push_return(t, u, leave_stub(t, u));
-		emit_link(t, 0, (int64_t)insn->imm + t->offset, 0);
+		emit_link(t, u, FLAGS_ALL, unit_target(t, u), 0);
 		break;
 	case KIND_JUMP_INDIRECT:
 		stub = leave_stub(t, u);

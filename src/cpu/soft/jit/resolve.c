@@ -31,13 +31,11 @@ static bool fill(struct soft_cpu *cpu, struct call call)
 /* The translated block at `rip`, if that can be said without walking page tables. */
 static struct translation *translated_at(struct soft_cpu *cpu, uint64_t rip)
 {
-	uint64_t linear = rip + cpu->code_base;
-	const struct code_tlb_entry *e = code_tlb_slot(cpu, linear);
+	const uint8_t *host = code_host(cpu, rip);
 
-	if (e->tag != ((linear & ~PAGE_MASK) | cpu->fetch_key) || attention_needed(cpu) ||
-	    !mmu_has_room_for_linked(cpu))
+	if (!host || attention_needed(cpu) || !mmu_has_room_for_linked(cpu))
 		return NULL;
-	return translation_find(cpu->jit, (const uint8_t *)(e->host + linear), cpu->mode);
+	return translation_find(cpu->jit, host, cpu->mode);
 }
 
 static void put_distance(uint8_t *site, const uint8_t *to)
@@ -152,7 +150,9 @@ uint64_t jit_retry(struct soft_cpu *cpu)
 	const struct translation *t = &jit->translations[call.block];
 	bool again;
 
-	cpu->rip = cpu->code_page + translation_offset(t);
+	cpu->rip = cpu->code_page + translation_base(t);
+	if (call.type <= CALL_UNITS)
+		cpu->rip += call.insn;
 	cpu->call_leaves = !call_comes_back(call);
 	switch ((enum call_type)call.type) {
 	case CALL_START:

@@ -107,6 +107,7 @@ static void follow(struct values *v, const struct unit *u)
 	switch (u->kind) {
 	case KIND_PUSH:
 	case KIND_PUSH_MEMORY:
+	case KIND_CALL_NEAR:
 		move_by(v, HOST_RSP, -8);
 		return;
 	case KIND_POP:

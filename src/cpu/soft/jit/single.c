@@ -35,14 +35,19 @@ void singles_forget(struct jit *jit)
 	memset(jit->singles, 0, SINGLES * sizeof(*jit->singles));
 }
 
+static const uint8_t *base_of(const struct translation *t)
+{
+	return translation_host(t) - translation_offset(t) + translation_base(t);
+}
+
 /* The bytes from there on, of both pages; how many. */
 static unsigned read_code(const struct translation *t, unsigned offset,
 			  uint8_t bytes[INSN_BYTES_MAX])
 {
-	unsigned rest = (unsigned)PAGE_SIZE - translation_offset(t) - offset;
+	unsigned rest = (unsigned)PAGE_SIZE - translation_base(t) - offset;
 	unsigned count = MIN(rest, (unsigned)INSN_BYTES_MAX);
 
-	memcpy(bytes, translation_host(t) + offset, count);
+	memcpy(bytes, base_of(t) + offset, count);
 	if (!translation_has_second(t))
 		return count;
 	memcpy(bytes + count, translation_host(t + 1), INSN_BYTES_MAX - count);
@@ -73,8 +78,12 @@ const struct insn *single_decode(struct soft_cpu *cpu, const struct translation 
 	uint64_t key = single_key(jit, t, offset);
 	struct single *s = single_slot(jit, key);
 
-	if (unlikely(cpu->verify) && verify_stop(cpu, t, offset))
-		return verify_stop(cpu, t, offset);
+	if (unlikely(cpu->verify)) {
+		const struct insn *stop = verify_stop(cpu, base_of(t) + offset);
+
+		if (stop)
+			return stop;
+	}
 	jit->stats.singles++;
 	/* The run loop makes room when it decodes a block. */
 	if (!native_has_room(cpu->native, 1) || !decode(cpu, t, offset, s))

@@ -21,12 +21,12 @@
 
 static_assert(STUBS_MAX * STUB_BYTES_MAX <= ROOM_BYTES, "room for those of a block");
 
-struct stub *stub_new(struct translator *t, unsigned kind)
+struct stub *stub_new(struct translator *t, const struct unit *unit, unsigned kind)
 {
 	struct stub *stub = &t->stubs[t->stub_count++];
 
 	check(t->stub_count <= STUBS_MAX);
-	*stub = (struct stub){ .kind = kind, .x87_last = t->x87_last };
+	*stub = (struct stub){ .kind = kind, .unit = unit, .x87_last = t->x87_last };
 	return stub;
 }
 
@@ -63,9 +63,10 @@ static void emit_call(struct translator *t, struct call call)
 	emit_jump_out(c, t->base, t->jit->common.call);
 }
 
-static void emit_plain_call(struct translator *t, enum call_type type)
+/* In front of the instruction. */
+static void emit_plain_call(struct translator *t, const struct stub *stub, enum call_type type)
 {
-	emit_call(t, (struct call){ .type = type });
+	emit_call(t, (struct call){ .type = type, .insn = stub->unit->insn->offset });
 }
 
 /* The instruction, or the rest of the block from it on. */
@@ -136,7 +137,7 @@ static void emit_vector_stub(struct translator *t, const struct stub *stub)
 	jump_fill(c, data, c->used);
 	code_u32(c, stub->back - c->used);
 	code_byte(c, stub->vector_unit);
-	emit_plain_call(t, CALL_UNITS);
+	emit_plain_call(t, stub, CALL_UNITS);
 }
 
 static void emit_link_stub(struct translator *t, const struct stub *stub)
@@ -169,10 +170,10 @@ static void emit_stub(struct translator *t, const struct stub *stub)
 	fill_from(t, stub);
 	switch (stub->kind) {
 	case STUB_START:
-		emit_plain_call(t, CALL_START);
+		emit_plain_call(t, stub, CALL_START);
 		break;
 	case STUB_SECOND:
-		emit_plain_call(t, CALL_SECOND);
+		emit_plain_call(t, stub, CALL_SECOND);
 		break;
 	case STUB_LINK:
 		emit_link_stub(t, stub);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * From a block to host code.
+ * From a block, or the blocks of a trace, to host code.
  *
  *	attention? -> stub
  *	[vector registers in the host? -> stub]
@@ -27,9 +27,10 @@
 #include "cpu/soft/jit/perf_priv.h"
 #include "cpu/soft/jit/verify_priv.h"
 
-/* The most that an instruction takes, before stubs; and where blocks begin. */
-#define UNIT_BYTES_MAX 1024u
-#define CODE_ALIGN     16u
+/* The most that an instruction takes, before stubs; all ways out of a trace's middle; and where blocks begin. */
+#define UNIT_BYTES_MAX  1024u
+#define SIDES_BYTES_MAX (TRACE_BLOCKS * 64u)
+#define CODE_ALIGN      16u
 
 static insn_exec *handler_of(const struct translator *t, const struct insn *insn)
 {
@@ -136,8 +137,7 @@ static uint16_t live_at(struct translator *t, int64_t delta)
 static void find_live_out(struct translator *t)
 {
 	const struct unit *last = &t->units[t->block->count - 1];
-	int64_t next = (int64_t)t->offset + last->insn->offset + last->insn->length;
-	int64_t target = (int64_t)t->offset + (int64_t)last->insn->imm;
+	int64_t next = unit_next(t, last), target = unit_target(t, last);
 
 	t->live_out[0] = t->live_out[1] = FLAGS_ALL;
 	switch (last->kind) {
@@ -163,7 +163,12 @@ static void find_live(struct translator *t)
 	for (unsigned i = t->block->count; i-- > 0;) {
 		struct unit *u = &t->units[i];
 
-		live = (uint16_t)((live & ~u->writes) | u->reads);
+		if (u->followed && u->kind == KIND_JCC)
+			u->side_live = live_at(t, unit_side(t, u));
+		live = (uint16_t)((live & ~u->writes) | u->reads | u->side_live);
+		/* To be compared they are all there where a block begins. */
+		if (unlikely(t->cpu->verify) && u->begins)
+			live = FLAGS_ALL;
 		u->live = live;
 	}
 }
@@ -175,7 +180,7 @@ static void emit_start_unit(struct translator *t, uint8_t unit)
 
 	if (!unit)
 		return;
-	stub = stub_new(t, STUB_VECTOR);
+	stub = stub_new(t, &t->units[0], STUB_VECTOR);
 	stub->vector_unit = unit;
 	emit_rm(&t->code, 0xf6, 0, FIELD(vector_live)); /* test byte */
 	code_byte(&t->code, unit);
@@ -192,12 +197,12 @@ static void emit_check_second(struct translator *t)
 	emit_rm(&t->code, MOV_LOAD, SCRATCH_0, at(SCRATCH_0, 0));
 	emit_rm(&t->code, 0x3b | WIDE, SCRATCH_0,
 		in_cpu(offsetof(struct soft_cpu, link_key) + sizeof(uint64_t) * LINK_LOCAL));
-	stub_from(stub_new(t, STUB_SECOND), emit_jump(&t->code, IF_NE));
+	stub_from(stub_new(t, &t->units[0], STUB_SECOND), emit_jump(&t->code, IF_NE));
 }
 
 static void emit_start(struct translator *t)
 {
-	struct stub *stub = stub_new(t, STUB_START);
+	struct stub *stub = stub_new(t, &t->units[0], STUB_START);
 
 	emit_rm(&t->code, 0x83, ALU_CMP, FIELD(attention));
 	code_byte(&t->code, 0);
@@ -206,9 +211,19 @@ static void emit_start(struct translator *t)
 	if (t->block->second)
 		emit_check_second(t);
 	if (unlikely(t->cpu->verify))
-		verify_emit_start(t, stub);
+		verify_emit_start(t, &t->units[0], stub);
 	emit_start_unit(t, t->vector_unit);
 	emit_start_unit(t, t->x87_unit);
+}
+
+/* Where a trace comes to its next block, with `jit=verify`: as between blocks. */
+static void emit_next_start(struct translator *t, const struct unit *u)
+{
+	emit_x87_last(t, t->x87_last);
+	t->x87_last = NULL;
+	flags_out_of_host(t, FLAGS_ALL);
+	t->holds = NO_GROUP;
+	verify_emit_start(t, u, stub_new(t, u, STUB_START));
 }
 
 /* Too much code: the interpreter does the rest. */
@@ -229,10 +244,12 @@ static void emit_units(struct translator *t)
 	t->flags = FLAGS_STATE;
 	t->holds = NO_GROUP;
 	for (unsigned i = 0; i < count; i++) {
-		if (t->code.used - t->start > CALL_CODE_MAX - UNIT_BYTES_MAX) {
+		if (t->code.used - t->start > CALL_CODE_MAX - UNIT_BYTES_MAX - SIDES_BYTES_MAX) {
 			emit_rest(t, &t->units[i]);
 			return;
 		}
+		if (unlikely(t->cpu->verify) && i && t->units[i].begins)
+			emit_next_start(t, &t->units[i]);
 		emit_unit(t, &t->units[i],
 			  i + 1 < count ? t->units[i + 1].live : t->live_out[0] | t->live_out[1]);
 	}
@@ -242,78 +259,175 @@ static void emit_block(struct translator *t)
 {
 	emit_start(t);
 	emit_units(t);
+	emit_sides(t);
 	t->end = round_up(t->code.used, CODE_ALIGN);
 	emit_stubs(t);
 }
 
-static void begin(struct translator *t, struct soft_cpu *cpu, struct block *block)
+static void begin(struct translator *t, struct soft_cpu *cpu, struct block *block,
+		  const uint8_t *head, uint64_t rip)
 {
 	struct jit *jit = cpu->jit;
 
 	t->cpu = cpu;
 	t->jit = jit;
 	t->block = block;
+	t->head = head;
+	t->rip = rip;
 	t->number = jit->count;
 	t->start = (uint32_t)jit->used;
 	t->code = (struct code){ jit->write, t->start, t->start + CALL_CODE_MAX };
 	t->base = (uintptr_t)jit->run;
 	t->offset = (unsigned)((uintptr_t)block->host & PAGE_MASK);
 	t->code32 = !(block->mode & MODE_CODE64);
-	t->scope = link_note(cpu, cpu->rip);
+	t->scope = link_note(cpu, rip);
 	t->vector_unit = t->x87_unit = 0;
 	t->x87_last = NULL;
-	t->stub_count = 0;
+	t->stub_count = t->side_count = 0;
 }
 
-/* What was emitted counts from now on. */
-static void install(struct translator *t)
+/* False: what is switched off is for the interpreter to refuse. */
+static bool find_all(struct translator *t)
+{
+	find_vector_units(t);
+	if ((t->vector_unit | t->x87_unit) & ~t->cpu->vector_units)
+		return false;
+	find_live_out(t);
+	find_live(t);
+	t->shared =
+		t->code32 || jit_is_unshared(t->jit, t->head, t->block->mode) ? 0 : share_checks(t);
+	return true;
+}
+
+static void name_for_perf(const struct translator *t, const char *what)
+{
+	if (unlikely(t->cpu->engine->perf >= 0))
+		perf_add(t->cpu->engine->perf, t->jit->run + t->start, t->code.used - t->start,
+			 what, t->rip);
+}
+
+/* What was emitted counts from now on. `bytes`: as in struct translation. */
+static void install(struct translator *t, unsigned bytes)
 {
 	struct jit *jit = t->jit;
-	struct block *block = t->block;
 
 	jit->translations[t->number] = (struct translation){
-		.key = translation_key(block->host, block->mode),
+		.key = translation_key(t->head, t->block->mode),
 		.code = t->start,
-		.bytes = block->bytes,
+		.bytes = (uint16_t)bytes,
 		.units = t->vector_unit | t->x87_unit,
 	};
-	translation_add(jit, block->second);
-	jit->stats.blocks++;
-	block->body = jit->run + t->start;
-	block->insns[0].exec = (insn_exec *)jit->common.enter_block;
-	if (unlikely(t->cpu->verify))
-		verify_install(t);
+	translation_add(jit, t->block->second);
 	jit->used = t->end;
 	jit->stub_room = t->stub_room;
+}
+
+/* Lets a decoded block lead to the code. */
+static void lead(const struct translator *t, struct block *block)
+{
+	block->body = t->jit->run + t->start;
+	if (likely(!t->cpu->verify))
+		block->insns[0].exec = (insn_exec *)t->jit->common.enter_block;
 }
 
 bool jit_translate(struct soft_cpu *cpu, struct block *block)
 {
 	struct translator *t = cpu->jit->translator;
 
-	begin(t, cpu, block);
+	begin(t, cpu, block, block->host, cpu->rip);
 	if (!read_units(t))
 		return false;
-	find_vector_units(t);
-	/* What is switched off is for the interpreter to refuse. */
-	if ((t->vector_unit | t->x87_unit) & ~cpu->vector_units)
-		return false;
 	t->stop = cpu->verify ? verify_count(t) : 0;
-	if (cpu->verify && !t->stop)
+	if ((cpu->verify && !t->stop) || !find_all(t))
 		return false;
-	find_live_out(t);
-	find_live(t);
-	t->shared = t->code32 || jit_is_unshared(cpu->jit, block->host, block->mode)
-			    ? 0
-			    : share_checks(t);
 	emit_block(t);
 	/* Whoever changes code says so first: what was read here is what was decoded. */
 	atomic_thread_fence(memory_order_seq_cst);
 	if (block->dead || atomic_load(&cpu->attention) & ATTENTION_REQUEST)
 		return false;
-	if (unlikely(cpu->engine->perf >= 0))
-		perf_add(cpu->engine->perf, cpu->jit->run + t->start, t->code.used - t->start,
-			 "block", cpu->rip);
-	install(t);
+	name_for_perf(t, "block");
+	if (unlikely(cpu->verify))
+		verify_install(t);
+	install(t, block->bytes);
+	lead(t, block);
+	t->jit->stats.blocks++;
+	return true;
+}
+
+static enum followed followed(const struct translator *t, const struct unit *u, int64_t to)
+{
+	bool branches = u->kind == KIND_JUMP || u->kind == KIND_JCC || u->kind == KIND_CALL_NEAR;
+
+	if (branches && unit_target(t, u) == to)
+		return FOLLOWED_TARGET;
+	return u->kind == KIND_JCC && unit_next(t, u) == to ? FOLLOWED_NEXT : FOLLOWED_NOT;
+}
+
+/* Ends the trace in front of a block. */
+static void cut(struct translator *t, struct unit *u)
+{
+	struct unit *last = u - 1;
+
+	t->block->count = (uint8_t)unit_index(t, u);
+	last->followed = FOLLOWED_NOT;
+	if (last->insn->flags & INSN_LAST)
+		return;
+	*u->insn = (struct insn){ .exec = op_continue, .offset = (uint16_t)unit_next(t, last) };
+	*u = (struct unit){ .insn = u->insn, .group = NO_GROUP, .kind = KIND_CONTINUE };
+	t->block->count++;
+}
+
+/* Cuts the trace where a block does not lead to the next one as it is now; false: behind the first. */
+static bool follow_blocks(struct translator *t, const uint8_t *begins, unsigned count)
+{
+	unsigned blocks = 1;
+
+	t->units[0].begins = true;
+	for (; blocks < count; blocks++) {
+		struct unit *next = &t->units[begins[blocks]], *last = next - 1;
+
+		if (last->insn->flags & INSN_LAST) {
+			last->followed = followed(t, last, next->insn->offset);
+			if (!last->followed)
+				break;
+		} else if (unit_next(t, last) != next->insn->offset) {
+			break;
+		}
+		if (unlikely(t->cpu->verify) && !verify_knows(t->cpu, t->block->host, next->insn))
+			break;
+		next->begins = true;
+	}
+	if (blocks < count)
+		cut(t, &t->units[begins[blocks]]);
+	return blocks > 1;
+}
+
+bool jit_translate_trace(struct soft_cpu *cpu, const uint8_t *head, uint64_t rip,
+			 const uint8_t *begins, unsigned count)
+{
+	struct jit *jit = cpu->jit;
+	struct translator *t = jit->translator;
+	uint64_t served = atomic_load(&cpu->acknowledged), generation = jit->generation;
+	struct translation *before;
+	struct block *decoded;
+
+	begin(t, cpu, jit->trace, head, rip);
+	if (!read_units(t) || !follow_blocks(t, begins, count) || !find_all(t))
+		return false;
+	emit_block(t);
+	/* As above; and looking ahead may have answered those who did. */
+	atomic_thread_fence(memory_order_seq_cst);
+	if (served != atomic_load(&cpu->acknowledged) || generation != jit->generation ||
+	    atomic_load(&cpu->attention) & ATTENTION_REQUEST)
+		return false;
+	before = translation_find(jit, head, cpu->mode);
+	decoded = block_lookup(cpu, head, cpu->mode);
+	if (before)
+		translation_drop(jit, before);
+	name_for_perf(t, "trace");
+	install(t, 0);
+	if (decoded)
+		lead(t, decoded);
+	jit->stats.traces++;
 	return true;
 }

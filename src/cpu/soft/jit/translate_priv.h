@@ -40,10 +40,13 @@ struct unit {
 	bool traps;          /* the processor itself may refuse it: #DE, #XM, alignment */
 	uint8_t size;        /* of the memory operand, bytes */
 	uint8_t native_unit; /* enum native_unit */
+	uint8_t followed;    /* enum followed */
+	bool begins;         /* a block of a trace */
 	bool x87_pointers;   /* sets FOP and FIP, and FDP if it has a memory operand */
 	uint8_t scratch_read, scratch_written; /* which of the registers in memory: bit 0, bit 1 */
 	uint16_t reads, writes, merges; /* arithmetic flags; merges: may keep what they were */
 	uint16_t live;                  /* flags whose value before this instruction matters */
+	uint16_t side_live;             /* and at the side exit here */
 	/* share.c: the group of accesses that this one is of, or NO_GROUP; and */
 	uint8_t group;
 	bool leads; /* is the first of it */
@@ -54,6 +57,20 @@ struct unit {
 	struct operation operation;
 	ZydisDecodedInstruction z;
 	ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
+};
+
+/* Whether the unit behind a branch is where it leads, in a trace. */
+enum followed {
+	FOLLOWED_NOT,
+	FOLLOWED_NEXT,   /* that is behind it in memory too */
+	FOLLOWED_TARGET, /* it is what it branches to */
+};
+
+/* A way out in the middle of a trace. Its code comes behind the trace's. */
+struct side {
+	unsigned from; /* the jump to it */
+	const struct unit *unit;
+	enum flags_place flags; /* there */
 };
 
 /* Accesses with one check. */
@@ -81,9 +98,9 @@ struct stub {
 	enum { STUB_INSN, STUB_START, STUB_SECOND, STUB_LINK, STUB_VECTOR } kind;
 	unsigned from[4]; /* jumps to it */
 	unsigned count;
-	unsigned back; /* STUB_INSN, STUB_VECTOR: where it goes on */
+	unsigned back;           /* STUB_INSN, STUB_VECTOR: where it goes on */
+	const struct unit *unit; /* the instruction; else the one that the code begins with */
 	/* STUB_INSN: */
-	const struct unit *unit;
 	bool handled;   /* the translator leaves the instruction to its handler */
 	bool rest;      /* and what is behind it to the interpreter */
 	unsigned miss;  /* the jump of an access that missed the TLB; 0: none */
@@ -108,13 +125,17 @@ struct stub {
 	int64_t delta;
 };
 
-#define STUBS_MAX (2 * BLOCK_INSNS + 16)
+#define STUBS_MAX (2 * TRACE_INSNS + 16 + TRACE_BLOCKS)
+
+#define TRACE_BYTES (sizeof(struct block) + (TRACE_INSNS + 1) * sizeof(struct insn))
 
 /* Offsets of code in it count from the start of the cache. */
 struct translator {
 	struct soft_cpu *cpu;
 	struct jit *jit;
 	struct block *block;
+	const uint8_t *head; /* where it begins: the block, or the first one of a trace */
+	uint64_t rip;        /* there */
 	struct code code;
 	uint64_t base;   /* where the cache runs */
 	uint32_t start;  /* of the block's code */
@@ -123,7 +144,7 @@ struct translator {
 	struct stub_room stub_room;
 	enum flags_place flags;
 	uint16_t live_out[2]; /* by link */
-	unsigned offset;      /* of the block in its page */
+	unsigned offset;      /* of the block in its page; of a trace 0 */
 	bool code32;          /* 32-bit code with flat segments; else 64-bit code */
 	enum link_scope scope;
 	unsigned stop;               /* jit=verify: the instruction at which translated code ends */
@@ -135,9 +156,10 @@ struct translator {
 	uint8_t holds;   /* the group whose check left its result in SCRATCH_1 */
 	unsigned group_count;
 	struct group groups[GROUPS_MAX];
-	unsigned stub_count;
+	unsigned stub_count, side_count;
 	struct stub stubs[STUBS_MAX];
-	struct unit units[BLOCK_INSNS + 2];
+	struct side sides[TRACE_BLOCKS];
+	struct unit units[TRACE_INSNS + 2];
 };
 
 #define FLAGS_ALL UINT16_C(0x8d5)
@@ -146,6 +168,25 @@ struct translator {
 static inline unsigned word_size(const struct translator *t)
 {
 	return t->code32 ? 4 : 8;
+}
+
+/* Where an instruction ends; where a branch leads; and where it leads that a trace does not follow, all from the
+ * start of the page. */
+static inline int64_t unit_next(const struct translator *t, const struct unit *u)
+{
+	return (int64_t)t->offset + u->insn->offset + u->insn->length;
+}
+
+static inline int64_t unit_target(const struct translator *t, const struct unit *u)
+{
+	int64_t target = (int64_t)(u->insn->imm + t->offset);
+
+	return t->code32 ? (int32_t)target : target;
+}
+
+static inline int64_t unit_side(const struct translator *t, const struct unit *u)
+{
+	return u->followed == FOLLOWED_TARGET ? unit_next(t, u) : unit_target(t, u);
 }
 
 /* An opcode for a word: one of 32 bits clears the upper half of its register. */
@@ -187,11 +228,13 @@ struct place emit_address(struct translator *t, const struct insn *insn);
 struct place emit_check(struct translator *t, const struct unit *u, enum access_kind kind,
 			unsigned size, bool write, unsigned free, struct stub *stub);
 
-/* leave.c */
+/* leave.c: the end of a block; and if a trace goes on behind it, and the sides of that, at its end. */
 void emit_end(struct translator *t, const struct unit *u);
+void emit_followed(struct translator *t, const struct unit *u);
+void emit_sides(struct translator *t);
 
 /* stub.c */
-struct stub *stub_new(struct translator *t, unsigned kind);
+struct stub *stub_new(struct translator *t, const struct unit *unit, unsigned kind);
 void stub_from(struct stub *stub, unsigned from);
 void emit_stubs(struct translator *t);
 
@@ -207,6 +250,18 @@ void emit_x87_last(struct translator *t, const struct unit *u);
 
 /* False: not now; the block may be dead. */
 bool jit_translate(struct soft_cpu *cpu, struct block *block);
+
+/*
+ * In place of what begins at `head`, `rip` in the guest: instructions of blocks that follow each other, with
+ * offsets in the page, which is jit.trace's block. `begins`: of them, those that `count` blocks begin with.
+ * False: not now, or there is nothing to gain.
+ */
+bool jit_translate_trace(struct soft_cpu *cpu, const uint8_t *head, uint64_t rip,
+			 const uint8_t *begins, unsigned count);
+
+/* trace.c: counts that the block there, in the present mode, was found running; whether that is why the run
+ * loop is to note the way from there. */
+bool trace_count(struct soft_cpu *cpu, const uint8_t *host);
 
 /* common.c */
 void common_emit(struct jit *jit, struct soft_cpu *cpu);

@@ -38,9 +38,8 @@ unsigned unit_index(const struct translator *t, const struct unit *u)
  */
 struct stub *insn_stub(struct translator *t, const struct unit *u)
 {
-	struct stub *stub = stub_new(t, STUB_INSN);
+	struct stub *stub = stub_new(t, u, STUB_INSN);
 
-	stub->unit = u;
 	stub->rest = unit_index(t, u) + 1 < t->shared;
 	return stub;
 }
@@ -368,6 +367,9 @@ void emit_unit(struct translator *t, const struct unit *u, uint16_t live_after)
 	default:
 		emit_x87_last(t, t->x87_last);
 		t->x87_last = NULL;
-		emit_end(t, u);
+		if (u->followed)
+			emit_followed(t, u);
+		else
+			emit_end(t, u);
 	}
 }

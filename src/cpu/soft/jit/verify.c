@@ -368,7 +368,7 @@ static void run_chain(struct soft_cpu *cpu)
 	do {
 		v->attention |= atomic_exchange(&cpu->attention, 0);
 		v->got.next = run_on(cpu, enter_code(cpu, block->insns));
-	} while (!v->got.next && v->trace.left > 0 && (block = next_block(cpu)));
+	} while (!v->got.next && v->visits.left > 0 && (block = next_block(cpu)));
 }
 
 static void run_translated(struct soft_cpu *cpu)
@@ -376,10 +376,10 @@ static void run_translated(struct soft_cpu *cpu)
 	struct verify *v = cpu->verify;
 	struct block *last = v->steps[v->length - 1].block;
 
-	memset(&v->trace, 0, sizeof(v->trace));
-	v->trace.left = (int32_t)v->length;
+	memset(&v->visits, 0, sizeof(v->visits));
+	v->visits.left = (int32_t)v->length;
 	for (unsigned i = 0; i < v->length; i++)
-		v->trace.wanted[v->length - 1 - i] = v->steps[i].block;
+		v->visits.wanted[v->length - 1 - i] = v->steps[i].block;
 	v->got.faulted = true;
 	run_begin(cpu);
 	if (v->wanted.next)
@@ -468,7 +468,7 @@ static const struct insn *verify_block(struct soft_cpu *cpu, const struct insn *
 
 	if (v->translated)
 		return enter_code(cpu, insn);
-	if (attention_needed(cpu))
+	if (attention_needed(cpu) || trace_count(cpu, block->host))
 		return NULL;
 	for (unsigned i = 0; i < TRIES; i++) {
 		if (is_watched(cpu) || !run_both(cpu, block, CHAIN_MAX)) {
@@ -492,18 +492,16 @@ static const struct insn *verify_block(struct soft_cpu *cpu, const struct insn *
 	longjmp(cpu->unwind, UNWIND_ERROR);
 }
 
-const struct insn *verify_stop(const struct soft_cpu *cpu, const struct translation *t,
-			       unsigned offset)
+const struct insn *verify_stop(struct soft_cpu *cpu, const uint8_t *host)
 {
 	const struct verify *v = cpu->verify;
-	const struct block *last;
+	const struct step *last = &v->steps[v->length - 1];
 
-	if (!v->stop)
+	if (!v->stop || last->block->host + v->stop->offset != host)
 		return NULL;
-	last = v->steps[v->length - 1].block;
-	return v->stop->offset == offset && t->key == translation_key(last->host, last->mode)
-		       ? v->stop
-		       : NULL;
+	/* As the interpreter leaves it there, which counts from the block's start. */
+	cpu->rip = last->rip;
+	return v->stop;
 }
 
 bool verify_runs(const struct soft_cpu *cpu)
@@ -511,29 +509,44 @@ bool verify_runs(const struct soft_cpu *cpu)
 	return cpu->verify->translated;
 }
 
+/* The decoded block that begins with an instruction of `from`, which is that block or a page. */
+static struct block *block_at(struct soft_cpu *cpu, const struct block *from,
+			      const struct insn *insn)
+{
+	return block_lookup(cpu, from->host + insn->offset, cpu->mode);
+}
+
+bool verify_knows(struct soft_cpu *cpu, const uint8_t *page, const struct insn *insn)
+{
+	const struct block *block = block_lookup(cpu, page + insn->offset, cpu->mode);
+
+	return block && block->insns[0].exec == verify_block;
+}
+
 /*
  * Counts the block, and leaves if it is one too many or not the one that is wanted. The last one
  * calls for attention, so that all ways out of it lead to the run loop.
  */
-void verify_emit_start(struct translator *t, struct stub *leave)
+void verify_emit_start(struct translator *t, const struct unit *u, struct stub *leave)
 {
-	struct trace *trace = &t->cpu->verify->trace;
-	const int begun = (int)offsetof(struct trace, begun);
-	const int wanted = (int)offsetof(struct trace, wanted);
+	const struct block *block = block_at(t->cpu, t->block, u->insn);
+	struct visits *visits = &t->cpu->verify->visits;
+	const int begun = (int)offsetof(struct visits, begun);
+	const int wanted = (int)offsetof(struct visits, wanted);
 	struct code *c = &t->code;
 	unsigned more;
 
-	emit_load_imm(c, SCRATCH_0, (uintptr_t)trace);
-	emit_rm(c, 0xff, 1, at(SCRATCH_0, offsetof(struct trace, left))); /* dec */
+	emit_load_imm(c, SCRATCH_0, (uintptr_t)visits);
+	emit_rm(c, 0xff, 1, at(SCRATCH_0, offsetof(struct visits, left))); /* dec */
 	stub_from(leave, emit_jump(c, IF_S));
 	more = emit_jump(c, IF_NE);
 	code_byte(c, 0xf0); /* lock */
 	emit_rm(c, 0x83, ALU_OR, FIELD(attention));
 	code_byte(c, ATTENTION_VERIFY);
 	jump_fill(c, more, c->used);
-	emit_rm(c, 0x8b, SCRATCH_1, at(SCRATCH_0, offsetof(struct trace, left)));
+	emit_rm(c, 0x8b, SCRATCH_1, at(SCRATCH_0, offsetof(struct visits, left)));
 	emit_rm(c, LEA, SCRATCH_1, (struct place){ SCRATCH_0, SCRATCH_1, 3, false, begun });
-	emit_load_imm(c, SCRATCH_0, (uintptr_t)t->block);
+	emit_load_imm(c, SCRATCH_0, (uintptr_t)block);
 	emit_rm(c, MOV_STORE, SCRATCH_0, at(SCRATCH_1, 0));
 	emit_rm(c, 0x3b | WIDE, SCRATCH_0, at(SCRATCH_1, wanted - begun)); /* cmp */
 	stub_from(leave, emit_jump(c, IF_NE));

@@ -58,12 +58,12 @@ static bool write_differs(const struct write *w)
 /* What translated code came to instead of the block number `i`; NULL: it did not get that far. */
 static const struct block *begun(const struct verify *v, unsigned i)
 {
-	return v->trace.begun[v->length - 1 - i];
+	return v->visits.begun[v->length - 1 - i];
 }
 
 static bool ways_differ(const struct verify *v)
 {
-	return memcmp(v->trace.begun, v->trace.wanted, v->length * sizeof(v->trace.begun[0]));
+	return memcmp(v->visits.begun, v->visits.wanted, v->length * sizeof(v->visits.begun[0]));
 }
 
 bool runs_differ(const struct soft_cpu *cpu)

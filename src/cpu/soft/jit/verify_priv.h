@@ -37,16 +37,20 @@ unsigned verify_count(const struct translator *t);
  */
 void verify_install(struct translator *t);
 
-/* At a block's start, behind the look for attention. `leave`: the stub that leaves for the run loop.
- * Destroys flags and both scratch registers. */
-void verify_emit_start(struct translator *t, struct stub *leave);
+/* At the start of a block, which begins with `u`, behind the look for attention. `leave`: the stub that leaves
+ * for the run loop. Destroys flags and both scratch registers. */
+void verify_emit_start(struct translator *t, const struct unit *u, struct stub *leave);
+
+/* Whether runs of the block that begins with an instruction of the page are compared, so that a trace may
+ * go on with it. */
+bool verify_knows(struct soft_cpu *cpu, const uint8_t *page, const struct insn *insn);
 
 /* Whether translated code is running to be compared: what is not translated must not run. */
 bool verify_runs(const struct soft_cpu *cpu);
 
-/* The instruction at which the run ends, if it is this one. */
-const struct insn *verify_stop(const struct soft_cpu *cpu, const struct translation *t,
-			       unsigned offset);
+/* The instruction at which the run ends, if it is the one there; then rip is what it is for the
+ * interpreter. */
+const struct insn *verify_stop(struct soft_cpu *cpu, const uint8_t *host);
 
 /* Figures for the statistics. */
 void verify_stats(const struct verify *verify, json_t *all);

@@ -45,7 +45,7 @@ struct step {
 };
 
 /* What translated code keeps itself, see verify_emit_start(). The last block is the first here. */
-struct trace {
+struct visits {
 	int32_t left;                          /* blocks that it may begin */
 	const struct block *begun[CHAIN_MAX];  /* that it began, or was about to */
 	const struct block *wanted[CHAIN_MAX]; /* that it may begin */
@@ -55,7 +55,7 @@ struct verify {
 	struct snapshot before, wanted, got;
 	struct step steps[CHAIN_MAX];
 	unsigned length; /* of steps */
-	struct trace trace;
+	struct visits visits;
 	uint16_t dead; /* flags whose value does not matter any more, and that may differ */
 	struct write writes[WRITES_MAX];
 	unsigned count; /* of writes */

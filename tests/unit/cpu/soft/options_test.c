@@ -25,6 +25,7 @@ static void options_none_gives_defaults(void **state)
 		assert_false(o.verify);
 		assert_int_equal(o.cache, SOFT_CACHE_DEFAULT);
 		assert_int_equal(o.heat, SOFT_HEAT_DEFAULT);
+		assert_int_equal(o.trace, SOFT_TRACE_DEFAULT);
 	}
 }
 
@@ -34,23 +35,46 @@ static void options_known_are_taken(void **state)
 		const char *text;
 		struct soft_options want;
 	} rows[] = {
-		{ "jit=off", { false, false, false, SOFT_CACHE_DEFAULT, SOFT_HEAT_DEFAULT } },
-		{ "jit=tlb", { true, false, false, SOFT_CACHE_DEFAULT, SOFT_HEAT_DEFAULT } },
-		{ "jit=verify", { true, true, false, SOFT_CACHE_DEFAULT, SOFT_HEAT_DEFAULT } },
+		{ "jit=off",
+		  { false, false, false, SOFT_CACHE_DEFAULT, SOFT_HEAT_DEFAULT,
+		    SOFT_TRACE_DEFAULT } },
+		{ "jit=tlb",
+		  { true, false, false, SOFT_CACHE_DEFAULT, SOFT_HEAT_DEFAULT,
+		    SOFT_TRACE_DEFAULT } },
+		{ "jit=verify",
+		  { true, true, false, SOFT_CACHE_DEFAULT, SOFT_HEAT_DEFAULT,
+		    SOFT_TRACE_DEFAULT } },
 		{ "jit=verify,jit=tlb",
-		  { true, false, false, SOFT_CACHE_DEFAULT, SOFT_HEAT_DEFAULT } },
-		{ "cache=1M", { true, false, false, UINT64_C(1) << 20, SOFT_HEAT_DEFAULT } },
-		{ "cache=1G", { true, false, false, UINT64_C(1) << 30, SOFT_HEAT_DEFAULT } },
-		{ "cache=2097152", { true, false, false, UINT64_C(2) << 20, SOFT_HEAT_DEFAULT } },
-		{ "heat=1", { true, false, false, SOFT_CACHE_DEFAULT, 1 } },
-		{ "heat=65535", { true, false, false, SOFT_CACHE_DEFAULT, UINT16_MAX } },
-		{ "jit=tlb,cache=8M,heat=7", { true, false, false, UINT64_C(8) << 20, 7 } },
-		{ "perf=on", { true, false, true, SOFT_CACHE_DEFAULT, SOFT_HEAT_DEFAULT } },
+		  { true, false, false, SOFT_CACHE_DEFAULT, SOFT_HEAT_DEFAULT,
+		    SOFT_TRACE_DEFAULT } },
+		{ "cache=1M",
+		  { true, false, false, UINT64_C(1) << 20, SOFT_HEAT_DEFAULT,
+		    SOFT_TRACE_DEFAULT } },
+		{ "cache=1G",
+		  { true, false, false, UINT64_C(1) << 30, SOFT_HEAT_DEFAULT,
+		    SOFT_TRACE_DEFAULT } },
+		{ "cache=2097152",
+		  { true, false, false, UINT64_C(2) << 20, SOFT_HEAT_DEFAULT,
+		    SOFT_TRACE_DEFAULT } },
+		{ "heat=1", { true, false, false, SOFT_CACHE_DEFAULT, 1, SOFT_TRACE_DEFAULT } },
+		{ "heat=65535",
+		  { true, false, false, SOFT_CACHE_DEFAULT, UINT16_MAX, SOFT_TRACE_DEFAULT } },
+		{ "jit=tlb,cache=8M,heat=7",
+		  { true, false, false, UINT64_C(8) << 20, 7, SOFT_TRACE_DEFAULT } },
+		{ "trace=0",
+		  { .jit = true, .cache = SOFT_CACHE_DEFAULT, .heat = SOFT_HEAT_DEFAULT } },
+		{ "trace=65535,jit=tlb",
+		  { true, false, false, SOFT_CACHE_DEFAULT, SOFT_HEAT_DEFAULT, UINT16_MAX } },
+		{ "perf=on",
+		  { true, false, true, SOFT_CACHE_DEFAULT, SOFT_HEAT_DEFAULT,
+		    SOFT_TRACE_DEFAULT } },
 		{ "perf=on,perf=off",
-		  { true, false, false, SOFT_CACHE_DEFAULT, SOFT_HEAT_DEFAULT } },
+		  { true, false, false, SOFT_CACHE_DEFAULT, SOFT_HEAT_DEFAULT,
+		    SOFT_TRACE_DEFAULT } },
 		/* The last one counts. */
 		{ "jit=tlb,jit=off",
-		  { false, false, false, SOFT_CACHE_DEFAULT, SOFT_HEAT_DEFAULT } },
+		  { false, false, false, SOFT_CACHE_DEFAULT, SOFT_HEAT_DEFAULT,
+		    SOFT_TRACE_DEFAULT } },
 	};
 
 	(void)state;
@@ -64,6 +88,7 @@ static void options_known_are_taken(void **state)
 		assert_int_equal(o.perf, rows[i].want.perf);
 		assert_int_equal(o.cache, rows[i].want.cache);
 		assert_int_equal(o.heat, rows[i].want.heat);
+		assert_int_equal(o.trace, rows[i].want.trace);
 	}
 }
 
@@ -85,6 +110,8 @@ static void options_wrong_are_named(void **state)
 		{ "heat=0", "'0'" },
 		{ "heat=65536", "'65536'" },
 		{ "heat=x", "'x'" },
+		{ "trace=-1", "'-1'" },
+		{ "trace=65536", "'65536'" },
 		{ "perf=maybe", "'maybe'" },
 		{ "heat=1,speed=2", "'speed'" },
 		{ "heat=1,,jit=off", "''" },
