@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "api/limits.h"
+#include "api/net_rules.h"
 #include "base/macros.h"
 #include "base/str.h"
 
@@ -197,7 +198,7 @@ const struct schema_field config_disk_fields[] = {
 	  .type = SCHEMA_BOOLEAN,                                                                  \
 	  .preset = "false",                                                                       \
 	  .help = "nothing leaves a user network but through hostfwd" },                           \
-		NET_LIMIT_FIELDS,                                                                  \
+		NET_LIMIT_FIELDS, NET_RULES_FIELDS,                                                \
 		{ .name = "hostfwd",                                                               \
 		  .type = SCHEMA_STRING,                                                           \
 		  .list = true,                                                                    \

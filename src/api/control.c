@@ -6,6 +6,7 @@
 
 #include "api/config.h"
 #include "api/limits.h"
+#include "api/net_rules.h"
 #include "base/suggest.h"
 
 static const struct schema_field status_result[] = {
@@ -163,6 +164,12 @@ static const struct schema_field net_forwards_params[] = {
 	  .list = true,
 	  .preset = "[]",
 	  .help = "all ports of the host that lead to the guest: tcp:ADDR:PORT-ADDR:PORT" },
+	{ 0 },
+};
+
+static const struct schema_field net_rules_params[] = {
+	NET_ID_FIELD,
+	NET_RULES_FIELDS,
 	{ 0 },
 };
 
@@ -408,6 +415,8 @@ const struct control_method_row control_methods[CONTROL_METHODS] = {
 				   "forward these ports to a user network, and no others" },
 	[CONTROL_NET_LIMITS] = { "net.limits", net_limits_params, NULL,
 				 "change limits of a network device; returns all of them" },
+	[CONTROL_NET_RULES] = { "net.rules", net_rules_params, NULL,
+				"let only these connections of a user network begin" },
 	[CONTROL_STATS] = { "stats", NULL, NULL, "counters of engine and devices" },
 	[CONTROL_SUBSCRIBE] = { "subscribe", NULL, NULL,
 				"send events to this connection from now on" },

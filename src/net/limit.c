@@ -126,6 +126,11 @@ static int limit_forwards_set(struct net_backend *net, const struct net_hostfwd 
 	return net_forwards_set(limit_of(net)->next, forwards, count, err);
 }
 
+static int limit_rules_set(struct net_backend *net, struct net_rules *rules, struct err *err)
+{
+	return net_rules_set(limit_of(net)->next, rules, err);
+}
+
 static json_t *limit_describe(struct net_backend *net)
 {
 	return net_describe(limit_of(net)->next);
@@ -152,6 +157,7 @@ static const struct net_ops limit_ops = {
 	.queues = limit_queues,
 	.queues_set = limit_queues_set,
 	.forwards_set = limit_forwards_set,
+	.rules_set = limit_rules_set,
 	.describe = limit_describe,
 };
 

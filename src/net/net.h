@@ -24,6 +24,7 @@
 #define NET_FRAME_MAX       (65536 + 64) /* with segmentation offload; bytes behind the header */
 
 struct net_backend;
+struct net_rules;
 
 enum net_offload {
 	NET_OFFLOAD_CSUM = 1u << 0,
@@ -67,6 +68,9 @@ struct net_ops {
 	/* Optional (-ENOTSUP): these ports of the host lead to the guest, and no others. Loop thread. */
 	int (*forwards_set)(struct net_backend *net, const struct net_hostfwd *forwards,
 			    unsigned count, struct err *err);
+	/* Optional (-ENOTSUP): from now on these security rules hold; what is in `rules` afterwards is the
+	 * caller's to free. Loop thread. */
+	int (*rules_set)(struct net_backend *net, struct net_rules *rules, struct err *err);
 	/* Optional: description and counters; new reference. */
 	json_t *(*describe)(struct net_backend *net);
 };
@@ -87,5 +91,6 @@ unsigned net_queues(struct net_backend *net);
 int net_queues_set(struct net_backend *net, unsigned pairs);
 int net_forwards_set(struct net_backend *net, const struct net_hostfwd *forwards, unsigned count,
 		     struct err *err);
+int net_rules_set(struct net_backend *net, struct net_rules *rules, struct err *err);
 json_t *net_describe(struct net_backend *net);
 void net_close(struct net_backend *net);

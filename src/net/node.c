@@ -55,6 +55,13 @@ int net_forwards_set(struct net_backend *net, const struct net_hostfwd *forwards
 	return net->ops->forwards_set(net, forwards, count, err);
 }
 
+int net_rules_set(struct net_backend *net, struct net_rules *rules, struct err *err)
+{
+	if (!net->ops->rules_set)
+		return err_set(err, ENOTSUP, "only user networks hold security rules themselves");
+	return net->ops->rules_set(net, rules, err);
+}
+
 json_t *net_describe(struct net_backend *net)
 {
 	if (net->ops->describe)

@@ -10,6 +10,10 @@
 #include "net/hostfwd.h"
 #include "net/net.h"
 
+#define NET_USER_HOST "10.0.2.2"
+#define NET_USER_DNS  "10.0.2.3"
+#define NET_USER_DNS6 "fec0::3"
+
 struct net_user_options {
 	const struct net_hostfwd *forwards; /* borrowed for the call */
 	unsigned forward_count;

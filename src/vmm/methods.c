@@ -235,6 +235,12 @@ static int net_forwards(struct connection *connection, const json_t *params, jso
 	return nets_forward(vmm_of(connection), params, err);
 }
 
+static int net_rules(struct connection *connection, const json_t *params, json_t **ret_result,
+		     struct err *err)
+{
+	return nets_rule(vmm_of(connection), params, err);
+}
+
 static int net_limits(struct connection *connection, const json_t *params, json_t **ret_result,
 		      struct err *err)
 {
@@ -357,6 +363,7 @@ static method *const methods[CONTROL_METHODS] = {
 	[CONTROL_NET_DETACH] = net_detach_card,
 	[CONTROL_NET_FORWARDS] = net_forwards,
 	[CONTROL_NET_LIMITS] = net_limits,
+	[CONTROL_NET_RULES] = net_rules,
 	[CONTROL_DISK_RESIZE] = disk_resize,
 	[CONTROL_DISK_BACKUP] = disk_backup,
 	[CONTROL_DISK_COMMIT] = disk_commit,

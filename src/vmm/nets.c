@@ -7,8 +7,10 @@
 #include <string.h>
 
 #include "api/config.h"
+#include "api/net_rules.h"
 #include "base/macros.h"
 #include "base/vec.h"
+#include "net/firewall.h"
 #include "net/limit.h"
 #include "net/tap.h"
 #include "net/user.h"
@@ -49,6 +51,71 @@ static int read_forwards(const json_t *row, struct forwards *forwards, struct er
 	return rc;
 }
 
+/* The place of a word in a row's choices. */
+static unsigned choice_of(const char *const *choices, const char *word)
+{
+	unsigned choice = 0;
+
+	while (choices[choice + 1] && strcmp(choices[choice], word))
+		choice++;
+	return choice;
+}
+
+static int read_rule(const json_t *item, struct net_rule *rule, struct err *err)
+{
+	const char *ports = schema_string(item, "ports"), *remote = schema_string(item, "remote");
+	int count;
+
+	*rule = (struct net_rule){
+		.side = (enum net_side)choice_of(net_directions, schema_string(item, "direction")),
+		.protocol = (enum net_rule_protocol)choice_of(net_protocols,
+							      schema_string(item, "protocol")),
+	};
+	if (ports && *ports) {
+		count = ports_parse(ports, rule->ports, NET_RULE_PORTS_MAX, err);
+		if (count < 0)
+			return count;
+		rule->port_count = (unsigned)count;
+	}
+	return remote && *remote ? subnet_parse(remote, &rule->remote, err) : 0;
+}
+
+/* Of "restrict" and "allow"; vec_fini() is due also after a failure. */
+static int read_rules(const json_t *row, struct net_rules *rules, struct err *err)
+{
+	size_t index;
+	json_t *item;
+
+	json_array_foreach(json_object_get(row, "restrict"), index, item)
+		rules->restricted[choice_of(net_directions, json_string_value(item))] = true;
+	json_array_foreach(json_object_get(row, "allow"), index, item)
+	{
+		struct net_rule rule;
+		int rc = read_rule(item, &rule, err);
+
+		if (!rc && vec_push(&rules->list, rule))
+			rc = err_errno(err, ENOMEM, "cannot protect a network");
+		if (rc)
+			return err_wrap(err, "allow[%zu]", index);
+	}
+	return 0;
+}
+
+/* Puts a firewall in front; what is there is closed after a failure. */
+static int protect(struct machine_nic *nic, const json_t *row, struct loop *loop, struct err *err)
+{
+	struct net_rules rules = { 0 };
+	int rc = read_rules(row, &rules, err);
+
+	if (!rc)
+		rc = net_firewall_open(nic->net, &rules, loop, &nic->net, err);
+	else
+		vec_fini(&rules.list);
+	if (rc)
+		net_close(nic->net);
+	return rc;
+}
+
 static int open_user_net(struct machine_nic *nic, const json_t *row, const char *hostname,
 			 struct loop *loop, struct err *err)
 {
@@ -65,7 +132,7 @@ static int open_user_net(struct machine_nic *nic, const json_t *row, const char 
 		rc = net_user_open(&options, loop, &nic->net, err);
 	}
 	vec_fini(&forwards.list);
-	return rc;
+	return rc ? rc : protect(nic, row, loop, err);
 }
 
 static int open_tap(struct machine_nic *nic, const json_t *row, const json_t *config,
@@ -301,6 +368,18 @@ int nets_forward(struct vmm *vmm, const json_t *params, struct err *err)
 		rc = net_forwards_set(nic->net, forwards.list.items, (unsigned)forwards.list.count,
 				      err);
 	vec_fini(&forwards.list);
+	return rc;
+}
+
+int nets_rule(struct vmm *vmm, const json_t *params, struct err *err)
+{
+	const struct machine_nic *nic = find(vmm, schema_string(params, "id"), err);
+	struct net_rules rules = { 0 };
+	int rc = nic ? read_rules(params, &rules, err) : -ENOENT;
+
+	if (!rc)
+		rc = net_rules_set(nic->net, &rules, err);
+	vec_fini(&rules.list);
 	return rc;
 }
 

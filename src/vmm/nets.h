@@ -33,5 +33,6 @@ int nets_attach(struct vmm *vmm, const json_t *params, struct handover *handover
 		json_t **ret_result, struct err *err);
 int nets_detach(struct vmm *vmm, const json_t *params, struct err *err);
 int nets_forward(struct vmm *vmm, const json_t *params, struct err *err);
+int nets_rule(struct vmm *vmm, const json_t *params, struct err *err);
 int nets_limit(struct vmm *vmm, const json_t *params, json_t **ret_result, struct err *err);
 json_t *nets_list(struct vmm *vmm);

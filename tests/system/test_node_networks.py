@@ -707,7 +707,9 @@ def test_cards_of_a_real_machine_come_move_and_go(tmp_path):
                " gone() { while [ -e /sys/class/net/$1 ]; do sleep 0.05; done; };"
                " here eth0 10.99.1.77; echo one; here eth1 10.99.2.78; ping -c 2 10.99.2.1; echo two; gone eth1; echo three;"
                " gone eth0; here eth0 10.99.2.77; ping -c 2 10.99.2.1; echo four; gone eth0; here eth0 10.0.2.15;"
-               " for i in 1 2; do nc -l -p 80 -e echo answer$i; done; echo five")
+               " for i in 1 2 3; do nc -l -p 80 -e echo answer$i; done; ip route add default via 10.0.2.2;"
+               " while nc -w 3 198.51.100.2 80 | grep .; do sleep 0.2; done; echo five;"
+               " until nc -w 3 198.51.100.2 80 | grep .; do sleep 0.2; done; echo six")
     with World(tmp_path, relay=False) as world:
         world.network("lan")
         world.network("other", subnet="10.99.2.0/24", subnet6="fd99:2::/64")
@@ -761,8 +763,23 @@ def test_cards_of_a_real_machine_come_move_and_go(tmp_path):
         # Forwards of a user network change in place.
         change({"network": "default", "forwards": ["8002-80"]})
         answers(8002, "answer2")
-        assert world.host.fetch("127.0.0.1", 8001) is None
+        assert world.host.finds_nothing("127.0.0.1", 8001)
+        # A forward opens no group. What a group says counts at once.
+        world.group("closed", {}, {"protocol": "tcp", "ports": "22"})
+        applied = world.data / "run" / world.get(f"{VMS}/guest")["uid"] / "applied.json"
+        deadline = time.monotonic() + TIMEOUT
+        while '"restrict":["in"]' not in applied.read_text():
+            assert time.monotonic() < deadline, applied.read_text()
+            time.sleep(0.05)
+        assert world.host.finds_nothing("127.0.0.1", 8002)
+        world.patch(f"{GROUPS}/closed", {"spec": {"rules": [{"protocol": "tcp", "ports": "80"}]}})
+        answers(8002, "answer3")
+        world.outside.serve(80)
+        said(world.outside.name)
+        world.patch(f"{GROUPS}/closed", {"spec": {"rules": [{"direction": "out", "protocol": "udp"}]}})
         said("five")
+        world.done(world.delete(f"{GROUPS}/closed"))
+        said("six")
         world.wait("guest", lambda status: status.get("state") == "stopped")
         text = world.log_of("guest").decode(errors="replace")
         for address in ("10.99.1.77", "10.99.2.78", "10.99.2.77", "10.0.2.15"):

@@ -1,26 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Security groups: what may reach machines with some labels. */
 #include "api/kinds/rows.h"
-
-static const char *const directions[] = { "in", "out", NULL };
-static const char *const protocols[] = { "any", "tcp", "udp", "icmp", NULL };
+#include "api/net_rules.h"
 
 static const struct schema_field rules[] = {
-	{ .name = "direction",
-	  .type = SCHEMA_STRING,
-	  .choices = directions,
-	  .preset = "\"in\"",
-	  .help = "to the machine, or from it" },
-	{ .name = "protocol",
-	  .type = SCHEMA_STRING,
-	  .choices = protocols,
-	  .preset = "\"any\"",
-	  .help = "protocol" },
-	{ .name = "ports", .type = SCHEMA_STRING, .max = 256, .help = "ports: 22, 80-88" },
-	{ .name = "remote",
-	  .type = SCHEMA_STRING,
-	  .max = 64,
-	  .help = "subnet of the other end; else any" },
+	NET_RULE_FIELDS,
 	{ .name = "remote-labels",
 	  .type = SCHEMA_MAP,
 	  .help = "labels of machines at the other end" },

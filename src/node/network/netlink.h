@@ -9,7 +9,7 @@
 
 #include <net/if.h>
 
-#include "node/network/address.h"
+#include "base/address.h"
 
 struct netlink {
 	int route_fd, filter_fd;

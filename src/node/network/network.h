@@ -54,6 +54,10 @@ void network_forget(struct node *node, const char *vm_uid);
  * says now. What differs in limits, and in forwards of a network of the type user, is for the caller. */
 bool network_changes_live(const struct object *vm, unsigned index, const json_t *before);
 
+/* What security groups say of the machine's cards on networks of the type user, as "restrict" and "allow" of
+ * their configuration; new reference, NULL: no memory. */
+json_t *network_user_rules(struct node *node, const struct object *vm);
+
 /* Whether item `index` names a network of the type user. */
 bool network_is_user(struct node *node, const struct object *vm, unsigned index);
 

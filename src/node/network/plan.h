@@ -11,7 +11,7 @@
 
 #include "api/kind.h"
 #include "base/vec.h"
-#include "node/network/address.h"
+#include "base/address.h"
 #include "node/object/object.h"
 
 enum network_type { NETWORK_USER, NETWORK_NAT, NETWORK_BRIDGE };

@@ -140,51 +140,22 @@ static json_t *make_net(const struct object *vm, const struct plan_nic *nic, con
 	return net;
 }
 
-struct find_outgoing {
-	const struct plan_nic *nic;
-	char name[API_NAME_MAX + 1];
-};
-
-static int visit_outgoing(void *ctx, const struct object *object)
-{
-	struct find_outgoing *find = ctx;
-	struct problem problem = PROBLEM_INIT;
-	const struct plan_rule *rule;
-	struct plan_group group;
-
-	if (object->deleting || plan_group_read(object, &group, &problem))
-		return 0;
-	vec_for_each (rule, &group.rules) {
-		if (rule->out && plan_group_selects(&group, find->nic))
-			snprintf(find->name, sizeof(find->name), "%s", group.name);
-	}
-	plan_group_fini(&group);
-	return *find->name != '\0';
-}
-
-/* What cannot be kept from going out is not let in. */
 static int attach_user(struct node *node, const struct object *vm, const struct plan_nic *nic,
 		       const struct plan_network *network, struct network_port *port,
 		       struct problem *problem)
 {
-	struct find_outgoing find = { .nic = nic };
 	json_t *item = json_array_get(nets_of(vm), nic->index);
-	int rc = object_each(node, &api_security_group, vm->project, visit_outgoing, &find);
+	json_t *rules = network_user_rules(node, vm);
 
-	if (rc < 0)
-		return problem_from_err(problem, rc);
-	if (rc) {
-		problem_set(problem, API_CODE_CONFLICT,
-			    "security group '%s' says what '%s' may reach, which a network of the "
-			    "type user cannot see to",
-			    find.name, vm->name);
-		return problem_hint(problem, "take a network of the type nat, or other labels");
-	}
 	port->net = make_net(vm, nic, "user");
-	if (!port->net)
+	if (!port->net || !rules) {
+		json_decref(rules);
 		return no_memory(problem);
+	}
 	json_object_set(port->net, "hostfwd", json_object_get(item, "forwards"));
 	json_object_set_new(port->net, "restricted", json_boolean(!network->nat));
+	json_object_update(port->net, rules);
+	json_decref(rules);
 	return 0;
 }
 

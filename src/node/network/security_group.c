@@ -28,12 +28,22 @@ static int count_selected(void *ctx, const struct object *vm)
 	return 0;
 }
 
+/* Who is, or was, selected may be on a network of the type user, whose rules its process sees to. */
+static int poke_running(void *ctx, const struct object *vm)
+{
+	if (schema_boolean(object_spec(vm), "running"))
+		reconcile_poke(ctx, &api_vm, vm->uid);
+	return 0;
+}
+
 static int reconcile(struct node *node, const struct object *object, struct problem *problem)
 {
 	struct selected selected = { .group = object };
 	struct networks *networks = node->networks;
 	int rc = networks_apply(networks, problem);
 
+	if (!rc)
+		rc = object_each(node, &api_vm, object->project, poke_running, node);
 	if (rc)
 		return rc;
 	if (object->deleting)

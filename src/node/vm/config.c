@@ -201,10 +201,10 @@ int vm_config_make(struct vm *vm, const struct object *object, struct vm_config 
 
 	api_hide_secrets(&api_vm, shown);
 	config.json = base_of(vm, object);
-	config.applied =
-		json_pack("{s:o, s:[], s:O*, s:I, s:s}", "spec", shown, "disks", "nets",
-			  json_object_get(spec, "nets"), "memory",
-			  (json_int_t)schema_integer(spec, "memory"), "name", object->name);
+	config.applied = json_pack(
+		"{s:o, s:[], s:O*, s:o*, s:I, s:s}", "spec", shown, "disks", "nets",
+		json_object_get(spec, "nets"), "rules", network_user_rules(vm->vms->node, object),
+		"memory", (json_int_t)schema_integer(spec, "memory"), "name", object->name);
 	rc = config.json && config.applied
 		     ? image_boot_config(vm->vms->node, object, config.json, problem)
 		     : no_memory(problem);

@@ -288,6 +288,7 @@ static void add_pending(json_t *pending, const json_t *before, const json_t *aft
 int vm_live_change(struct vm *vm, const struct object *object, json_t **ret_pending,
 		   struct problem *problem)
 {
+	int rules_rc = vm_live_rules(vm, object, problem);
 	json_t *now = vm_applied(vm), *applied, *spec = json_deep_copy(object_spec(object));
 	json_t *pending = json_array();
 	const json_t *before = json_object_get(now, "spec");
@@ -301,7 +302,7 @@ int vm_live_change(struct vm *vm, const struct object *object, json_t **ret_pend
 	if (!before || (json_equal(before, spec) && !schema_boolean(now, "leaving"))) {
 		json_decref(now);
 		json_decref(spec);
-		return 0;
+		return rules_rc;
 	}
 	applied = json_deep_copy(now);
 	add_pending(pending, before, spec);
@@ -333,5 +334,6 @@ int vm_live_change(struct vm *vm, const struct object *object, json_t **ret_pend
 	json_decref(applied);
 	json_decref(spec);
 	json_decref(now);
-	return rc ? rc : nets_rc;
+	rc = rc ? rc : nets_rc;
+	return rc ? rc : rules_rc;
 }

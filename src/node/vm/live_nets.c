@@ -8,6 +8,7 @@
  * another network, with another tap.
  */
 #include <stdio.h>
+#include <string.h>
 
 #include "api/limits.h"
 #include "base/macros.h"
@@ -193,6 +194,52 @@ int vm_live_nets(struct vm *vm, const struct object *object, json_t *applied, bo
 	       json_is_null(json_array_get(nets, json_array_size(nets) - 1)))
 		json_array_remove(nets, json_array_size(nets) - 1);
 	json_decref(list);
+	return rc;
+}
+
+static int rule_cards(struct vm *vm, const json_t *list, const json_t *rules, struct err *err)
+{
+	size_t index;
+	json_t *card;
+	int rc = 0;
+
+	json_array_foreach((json_t *)(uintptr_t)list, index, card)
+	{
+		const char *kind = schema_string(card, "kind");
+		json_t *params = json_copy((json_t *)(uintptr_t)rules);
+
+		json_object_set(params, "id", json_object_get(card, "id"));
+		if (!rc && kind && !strcmp(kind, "user"))
+			rc = vmm_call(vm->folder_fd, CONTROL_NET_RULES, json_incref(params),
+				      VM_CALL_MS, NULL, err);
+		json_decref(params);
+	}
+	return rc;
+}
+
+int vm_live_rules(struct vm *vm, const struct object *object, struct problem *problem)
+{
+	json_t *rules = network_user_rules(vm->vms->node, object), *list = NULL, *changed;
+	json_t *applied = vm_applied(vm);
+	struct err err = ERR_INIT;
+	int rc = 0;
+
+	if (applied && !json_equal(json_object_get(applied, "rules"), rules)) {
+		rc = vmm_call(vm->folder_fd, CONTROL_NET_LIST, NULL, VM_CALL_MS, &list, &err);
+		if (!rc)
+			rc = rule_cards(vm, list, rules, &err);
+		json_decref(list);
+		changed = rc ? NULL : json_copy(applied);
+		if (changed) {
+			json_object_set(changed, "rules", rules);
+			vm_applied_set(vm, changed);
+		}
+	}
+	if (rc)
+		problem_set(problem, API_CODE_UNAVAILABLE,
+			    "security groups are not in force on its user networks: %s", err.text);
+	json_decref(applied);
+	json_decref(rules);
 	return rc;
 }
 

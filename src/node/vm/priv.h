@@ -137,6 +137,9 @@ const json_t *vm_find_by(const json_t *list, const char *member, const char *tex
  * `ret_pending`: there is more to do, now or at the next start. */
 int vm_live_nets(struct vm *vm, const struct object *object, json_t *applied, bool *ret_pending,
 		 struct problem *problem);
+/* The same for what security groups say of those on networks of the type user; what is applied is
+ * replaced if that changed. */
+int vm_live_rules(struct vm *vm, const struct object *object, struct problem *problem);
 /* Nothing of the host belongs to the machine's cards any more. */
 void vm_detach_nets(struct vm *vm, const struct object *object);
 

@@ -388,22 +388,34 @@ static void user_network_needs_nothing_of_the_host(void **state)
 		make(rig, &api_vm, "web",
 		     "{\"nets\": [{\"network\": \"slow\", \"forwards\": [\"8080-80\"]}]}");
 	struct network_port port = attach(rig, &vm, 4);
-	struct object quiet;
+	json_t *rules, *wanted;
+	struct object group;
 
 	assert_int_equal(port.fd_count, 0);
 	assert_string_equal(schema_string(port.net, "kind"), "user");
 	assert_true(schema_boolean(port.net, "restricted"));
 	assert_int_equal(json_array_size(json_object_get(port.net, "hostfwd")), 1);
 	network_port_fini(&port);
-	quiet = make(rig, &api_security_group, "quiet", "{\"rules\": [{\"direction\": \"out\"}]}");
-	object_fini(&quiet);
-	{
-		struct problem problem = PROBLEM_INIT;
-
-		assert_true(network_attach(&rig->node, &vm, 0, 1, &port, &problem) < 0);
-		assert_int_equal(problem.code, API_CODE_CONFLICT);
-		assert_non_null(strstr(problem.err.text, "'quiet'"));
-	}
+	/* Its process sees to what groups say. */
+	group = make(
+		rig, &api_security_group, "quiet",
+		"{\"rules\": [{\"direction\": \"out\", \"protocol\": \"tcp\", \"ports\": \"80,90-95\", "
+		"\"remote\": \"192.0.2.1\"}, {\"direction\": \"out\", \"remote-labels\": {\"a\": \"b\"}}]}");
+	object_fini(&group);
+	group = make(rig, &api_security_group, "others",
+		     "{\"labels\": {\"tier\": \"db\"}, \"rules\": [{\"protocol\": \"icmp\"}]}");
+	object_fini(&group);
+	port = attach(rig, &vm, 4);
+	wanted = json_pack("{s:[s], s:[{s:s, s:s, s:s, s:s}]}", "restrict", "out", "allow",
+			   "direction", "out", "protocol", "tcp", "ports", "80-80,90-95", "remote",
+			   "192.0.2.1/32");
+	rules = network_user_rules(&rig->node, &vm);
+	assert_true(json_equal(rules, wanted));
+	assert_true(
+		json_equal(json_object_get(port.net, "allow"), json_object_get(wanted, "allow")));
+	json_decref(rules);
+	json_decref(wanted);
+	network_port_fini(&port);
 	object_fini(&vm);
 	remove_network(rig, &network);
 }

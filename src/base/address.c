@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "node/network/address.h"
+#include "base/address.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "base/macros.h"
-#include "node/network/address.h"
+#include "base/address.h"
 
 static void subnet_of_good_text_reads_back(void **state)
 {
