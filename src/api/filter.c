@@ -24,6 +24,7 @@ static const struct {
 
 struct condition {
 	char *path;
+	char *needle; /* `NAME":` of the path's last member; NULL: JSON may write it in other ways */
 	enum operator operator;
 	char *value;
 };
@@ -78,6 +79,26 @@ static bool is_path(const char *path)
 	       !strstr(path, "..");
 }
 
+/* What JSON has as it is. */
+static bool is_plain(const char *text)
+{
+	return *text && !text[strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+					   "0123456789-_./")];
+}
+
+/* NULL without -ENOMEM: the name is not plain. */
+static int make_needle(struct condition *condition)
+{
+	const char *dot = strrchr(condition->path, '.');
+	const char *name = dot ? dot + 1 : condition->path;
+
+	if (is_plain(name) && asprintf(&condition->needle, "%s\":", name) < 0) {
+		condition->needle = NULL;
+		return -ENOMEM;
+	}
+	return 0;
+}
+
 static int add_condition(struct filter *filter, char *part, struct err *err)
 {
 	struct condition condition;
@@ -92,8 +113,10 @@ static int add_condition(struct filter *filter, char *part, struct err *err)
 			       FILTER_CONDITIONS_MAX);
 	condition.path = strdup(condition.path);
 	condition.value = condition.value ? strdup(condition.value) : NULL;
-	if (!condition.path || vec_push(&filter->conditions, condition)) {
+	if (!condition.path || make_needle(&condition) ||
+	    vec_push(&filter->conditions, condition)) {
 		free(condition.path);
+		free(condition.needle);
 		free(condition.value);
 		return err_errno(err, ENOMEM, "filter");
 	}
@@ -125,6 +148,7 @@ void filter_free(struct filter *filter)
 		return;
 	vec_for_each (condition, &filter->conditions) {
 		free(condition->path);
+		free(condition->needle);
 		free(condition->value);
 	}
 	vec_fini(&filter->conditions);
@@ -278,6 +302,97 @@ bool filter_fits(const struct filter *filter, const json_t *object)
 	}
 	return true;
 }
+
+/* ---- without parsing ---- */
+
+static bool string_may_fit(const struct condition *condition, const char *string)
+{
+	size_t length = strlen(condition->value), count = strcspn(string, "\"\\");
+
+	if (!is_plain(condition->value) || string[count] == '\\')
+		return true;
+	if (condition->operator== EQUAL)
+		return count == length && !memcmp(string, condition->value, length);
+	if (condition->operator!= CONTAINS)
+		return true;
+	for (size_t at = 0; at + length <= count; at++) {
+		if (!strncasecmp(string + at, condition->value, length))
+			return true;
+	}
+	return false;
+}
+
+static bool number_may_fit(const struct condition *condition, const char *text)
+{
+	json_t *value;
+	bool fits;
+
+	/* Fractions are for who parses. */
+	if (strchr(".eE", text[strspn(text, "-0123456789")]))
+		return true;
+	value = json_integer(strtoll(text, NULL, 10));
+	fits = !value || scalar_fits(condition, value);
+	json_decref(value);
+	return fits;
+}
+
+static bool value_may_fit(const struct condition *condition, const char *value)
+{
+	if (condition->operator== IS_THERE)
+		return true;
+	if (*value == '"')
+		return string_may_fit(condition, value + 1);
+	if (*value == '-' || (*value >= '0' && *value <= '9'))
+		return number_may_fit(condition, value);
+	return true;
+}
+
+/* Some member of that name, wherever it is, has a value that fits. */
+static bool condition_may_fit(const struct condition *condition, const char *text)
+{
+	if (condition->operator== IS_NOT_THERE || condition->operator==
+	    UNEQUAL || !condition->needle)
+		return true;
+	while ((text = strstr(text, condition->needle))) {
+		text += strlen(condition->needle);
+		if (value_may_fit(condition, text))
+			return true;
+	}
+	return false;
+}
+
+static bool is_of(const char *path, const char *member)
+{
+	size_t length = strlen(member);
+
+	return !strncmp(path, member, length) && (!path[length] || path[length] == '.');
+}
+
+bool filter_has(const struct filter *filter, const char *member, bool of_it)
+{
+	const struct condition *condition;
+
+	vec_for_each (condition, &filter->conditions) {
+		if (is_of(condition->path, member) == of_it)
+			return true;
+	}
+	return false;
+}
+
+bool filter_may_fit(const struct filter *filter, const char *text, const char *member, bool of_it)
+{
+	const struct condition *condition;
+
+	vec_for_each (condition, &filter->conditions) {
+		/* Of the member as a whole its own text does not tell the name. */
+		if (is_of(condition->path, member) == of_it && strcmp(condition->path, member) &&
+		    !condition_may_fit(condition, text))
+			return false;
+	}
+	return true;
+}
+
+/* ---- parts ---- */
 
 /* Copies the member at a path into the same place. */
 static int copy_member(const json_t *from, const char *path, json_t *to)

@@ -27,6 +27,16 @@ void filter_free(struct filter *filter);
 /* NULL: everything fits. */
 bool filter_fits(const struct filter *filter, const json_t *object);
 
+/* Whether there are conditions on the member `member` (`of_it`), or on others. */
+bool filter_has(const struct filter *filter, const char *member, bool of_it);
+
+/*
+ * filter_fits() by a look at compact JSON, which takes a tenth of the time: false is sure, true is not.
+ * Of the conditions only those on the member `member` (`of_it`: `text` is that member's), or only the
+ * others (`text` is of an object, maybe without that member).
+ */
+bool filter_may_fit(const struct filter *filter, const char *text, const char *member, bool of_it);
+
 /* The member at a path such as "spec.memory" or "labels.tier", borrowed; NULL: there is none. Of
  * objects in lists the first one's. */
 const json_t *filter_member(const json_t *object, const char *path);

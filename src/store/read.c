@@ -53,14 +53,12 @@ int item_read(sqlite3_stmt *statement, int first, struct store_item *ret_item)
 	return 0;
 }
 
-int store_get(struct store *store, const char *key, struct store_item *ret_item, struct err *err)
+static int get_locked(struct store *store, const char *key, struct store_item *ret_item,
+		      struct err *err)
 {
-	sqlite3_stmt *statement;
-	int rc;
+	sqlite3_stmt *statement = database_start(&store->reader, GET, "s", key);
+	int rc = database_row(statement, err);
 
-	LOCK_SCOPE(&store->read_lock);
-	statement = database_start(&store->reader, GET, "s", key);
-	rc = database_row(statement, err);
 	if (rc < 0)
 		return rc;
 	if (!rc)
@@ -68,6 +66,32 @@ int store_get(struct store *store, const char *key, struct store_item *ret_item,
 	rc = item_read(statement, 0, ret_item);
 	database_done(statement);
 	return rc ? err_errno(err, rc, "cannot read '%s'", key) : 0;
+}
+
+int store_get(struct store *store, const char *key, struct store_item *ret_item, struct err *err)
+{
+	LOCK_SCOPE(&store->read_lock);
+	return get_locked(store, key, ret_item, err);
+}
+
+int store_get_many(struct store *store, const char *const *keys, size_t count,
+		   struct store_item *ret_items, struct err *err)
+{
+	int rc;
+
+	memset(ret_items, 0, count * sizeof(*ret_items));
+	LOCK_SCOPE(&store->read_lock);
+	rc = database_do(&store->reader, BEGIN_READ, err);
+	if (rc)
+		return rc;
+	for (size_t i = 0; i < count && !rc; i++) {
+		rc = keys[i] ? get_locked(store, keys[i], &ret_items[i], err) : 0;
+		rc = rc == -ENOENT ? 0 : rc;
+	}
+	database_do(&store->reader, ROLLBACK, NULL);
+	for (size_t i = 0; i < count && rc; i++)
+		store_item_fini(&ret_items[i]);
+	return rc;
 }
 
 int meta_read(struct database *database, const char *name, uint64_t *ret_value, struct err *err)

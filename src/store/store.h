@@ -59,6 +59,11 @@ void store_item_fini(struct store_item *item);
 /* -ENOENT without words: there is none. */
 int store_get(struct store *store, const char *key, struct store_item *ret_item, struct err *err);
 
+/* Several, as of one moment, in the order of their keys. One that there is not, or whose key is NULL,
+ * is zero. */
+int store_get_many(struct store *store, const char *const *keys, size_t count,
+		   struct store_item *ret_items, struct err *err);
+
 struct store_page {
 	VEC(struct store_item) items; /* by key */
 	uint64_t revision;            /* of the store when this was true */

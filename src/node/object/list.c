@@ -13,6 +13,7 @@
 
 #define LIMIT_PRESET 100
 #define SCANNED_MAX  20000 /* items looked at for a page */
+#define SLICE        128   /* items whose status is read together */
 
 const char *const list_queries[] = { "limit", "after", "fields", "filter", "labels", NULL };
 
@@ -22,12 +23,17 @@ struct listing {
 	uint64_t limit;
 	char fields[1024];
 	struct filter *filter;
+	bool by_status, by_others; /* it has conditions on the status, on other members */
 	bool lines;
 	char after[KEY_SIZE]; /* key of the last item that was looked at */
 	uint64_t revision;
 	size_t count, scanned;
 	bool more;
 	struct str text;
+	/* Of a slice: those that are looked at closely, and their status. */
+	bool chosen[SLICE];
+	struct store_item statuses[SLICE];
+	char keys[SLICE][KEY_SIZE];
 };
 
 /* ---- what is asked for ---- */
@@ -76,6 +82,10 @@ static int read_filter(struct listing *listing, struct problem *problem)
 			    filter_parse(&listing->filter, filter.text, &problem->err));
 	if (!rc)
 		*problem->field = '\0';
+	if (listing->filter && listing->source->status_key) {
+		listing->by_status = filter_has(listing->filter, "status", true);
+		listing->by_others = filter_has(listing->filter, "status", false);
+	}
 	str_fini(&filter);
 	return rc;
 }
@@ -131,27 +141,30 @@ static char *sift(struct listing *listing, char *text, int *ret_rc, struct probl
 	if (!listing->filter && !*listing->fields)
 		return text;
 	whole = json_loads(text, 0, NULL);
-	free(text);
-	text = NULL;
 	fits = whole && filter_fits(listing->filter, whole);
+	if (!fits || *listing->fields)
+		free(take_ptr(&text));
 	if (fits && *listing->fields) {
 		*ret_rc = filter_fields(whole, listing->fields, &part, &problem->err);
 		if (!*ret_rc) {
 			text = json_dumps(part, JSON_COMPACT);
 			json_decref(part);
 		}
-	} else if (fits) {
-		text = json_dumps(whole, JSON_COMPACT);
 	}
 	json_decref(whole);
 	return text;
 }
 
-static int add_item(struct listing *listing, const struct store_item *item, struct problem *problem)
+static int add_item(struct listing *listing, const struct store_item *item,
+		    const struct store_item *status, struct problem *problem)
 {
-	char *text = listing->source->text(listing->asked, listing->source, item);
+	char *text;
 	int rc = 0;
 
+	if (listing->by_status &&
+	    !filter_may_fit(listing->filter, status->value ? status->value : "{}", "status", true))
+		return 0;
+	text = listing->source->text(listing->asked, listing->source, item, status);
 	if (text)
 		text = sift(listing, text, &rc, problem);
 	if (rc)
@@ -168,25 +181,79 @@ static int add_item(struct listing *listing, const struct store_item *item, stru
 	return 0;
 }
 
+/* By its rights, and by what can be said of it without its status. */
+static bool is_worth_a_look(struct listing *listing, const struct store_item *item)
+{
+	static const struct store_item none = { 0 };
+	const struct list_source *source = listing->source;
+	char *text;
+	bool may;
+
+	if (source->allows && !source->allows(listing->asked, source, item))
+		return false;
+	if (!listing->by_others)
+		return true;
+	text = source->text(listing->asked, source, item, &none);
+	may = text && filter_may_fit(listing->filter, text, "status", false);
+	free(text);
+	return may;
+}
+
+static int choose(struct listing *listing, const struct store_item *items, size_t count,
+		  struct problem *problem)
+{
+	const struct list_source *source = listing->source;
+	const char *keys[SLICE];
+	int rc;
+
+	for (size_t i = 0; i < count; i++) {
+		keys[i] = NULL;
+		listing->chosen[i] = is_worth_a_look(listing, &items[i]);
+		if (!listing->chosen[i] || !source->status_key)
+			continue;
+		listing->chosen[i] = source->status_key(source, &items[i], listing->keys[i]);
+		keys[i] = listing->chosen[i] ? listing->keys[i] : NULL;
+	}
+	rc = store_get_many(listing->asked->node->store, keys, count, listing->statuses,
+			    &problem->err);
+	return rc ? problem_from_err(problem, rc) : 0;
+}
+
+/* 1: the page is full. */
+static int add_slice(struct listing *listing, const struct store_item *items, size_t count,
+		     struct problem *problem)
+{
+	size_t done = 0;
+	int rc = choose(listing, items, count, problem);
+
+	if (rc)
+		return rc;
+	for (; done < count && !rc; done++) {
+		if (listing->count == listing->limit || listing->scanned == SCANNED_MAX) {
+			rc = 1;
+			break;
+		}
+		if (listing->chosen[done])
+			rc = add_item(listing, &items[done], &listing->statuses[done], problem);
+		listing->scanned++;
+	}
+	if (done)
+		snprintf(listing->after, sizeof(listing->after), "%s", items[done - 1].key);
+	for (size_t i = 0; i < count; i++)
+		store_item_fini(&listing->statuses[i]);
+	return rc;
+}
+
 static int add_page(struct listing *listing, const struct store_page *page, struct problem *problem)
 {
-	const struct store_item *item;
+	int rc = 0;
 
 	listing->more = page->more;
-	vec_for_each (item, &page->items) {
-		int rc;
-
-		if (listing->count == listing->limit || listing->scanned == SCANNED_MAX) {
-			listing->more = true;
-			return 0;
-		}
-		rc = add_item(listing, item, problem);
-		if (rc)
-			return rc;
-		listing->scanned++;
-		snprintf(listing->after, sizeof(listing->after), "%s", item->key);
-	}
-	return 0;
+	for (size_t at = 0; at < page->items.count && !rc; at += SLICE)
+		rc = add_slice(listing, page->items.items + at,
+			       MIN((size_t)SLICE, page->items.count - at), problem);
+	listing->more |= rc == 1;
+	return rc == 1 ? 0 : rc;
 }
 
 static int fill(struct listing *listing, struct problem *problem)
@@ -272,29 +339,55 @@ int list_answer(struct asked *asked, const struct list_source *source, struct pr
 
 /* ---- of objects ---- */
 
-static char *object_item_text(struct asked *asked, const struct list_source *source,
-			      const struct store_item *item)
+/* Labels are only looked at for those whose rights go by them. */
+static bool object_allows(struct asked *asked, const struct list_source *source,
+			  const struct store_item *item)
 {
+	char project[API_NAME_MAX + 1], name[API_NAME_MAX + 1];
+	const char *place;
 	struct object object;
-	uint64_t status;
+	json_t *none;
 	bool allowed;
 
-	if (!asked->who.root) {
-		if (object_from_item(source->kind, item, &object, NULL))
-			return NULL;
-		allowed = access_allows(&asked->who, API_READ, source->kind,
-					asked_place(source->kind, object.project, object.name),
-					object_labels(&object));
-		object_fini(&object);
-		if (!allowed)
-			return NULL;
-	}
-	return object_read_text(asked->node, source->kind, item, &status);
+	if (asked->who.root)
+		return true;
+	if (!object_parse_key(source->kind, item->key, project, name))
+		return false;
+	place = asked_place(source->kind, project, name);
+	none = json_object();
+	allowed = none && access_allows(&asked->who, API_READ, source->kind, place, none);
+	json_decref(none);
+	if (allowed || !access_allows(&asked->who, API_READ, source->kind, place, NULL) ||
+	    object_from_item(source->kind, item, &object, NULL))
+		return allowed;
+	allowed = access_allows(&asked->who, API_READ, source->kind, place, object_labels(&object));
+	object_fini(&object);
+	return allowed;
+}
+
+static bool object_status_of(const struct list_source *source, const struct store_item *item,
+			     char ret_key[KEY_SIZE])
+{
+	char uid[UID_SIZE];
+
+	if (!object_text_uid(item, uid))
+		return false;
+	object_status_key(source->kind, uid, ret_key);
+	return true;
+}
+
+static char *object_item_text(struct asked *asked, const struct list_source *source,
+			      const struct store_item *item, const struct store_item *status)
+{
+	return object_text(source->kind, item, status);
 }
 
 int list_objects(struct asked *asked, struct problem *problem)
 {
-	struct list_source source = { .kind = asked->kind, .text = object_item_text };
+	struct list_source source = { .kind = asked->kind,
+				      .allows = object_allows,
+				      .status_key = object_status_of,
+				      .text = object_item_text };
 	const char *place = asked->kind == &api_project ? "" : asked->project;
 	struct object project;
 	int rc = 0;

@@ -11,9 +11,16 @@
 struct list_source {
 	char prefix[KEY_SIZE]; /* of the keys; cursors are what comes behind it */
 	const struct api_kind *kind;
-	/* The item as it is shown, caller frees; NULL: nothing of it is to be shown. */
+	/* Optional: whether who asks may see it. */
+	bool (*allows)(struct asked *asked, const struct list_source *source,
+		       const struct store_item *item);
+	/* Optional: where its status is, the member "status" of what is shown. False: it is damaged. */
+	bool (*status_key)(const struct list_source *source, const struct store_item *item,
+			   char ret_key[KEY_SIZE]);
+	/* The item as it is shown, with its status (without a value: none); caller frees. NULL: nothing
+	 * of it is to be shown. */
 	char *(*text)(struct asked *asked, const struct list_source *source,
-		      const struct store_item *item);
+		      const struct store_item *item, const struct store_item *status);
 };
 
 int list_answer(struct asked *asked, const struct list_source *source, struct problem *problem);

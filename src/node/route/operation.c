@@ -65,13 +65,12 @@ static int cancel(struct asked *asked, struct problem *problem)
 }
 
 static char *operation_text(struct asked *asked, const struct list_source *source,
-			    const struct store_item *item)
+			    const struct store_item *item, const struct store_item *status)
 {
 	json_t *document = json_loadb(item->value, item->bytes, 0, NULL);
 	json_t *shown = NULL;
 	char *text;
 
-	(void)source;
 	if (document && operation_allows(asked->node, &asked->who, API_READ, document))
 		shown = operation_json(document, item->modified);
 	text = shown ? json_dumps(shown, JSON_COMPACT) : NULL;
@@ -105,12 +104,11 @@ const struct route_method route_operation[] = {
 
 /* A line has no revision of its own: it is in the commit of what it tells of. */
 static char *line_text(struct asked *asked, const struct list_source *source,
-		       const struct store_item *item)
+		       const struct store_item *item, const struct store_item *status)
 {
 	json_t *line = json_loadb(item->value, item->bytes, 0, NULL);
 	char *text;
 
-	(void)asked;
 	if (!line)
 		return NULL;
 	json_object_set_new(line, "id", json_string(item->key + strlen(source->prefix)));

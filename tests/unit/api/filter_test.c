@@ -14,7 +14,7 @@
 
 static const char web[] =
 	"{\"name\": \"Web1\", \"labels\": {\"app.kubernetes.io/name\": \"web\", \"tier\": \"a,b\"}, "
-	"\"spec\": {\"memory\": 1073741824, \"cpus\": 2, \"running\": true, \"nets\": [{\"network\": "
+	"\"spec\": {\"memory\": 1073741824, \"cpus\": 2, \"running\": true, \"load\": 0.5, \"odd\": \"say \\\"hi\\\"\", \"nets\": [{\"network\": "
 	"\"lan\"}]}, \"status\": {\"state\": \"running\", \"addresses\": [\"10.0.0.1\", "
 	"\"fd00::1\"], \"problem\": \"\"}}";
 
@@ -61,9 +61,25 @@ static void conditions_fit_as_they_say(void **state)
 		{ "status.addresses~10.0", true },
 		{ "spec.nets.network=lan", true },
 		{ "spec=1", false },
+		{ "status", true },
+		{ "status.addresses", true },
+		{ "!status", false },
+		{ "spec.cpus=2", true },
+		{ "spec.cpus=two", false },
+		{ "spec.cpus~2", true },
+		{ "spec.load>0.1", true },
+		{ "spec.load=1", false },
+		{ "spec.running=true", true },
+		{ "spec.odd=say \"hi\"", true },
+		{ "spec.odd~HI", true },
+		{ "spec.odd=say", false },
 	};
-	json_t *object = object_new();
+	json_t *object = object_new(), *rest = json_copy(object);
+	char *text, *status = json_dumps(json_object_get(object, "status"), JSON_COMPACT);
+	unsigned sure = 0;
 
+	json_object_del(rest, "status");
+	text = json_dumps(rest, JSON_COMPACT);
 	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
 		struct filter *filter = NULL;
 		struct err err = ERR_INIT;
@@ -71,10 +87,44 @@ static void conditions_fit_as_they_say(void **state)
 		assert_int_equal(filter_parse(&filter, rows[i].text, &err), 0);
 		if (filter_fits(filter, object) != rows[i].fits)
 			fail_msg("'%s'", rows[i].text);
+		/* What is said without parsing is true, and most of it is said. */
+		if (!filter_may_fit(filter, text, "status", false) ||
+		    !filter_may_fit(filter, status, "status", true)) {
+			if (rows[i].fits)
+				fail_msg("'%s' by its text", rows[i].text);
+			sure++;
+		}
 		filter_free(filter);
 	}
+	assert_true(sure >= 8);
 	assert_true(filter_fits(NULL, object));
+	free(text);
+	free(status);
+	json_decref(rest);
 	json_decref(object);
+}
+
+static void conditions_are_told_apart_by_their_member(void **state)
+{
+	static const struct {
+		const char *text;
+		bool status, others;
+	} rows[] = {
+		{ "", false, false },
+		{ "status.state=x", true, false },
+		{ "!status", true, false },
+		{ "statuses=x", false, true },
+		{ "name=x,status.a.b", true, true },
+	};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct filter *filter = NULL;
+
+		assert_int_equal(filter_parse(&filter, rows[i].text, NULL), 0);
+		assert_int_equal(filter_has(filter, "status", true), rows[i].status);
+		assert_int_equal(filter_has(filter, "status", false), rows[i].others);
+		filter_free(filter);
+	}
 }
 
 static void text_that_is_no_filter_is_refused(void **state)
@@ -141,6 +191,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(conditions_fit_as_they_say),
+		cmocka_unit_test(conditions_are_told_apart_by_their_member),
 		cmocka_unit_test(text_that_is_no_filter_is_refused),
 		cmocka_unit_test(fields_copy_what_is_asked_for),
 		cmocka_unit_test(fields_that_overlap_change_nothing),

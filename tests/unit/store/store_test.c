@@ -41,6 +41,27 @@ static void commit_changes_all_or_nothing(void **state)
 	place_fini(&place);
 }
 
+static void items_are_got_together(void **state)
+{
+	const char *const keys[] = { "/b", NULL, "/none", "/a", "/b" };
+	struct store_item items[ARRAY_SIZE(keys)];
+	struct place place;
+
+	(void)state;
+	place_init(&place);
+	assert_int_equal(place_put(&place, "/a", "1", 0, NULL), 0);
+	assert_int_equal(place_put(&place, "/b", "2", 0, NULL), 0);
+	assert_int_equal(store_get_many(place.store, keys, ARRAY_SIZE(keys), items, NULL), 0);
+	assert_string_equal(items[0].value, "2");
+	assert_null(items[1].key);
+	assert_null(items[2].value);
+	assert_string_equal(items[3].value, "1");
+	assert_string_equal(items[4].key, "/b");
+	for (unsigned i = 0; i < ARRAY_SIZE(items); i++)
+		store_item_fini(&items[i]);
+	place_fini(&place);
+}
+
 static void item_knows_its_revisions(void **state)
 {
 	uint64_t made, changed, again;
@@ -397,6 +418,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(commit_changes_all_or_nothing),
+		cmocka_unit_test(items_are_got_together),
 		cmocka_unit_test(item_knows_its_revisions),
 		cmocka_unit_test(impossible_commits_are_refused),
 		cmocka_unit_test(list_goes_on_behind_a_key),
