@@ -17,7 +17,7 @@ from test_control import cella, running
 from test_jobs import content, qemu_img, wait_for
 
 SIZE = 4 << 20
-ROUNDS = 20
+ROUNDS = 5
 
 
 def make_disk(path, seed, size=SIZE):
@@ -51,15 +51,22 @@ class Events:
         assert json.loads(self.file.readline())["result"] is None
 
     def wait(self, name, disk):
-        while json.loads(self.file.readline()) != {"jsonrpc": "2.0", "method": name, "params": {"id": disk}}:
-            pass
+        self.wait_all(name, [disk])
+
+    def wait_all(self, name, disks):
+        """The event of each of the disks, in any order."""
+        left = set(disks)
+        while left:
+            event = json.loads(self.file.readline())
+            if event["method"] == name:
+                left.discard(event["params"]["id"])
 
     def close(self):
         self.file.close()
 
 
-# Waits for the disk of a name, and for it to go.
-WAITS = "here() { while [ ! -b /dev/$1 ]; do sleep 0.05; done; }; gone() { while [ -b /dev/$1 ]; do sleep 0.05; done; }; "
+# Waits for the disk of a name, and for it to go. Linux makes the name before it can be opened.
+WAITS = "here() { until true < /dev/$1; do sleep 0.05; done 2>/dev/null; }; gone() { while [ -b /dev/$1 ]; do sleep 0.05; done; }; "
 
 
 def guest(tmp_path, script, *options, engine="soft"):
@@ -67,35 +74,47 @@ def guest(tmp_path, script, *options, engine="soft"):
                        str(tmp_path), "--cpus", "2", *options)
 
 
-def test_disk_is_attached_written_read_and_detached_twenty_times(tmp_path):
+# By serial number, because names go to whoever comes first.
+ROUND_OF_EACH = ("disk() { for s in /sys/block/vd*/serial; do [ $(cat $s) = $1 ] && basename ${s%/serial}; done 2>/dev/null; }; "
+                 "rounds() { for i in $(seq ROUNDS); do until [ $(disk $1) ]; do sleep 0.05; done; d=$(disk $1); here $d; d=/dev/$d;"
+                 " read=$(md5sum < $d); dd if=/dev/urandom of=$d bs=64k seek=$((i * 3)) count=2 conv=notrunc 2>/dev/null;"
+                 " echo $1 round $i $read $(md5sum < $d); while [ $(disk $1) ]; do sleep 0.05; done; done; }; "
+                 "for n in NAMES; do rounds $n & done; wait").replace("ROUNDS", str(ROUNDS))
+
+
+def test_disks_are_attached_written_read_and_detached_twenty_times(tmp_path):
     """Each time the guest finds what was written the time before, changes it, and lets go."""
-    control, disk = tmp_path / "control", tmp_path / "disk.qcow2"
-    qemu_img("create", "-f", "qcow2", disk, SIZE)
-    script = (f"for i in $(seq {ROUNDS}); do here vda; md5sum < /dev/vda;"
-              " dd if=/dev/urandom of=/dev/vda bs=64k seek=$((i * 3)) count=2 conv=notrunc 2>/dev/null;"
-              " md5sum < /dev/vda; echo round $i; gone vda; done")
-    with Machine(guest(tmp_path, script)) as machine:
-        sums = []
+    control, names = tmp_path / "control", ("one", "two", "three", "four")
+    disks = {name: tmp_path / f"{name}.qcow2" for name in names}
+    for disk in disks.values():
+        qemu_img("create", "-f", "qcow2", disk, SIZE)
+    sums = {name: [] for name in names}
+    with Machine(guest(tmp_path, ROUND_OF_EACH.replace("NAMES", " ".join(names)))) as machine:
         # At first the kernel is not up yet.
         while cella("control", control, "status").returncode:
             assert machine.process.poll() is None, machine.text()
         events = Events(control)
         for number in range(1, ROUNDS + 1):
-            assert call(control, "disk.attach", f"path={disk}") == {"id": "disk0"}
-            machine.read_until(f"round {number}\r")
+            for name, disk in disks.items():
+                assert call(control, "disk.attach", f"path={disk}", f"id={name}", f"serial={name}") == {"id": name}
+            for name in names:
+                machine.read_until(f"{name} round {number} ")
             # Not synced: what the guest still has of it reaches the image when it lets go.
-            assert call(control, "disk.detach", "id=disk0", "timeout=600") is None
-            events.wait("disk.detached", "disk0")
+            for name in names:
+                assert call(control, "disk.detach", f"id={name}", "timeout=600") is None
+            events.wait_all("disk.detached", names)
             if number < ROUNDS:  # after the last one the guest powers off
                 assert call(control, "disk.list") == []
-            sums.append(hashlib.md5(content(disk, "qcow2")).hexdigest())
+            for name, disk in disks.items():
+                sums[name].append(hashlib.md5(content(disk, "qcow2")).hexdigest())
         events.close()
         assert machine.wait() == 0, machine.text()
         text = machine.text()
-    found = re.findall(r"([0-9a-f]{32})  -", text)
-    assert found[1::2] == sums, text
-    assert found[2::2] == sums[:-1] and len(set(sums)) == ROUNDS
-    qemu_img("check", disk)
+    for name, disk in disks.items():
+        found = re.findall(rf"{name} round \d+ ([0-9a-f]{{32}}) - ([0-9a-f]{{32}}) -", text)
+        assert [after for _, after in found] == sums[name], text
+        assert [before for before, _ in found[1:]] == sums[name][:-1] and len(set(sums[name])) == ROUNDS
+        qemu_img("check", disk)
 
 
 @pytest.mark.parametrize("options", ["", ",iops=5000,detect-zeroes=on", ",iothread=1"])

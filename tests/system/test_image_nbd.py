@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Disks of NBD servers, read and written by `cella image`: servers of QEMU, nbdkit and our own, and such that go away."""
 import contextlib
+import socket
 import subprocess
+import threading
 import time
 
 import pytest
@@ -48,6 +50,72 @@ def own(disk, path):
 SERVERS = [qemu_nbd, nbdkit, nbdkit_of_blocks, own]
 
 
+class Gate:
+    """A socket before the server's, which lets so many bytes through to it, and those that come then wait."""
+
+    def __init__(self, path, server_path, count):
+        self.path, self.server_path, self.left = path, server_path, count
+        self.lock, self.shut = threading.Lock(), threading.Event()
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(str(path))
+        self.listener.listen()
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        """Nobody connects to it any more; the path is free."""
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        self.path.unlink()
+
+    def accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self.listener.accept()
+                upstream = socket.socket(socket.AF_UNIX)
+                try:
+                    upstream.connect(str(self.server_path))
+                except OSError:
+                    client.close()
+                    continue
+                threading.Thread(target=self.up, args=(client, upstream), daemon=True).start()
+                threading.Thread(target=self.down, args=(upstream, client), daemon=True).start()
+
+    def up(self, client, upstream):
+        with contextlib.suppress(OSError):
+            while data := client.recv(65536):
+                with self.lock:
+                    part = data[:self.left]
+                    self.left -= len(part)
+                upstream.sendall(part)
+                if len(part) < len(data):
+                    self.shut.set()
+                    return
+
+    @staticmethod
+    def down(upstream, client):
+        with contextlib.suppress(OSError):
+            while data := upstream.recv(65536):
+                client.sendall(data)
+        client.shutdown(socket.SHUT_RDWR)
+
+
+@contextlib.contextmanager
+def halfway(raw, uri, path, kept, words):
+    """A copy to the server that `words` start, which has got half of it and is killed then: yields the client."""
+    behind = path.with_name("behind")
+    with Gate(path, behind, kept // 2) as gate, server(f"nbd+unix:///?socket={behind}", *words(behind)) as first:
+        client = subprocess.Popen([str(CELLA), "image", "convert", "--no-create", "-f", "raw", "-O", "raw", str(raw), uri],
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        assert gate.shut.wait(TIMEOUT)
+        first.kill()
+        first.wait()
+    with client:
+        yield client
+
+
 @pytest.mark.parametrize("kind", SERVERS)
 def test_copy_there_and_back(tmp_path, kind):
     raw, disk = raw_disk(tmp_path / "raw.img", SIZE, 1), tmp_path / "disk.img"
@@ -83,20 +151,11 @@ def test_server_that_comes_back_is_used_again(tmp_path):
     raw, disk, path = raw_disk(tmp_path / "raw.img", SIZE, 3, chunks=60), tmp_path / "disk.img", tmp_path / "socket"
     uri = f"nbd+unix:///?socket={path}"
     disk.write_bytes(bytes(SIZE))
-    slow = nbdkit(disk, path, "--filter=delay")[:-2] + ("file", disk, "delay-write=50ms")
-    with server(uri, *slow) as first:
-        words = [str(CELLA), "image", "convert", "--no-create", "-f", "raw", "-O", "raw", str(raw), uri]
-        with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as client:
-            while not any(disk.read_bytes()):
-                assert client.poll() is None
-            first.kill()
-            first.wait()
-            assert client.poll() is None
-            path.unlink(missing_ok=True)
-            with server(uri, *qemu_nbd(disk, path)):
-                _, log = client.communicate(timeout=TIMEOUT)
-            assert client.returncode == 0, log
-            assert "lost the server" in log
+    with halfway(raw, uri, path, raw.stat().st_blocks * 512, lambda behind: nbdkit(disk, behind)) as client:
+        with server(uri, *qemu_nbd(disk, path)):
+            _, log = client.communicate(timeout=TIMEOUT)
+        assert client.returncode == 0, log
+        assert "lost the server" in log
     assert disk.read_bytes() == raw.read_bytes()
 
 
@@ -105,38 +164,26 @@ def test_server_that_forgets_what_was_not_flushed_is_told_again(tmp_path):
     size = 96 * MIB
     raw, disk, path = raw_disk(tmp_path / "raw.img", size, 7, chunks=200), tmp_path / "disk.qcow2", tmp_path / "socket"
     uri = f"nbd+unix:///?socket={path}"
-    kept = raw.stat().st_blocks * 512
     qemu_img("create", "-f", "qcow2", disk, size)
-    words = "qemu-nbd", "-t", "-e", "8", "-f", "qcow2", "-k", path, disk
-    with server(uri, *words) as first:
-        command = [str(CELLA), "image", "convert", "--no-create", "-f", "raw", "-O", "raw", str(raw), uri]
-        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as client:
-            while disk.stat().st_blocks * 512 < kept // 4:
-                assert client.poll() is None
-            first.kill()
-            first.wait()
-            assert client.poll() is None
-            path.unlink(missing_ok=True)
-            with server(uri, *words):
-                _, log = client.communicate(timeout=TIMEOUT)
-            assert client.returncode == 0, log
-            assert "lost the server" in log
+
+    def words(at):
+        return "qemu-nbd", "-t", "-e", "8", "-f", "qcow2", "-k", at, disk
+
+    with halfway(raw, uri, path, raw.stat().st_blocks * 512, words) as client:
+        with server(uri, *words(path)):
+            _, log = client.communicate(timeout=TIMEOUT)
+        assert client.returncode == 0, log
+        assert "lost the server" in log
     qemu_img("compare", "-f", "raw", "-F", "qcow2", raw, disk)
 
 
 def test_server_that_stays_away_is_an_error(tmp_path):
     raw, disk, path = raw_disk(tmp_path / "raw.img", SIZE, 4, chunks=60), tmp_path / "disk.img", tmp_path / "socket"
-    uri = f"nbd+unix:///?reconnect=0&socket={path}"
     disk.write_bytes(bytes(SIZE))
-    slow = nbdkit(disk, path, "--filter=delay")[:-2] + ("file", disk, "delay-write=50ms")
-    with server(f"nbd+unix:///?socket={path}", *slow) as first:
-        words = [str(CELLA), "image", "convert", "--no-create", "-f", "raw", "-O", "raw", str(raw), uri]
-        with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as client:
-            while not any(disk.read_bytes()):
-                assert client.poll() is None
-            first.kill()
-            _, log = client.communicate(timeout=TIMEOUT)
-            assert client.returncode == 1 and "cella: " in log
+    with halfway(raw, f"nbd+unix:///?reconnect=0&socket={path}", path, raw.stat().st_blocks * 512,
+                 lambda behind: nbdkit(disk, behind)) as client:
+        _, log = client.communicate(timeout=TIMEOUT)
+        assert client.returncode == 1 and "cella: " in log
 
 
 def test_tls_by_keys(tmp_path):
