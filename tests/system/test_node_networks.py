@@ -583,6 +583,30 @@ def test_teardown_leaves_the_host_as_it_was(world):
     assert not list((world.data / "run" / "networks").iterdir())
 
 
+def test_firewall_of_others_is_told_until_it_lets_bridges_pass(world):
+    def warning(words):
+        deadline = time.monotonic() + TIMEOUT
+        while words not in (status := world.get(f"{NETWORKS}/lan").json["status"].get("warning") or ""):
+            assert time.monotonic() < deadline, status
+            time.sleep(0.1)
+            world.patch(f"{NETWORKS}/lan", {"notes": f"look again at {time.monotonic()}"})
+
+    assert not world.network().get("warning")
+    world.host.run("nft", "add table ip filter; add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }")
+    warning("'ip filter FORWARD'")
+    web = world.guest("web")
+    web.take_lease()
+    world.outside.serve(80)
+    assert web.finds_nothing("198.51.100.2", 80)
+    world.host.run("nft", 'add rule ip filter FORWARD iifname "ce-*" accept; add rule ip filter FORWARD oifname "ce-*" accept')
+    deadline = time.monotonic() + TIMEOUT
+    while world.get(f"{NETWORKS}/lan").json["status"].get("warning"):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+        world.patch(f"{NETWORKS}/lan", {"notes": f"look again at {time.monotonic()}"})
+    assert web.fetch("198.51.100.2", 80) == world.outside.name
+
+
 def test_killed_daemon_disturbs_nobody_and_finds_all_again(world):
     world.network()
     web, db = world.guest("web", labels={"tier": "web"}), world.guest("db", forwards=["8080-80"])

@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "host/fd.h"
 #include "node/network/priv.h"
+#include "node/vm/spawn.h"
 
 #define FIRST_SUBNET "10.77.0.0/24"
 #define SUBNETS      256
@@ -80,16 +81,102 @@ static int keep_hearing_routers(struct err *err)
 	return rc;
 }
 
-int network_enable_forwarding(bool ipv6, struct err *err)
+static const char forward4[] = "/proc/sys/net/ipv4/ip_forward";
+static const char forward6[] = "/proc/sys/net/ipv6/conf/all/forwarding";
+
+/* Which of them we switched on, since the host was booted: "BOOT 4 6" in the store. */
+#define FORWARDING_KEY "/networks/forwarding"
+
+struct forwarding {
+	char boot[BOOT_ID_SIZE];
+	bool ipv4, ipv6;
+};
+
+static void read_forwarding(struct node *node, struct forwarding *forwarding)
 {
-	static const char all6[] = "/proc/sys/net/ipv6/conf/all/forwarding";
-	int rc = write_setting("/proc/sys/net/ipv4/ip_forward", '1', err);
+	struct store_item item;
+
+	*forwarding = (struct forwarding){ 0 };
+	if (vm_boot_id(forwarding->boot) || store_get(node->store, FORWARDING_KEY, &item, NULL))
+		return;
+	if (!strncmp(item.value, forwarding->boot, BOOT_ID_SIZE - 1)) {
+		forwarding->ipv4 = strchr(item.value + BOOT_ID_SIZE - 1, '4');
+		forwarding->ipv6 = strchr(item.value + BOOT_ID_SIZE - 1, '6');
+	}
+	store_item_fini(&item);
+}
+
+static void keep_forwarding(struct node *node, const struct forwarding *forwarding)
+{
+	struct store_commit commit = { 0 };
+	char text[BOOT_ID_SIZE + 8];
+	int length = snprintf(text, sizeof(text), "%s%s%s", forwarding->boot,
+			      forwarding->ipv4 ? " 4" : "", forwarding->ipv6 ? " 6" : "");
+
+	store_put(&commit, FORWARDING_KEY, text, (size_t)length);
+	store_commit(node->store, &commit, NULL, NULL);
+	store_commit_fini(&commit);
+}
+
+static bool is_on(const char *path)
+{
 	char value;
 
-	if (rc || !ipv6 || (!read_setting(all6, &value) && value == '1'))
-		return rc;
-	rc = keep_hearing_routers(err);
-	return rc ? rc : write_setting(all6, '1', err);
+	return !read_setting(path, &value) && value == '1';
+}
+
+static int enable_forwarding(struct node *node, bool ipv6, struct err *err)
+{
+	struct forwarding forwarding;
+	int rc = 0;
+
+	if (is_on(forward4) && (!ipv6 || is_on(forward6)))
+		return 0;
+	read_forwarding(node, &forwarding);
+	forwarding.ipv4 |= !is_on(forward4);
+	forwarding.ipv6 |= ipv6 && !is_on(forward6);
+	/* Before it is done: who is killed in between takes back what was not there, at worst. */
+	keep_forwarding(node, &forwarding);
+	rc = write_setting(forward4, '1', err);
+	if (!rc && ipv6 && !is_on(forward6))
+		rc = keep_hearing_routers(err);
+	return rc || !ipv6 ? rc : write_setting(forward6, '1', err);
+}
+
+/* Whatever is not hardware may have come to need it: other bridges, tunnels, containers. */
+static void note_virtual(void *ctx, const struct netlink_link *link)
+{
+	if (*link->kind && strncmp(link->name, "ce-", 3))
+		*(bool *)ctx = true;
+}
+
+static int note_nat(void *ctx, const struct object *network)
+{
+	(void)ctx;
+	return !network->deleting && !strcmp(schema_string(object_spec(network), "type"), "nat");
+}
+
+/* With the last network that needed it. */
+static void disable_forwarding(struct networks *networks)
+{
+	struct forwarding forwarding;
+	bool needed = false;
+
+	read_forwarding(networks->node, &forwarding);
+	if ((!forwarding.ipv4 && !forwarding.ipv6) ||
+	    object_each(networks->node, &api_network, NULL, note_nat, NULL) ||
+	    netlink_links(&networks->netlink, note_virtual, &needed, NULL))
+		return;
+	if (needed) {
+		log_info("the host goes on forwarding: others may have come to need it");
+		return;
+	}
+	if (forwarding.ipv4)
+		write_setting(forward4, '0', NULL);
+	if (forwarding.ipv6)
+		write_setting(forward6, '0', NULL);
+	forwarding.ipv4 = forwarding.ipv6 = false;
+	keep_forwarding(networks->node, &forwarding);
 }
 
 /* ---- the bridge ---- */
@@ -212,7 +299,7 @@ int network_up_there(struct networks *networks, const struct plan_network *netwo
 	if (!rc)
 		rc = route_loopback(network->bridge, err);
 	if (!rc)
-		rc = network_enable_forwarding(network->subnet6.address.bytes, err);
+		rc = enable_forwarding(networks->node, network->subnet6.address.bytes, err);
 	ignore_routers(network->bridge);
 	return rc ? err_wrap(err, "bridge '%s'", network->bridge) : 0;
 }
@@ -221,6 +308,7 @@ int network_down_there(struct networks *networks, const char *uid, struct err *e
 {
 	struct server *server = networks_find_server(networks, uid);
 	char bridge[IFNAMSIZ];
+	int rc;
 
 	plan_bridge_name(uid, bridge);
 	if (networks->unable.code && if_nametoindex(bridge)) {
@@ -237,7 +325,12 @@ int network_down_there(struct networks *networks, const char *uid, struct err *e
 		}
 		free(server);
 	}
-	return networks->unable.code ? 0 : netlink_remove(&networks->netlink, bridge, err);
+	if (networks->unable.code)
+		return 0;
+	rc = netlink_remove(&networks->netlink, bridge, err);
+	if (!rc)
+		disable_forwarding(networks);
+	return rc;
 }
 
 /* ---- subnets ---- */

@@ -12,6 +12,7 @@
 #include <linux/if_addr.h>
 #include <linux/if_bridge.h>
 #include <linux/if_link.h>
+#include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netlink.h>
@@ -539,4 +540,49 @@ int netlink_table_handle(struct netlink *netlink, uint8_t family, const char *na
 	if (!rc)
 		*ret_handle = handle;
 	return rc;
+}
+
+struct visit_chain {
+	void (*visit)(void *ctx, const struct netlink_chain *chain);
+	void *ctx;
+};
+
+static uint32_t be32_of(const struct rtattr *attribute)
+{
+	return attribute && RTA_PAYLOAD(attribute) >= sizeof(uint32_t)
+		       ? be32_get(RTA_DATA(attribute))
+		       : 0;
+}
+
+static void take_chain(void *ctx, const struct nlmsghdr *message)
+{
+	const struct visit_chain *visit = ctx;
+	const size_t body = sizeof(struct nfgenmsg);
+	const struct rtattr *hook = attribute_of(message, body, NFTA_CHAIN_HOOK);
+	struct netlink_chain chain;
+
+	if (message->nlmsg_type != (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWCHAIN) || !hook)
+		return;
+	chain = (struct netlink_chain){
+		.family = ((const struct nfgenmsg *)NLMSG_DATA(message))->nfgen_family,
+		.hook = be32_of(attribute_in(hook, NFTA_HOOK_HOOKNUM)),
+		.drops = be32_of(attribute_of(message, body, NFTA_CHAIN_POLICY)) == NF_DROP,
+	};
+	copy_text(attribute_of(message, body, NFTA_CHAIN_TABLE), chain.table, sizeof(chain.table));
+	copy_text(attribute_of(message, body, NFTA_CHAIN_NAME), chain.name, sizeof(chain.name));
+	visit->visit(visit->ctx, &chain);
+}
+
+int netlink_base_chains(struct netlink *netlink,
+			void (*visit)(void *ctx, const struct netlink_chain *chain), void *ctx,
+			struct err *err)
+{
+	const struct nfgenmsg body = { .nfgen_family = AF_UNSPEC, .version = NFNETLINK_V0 };
+	struct visit_chain visit_chain = { visit, ctx };
+	struct request request;
+
+	begin(&request, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETCHAIN, NLM_F_DUMP, &body,
+	      sizeof(body));
+	return ask(netlink, netlink->filter_fd, &request, take_chain, &visit_chain,
+		   "look for chains of rules", err);
 }

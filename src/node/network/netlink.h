@@ -74,6 +74,18 @@ int netlink_add_address(struct netlink *netlink, const struct netlink_address *a
 int netlink_remove_address(struct netlink *netlink, const struct netlink_address *address,
 			   struct err *err);
 
+/* A base chain of nftables, of whoever made it. */
+struct netlink_chain {
+	uint8_t family; /* NFPROTO_* */
+	char table[64], name[64];
+	unsigned hook; /* NF_INET_*, NF_BR_* */
+	bool drops;    /* what no rule decides on */
+};
+
+int netlink_base_chains(struct netlink *netlink,
+			void (*visit)(void *ctx, const struct netlink_chain *chain), void *ctx,
+			struct err *err);
+
 /* The number that the kernel gave the nftables table; another one was made later. -ENOENT without
  * words. `family`: NFPROTO_INET, NFPROTO_BRIDGE. */
 int netlink_table_handle(struct netlink *netlink, uint8_t family, const char *name,

@@ -428,7 +428,7 @@ static json_t *lease_list(struct networks *networks, const struct plan *plan, co
 static json_t *make_status(struct networks *networks, const struct plan_network *network)
 {
 	struct problem problem = PROBLEM_INIT;
-	char subnet[SUBNET_TEXT_SIZE];
+	char subnet[SUBNET_TEXT_SIZE], warning[300];
 	struct plan plan = { 0 };
 	json_t *status = json_object();
 
@@ -443,6 +443,12 @@ static json_t *make_status(struct networks *networks, const struct plan_network 
 	if (network->type == NETWORK_NAT && !networks_plan_there(networks, &plan, &problem))
 		json_object_set_new(status, "leases", lease_list(networks, &plan, network->uid));
 	plan_fini(&plan);
+	json_object_set_new(
+		status, "warning",
+		network->type == NETWORK_NAT && !networks->unable.code &&
+				network_is_dropped_there(networks, warning, sizeof(warning))
+			? json_string(warning)
+			: json_null());
 	return status;
 }
 

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/pidfd.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -26,6 +27,7 @@
 
 #define TIMEOUT_MS 10000
 #define WORDS_MAX  400
+#define ANSWER_MAX (4 * MIB)
 
 int program_find(const char *name, char **ret_path, struct err *err)
 {
@@ -103,10 +105,9 @@ static int start(const char *path, bool check, int input_fd, int words_fd, pid_t
 	return rc;
 }
 
-int nft_run(const char *text, bool check, struct err *err)
+static int run(const char *text, bool check, int words_fd, struct err *err)
 {
 	AUTO_CLOSE int input_fd = memfd_create("nft-input", MFD_CLOEXEC);
-	AUTO_CLOSE int words_fd = memfd_create("nft-words", MFD_CLOEXEC);
 	AUTO_FREE char *path = NULL;
 	pid_t pid;
 	int rc;
@@ -124,4 +125,32 @@ int nft_run(const char *text, bool check, struct err *err)
 	if (rc)
 		return err_errno(err, rc, "cannot run nft");
 	return await_end(pid, words_fd, err);
+}
+
+int nft_run(const char *text, bool check, struct err *err)
+{
+	AUTO_CLOSE int words_fd = memfd_create("nft-words", MFD_CLOEXEC);
+
+	return run(text, check, words_fd, err);
+}
+
+int nft_ask(const char *text, char **ret_answer, struct err *err)
+{
+	AUTO_CLOSE int words_fd = memfd_create("nft-words", MFD_CLOEXEC);
+	int rc = run(text, false, words_fd, err);
+	AUTO_FREE char *answer = NULL;
+	struct stat st;
+
+	if (rc)
+		return rc;
+	if (fstat(words_fd, &st) || st.st_size > (off_t)ANSWER_MAX)
+		return err_set(err, EFBIG, "nft says more than anybody reads");
+	answer = calloc(1, (size_t)st.st_size + 1);
+	if (!answer)
+		return err_errno(err, ENOMEM, "cannot ask nft");
+	rc = fd_pread_all(words_fd, answer, (size_t)st.st_size, 0);
+	if (rc)
+		return err_errno(err, rc, "cannot ask nft");
+	*ret_answer = take_ptr(&answer);
+	return 0;
 }

@@ -15,3 +15,6 @@ int program_find(const char *name, char **ret_path, struct err *err);
  * says is the error's. Waits for it, ten seconds at the most. Any thread.
  */
 int nft_run(const char *text, bool check, struct err *err);
+
+/* The same for a question: all that nft says; caller frees. */
+int nft_ask(const char *text, char **ret_answer, struct err *err);

@@ -133,10 +133,9 @@ int network_rights(struct err *err);
 /* Makes the bridge of a network of the type nat what the network says. */
 int network_up_there(struct networks *networks, const struct plan_network *network,
 		     struct err *err);
-/* Removes it, and its server. */
+/* Removes it, and its server; with the last one the host forwards no more, if that was our doing and
+ * nobody else can have come to need it. */
 int network_down_there(struct networks *networks, const char *uid, struct err *err);
-/* Packets may go from one link to another. */
-int network_enable_forwarding(bool ipv6, struct err *err);
 /* The subnet that the network has: of the spec, or one that was chosen before. */
 int network_subnet(struct node *node, const struct object *object, struct plan_network *network);
 /* Chooses one that nothing on the host has, and remembers it. */
@@ -157,6 +156,11 @@ int network_check_addresses(struct node *node, const struct plan_network *networ
 			    const struct plan_nic *nic, struct problem *problem);
 /* Of a machine (`network_uid` NULL), or of a network (`vm_uid` NULL). */
 void network_forget_addresses(struct node *node, const char *network_uid, const char *vm_uid);
+
+/* ---- firewalls.c ---- */
+
+/* Whether somebody else's rules drop what networks of the type nat forward; what is to be said about it. */
+bool network_is_dropped_there(struct networks *networks, char *ret_words, size_t size);
 
 /* ---- network_tap.c ---- */
 

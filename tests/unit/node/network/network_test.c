@@ -420,6 +420,37 @@ static void user_network_needs_nothing_of_the_host(void **state)
 	remove_network(rig, &network);
 }
 
+static void forwarding_goes_with_the_last_network(void **state)
+{
+	static const char forwarding[] = "cat /proc/sys/net/ipv4/ip_forward";
+	struct rig *rig = *state;
+	struct object network;
+
+	assert_int_equal(system("echo 0 > /proc/sys/net/ipv4/ip_forward"), 0);
+	network = make(rig, &api_network, "lan", LAN);
+	reconcile(rig, &network);
+	assert_output(forwarding, "1", true);
+	remove_network(rig, &network);
+	assert_output(forwarding, "0", true);
+	/* Something that looks like a container's is on the host by now. */
+	network = make(rig, &api_network, "lan", LAN);
+	reconcile(rig, &network);
+	assert_int_equal(system("ip link add v0 type veth peer name v1"), 0);
+	remove_network(rig, &network);
+	assert_output(forwarding, "1", true);
+	/* And what was on before is not taken back. */
+	assert_int_equal(system("ip link del v0"), 0);
+	network = make(rig, &api_network, "lan", LAN);
+	reconcile(rig, &network);
+	remove_network(rig, &network);
+	assert_output(forwarding, "0", true);
+	assert_int_equal(system("echo 1 > /proc/sys/net/ipv4/ip_forward"), 0);
+	network = make(rig, &api_network, "lan", LAN);
+	reconcile(rig, &network);
+	remove_network(rig, &network);
+	assert_output(forwarding, "1", true);
+}
+
 static void networks_with_the_same_subnet_are_refused(void **state)
 {
 	struct rig *rig = *state;
@@ -479,6 +510,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(bridge_of_the_host_that_is_missing_is_told, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(user_network_needs_nothing_of_the_host, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(forwarding_goes_with_the_last_network, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(networks_with_the_same_subnet_are_refused, setup,
 						teardown),
