@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What docs/api.md promises of every kind of object: reading, changing, lists, operations, events, audit."""
 import concurrent.futures
+import contextlib
 import http.client
 import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import time
 
@@ -291,6 +293,35 @@ def test_idempotent_posts_at_once_make_one(node):
 
     with concurrent.futures.ThreadPoolExecutor(10) as pool:
         assert len(set(pool.map(make, range(10)))) == 1
+
+
+def test_idempotent_action_is_answered_as_it_was(node):
+    """Also one that has made nothing; one that failed may be repeated."""
+    vms = "/v1/projects/default/vms"
+    for name in ("idem-a", "idem-b"):
+        node.post(vms, {"name": name, "spec": {"memory": 64 << 20}}, status=201)
+    rename = {"idempotency-key": "rename"}
+    assert node.post(f"{vms}/idem-a/actions/rename", {"name": "idem-b"}, rename, 409).error == "exists"
+    assert node.post(f"{vms}/idem-a/actions/rename", {"name": "idem-c"}, rename, 204).bytes == b""
+    assert node.post(f"{vms}/idem-a/actions/rename", {"name": "idem-c"}, rename, 204).bytes == b""
+    assert node.post(f"{vms}/idem-a/actions/rename", {"name": "idem-d"}, rename, 409).error == "conflict"
+    node.get(f"{vms}/idem-c")
+    host = node.get("/v1/nodes")["items"][0]["name"]
+    configure = {"idempotency-key": "configure"}
+    first = node.post(f"/v1/nodes/{host}/actions/configure", {"memory-overcommit": 120}, configure, 200)
+    node.post(f"/v1/nodes/{host}/actions/configure", {"memory-overcommit": 100}, status=200)
+    second = node.post(f"/v1/nodes/{host}/actions/configure", {"memory-overcommit": 120}, configure, 200)
+    assert first.bytes == second.bytes and first["memory-overcommit"] == 120
+    assert node.get(f"/v1/nodes/{host}")["spec"]["memory-overcommit"] == 100
+    # As after a daemon that was killed in the middle of one.
+    node.stop()
+    with contextlib.closing(sqlite3.connect(node.data / "store.db")) as store, store:
+        for name, value in store.execute("SELECT key, value FROM items WHERE key LIKE '/idempotency/%'").fetchall():
+            store.execute("UPDATE items SET value = ? WHERE key = ?", (json.dumps({**json.loads(value), "status": 0}).encode(), name))
+    node.start()
+    again = node.post(f"/v1/nodes/{host}/actions/configure", {"memory-overcommit": 120}, configure, 409)
+    assert again.error == "conflict" and "not been answered" in again["error"]["message"]
+    assert node.get(f"/v1/nodes/{host}")["spec"]["memory-overcommit"] == 100
 
 
 # ---- lists ----

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A key's value is what the request was (its digest) and where what it made is found: the second
- * answer shows that as it is then. Keys of an hour share a lease, since the store keeps leases in
- * memory.
+ * answer shows that as it is then, without what was told once. What has made nothing has its answer
+ * there; no status is that of a request that was not answered. Keys of an hour share a lease, since the
+ * store keeps leases in memory.
  */
 #include "node/object/idempotency.h"
 
@@ -141,8 +142,20 @@ static int replay(struct asked *asked, const json_t *kept, struct problem *probl
 			    "the Idempotency-Key belongs to another request");
 		return problem_hint(problem, "use a new key for each new request");
 	}
+	if (!status) {
+		problem_set(problem, API_CODE_CONFLICT,
+			    "a request with this Idempotency-Key has not been answered");
+		return problem_hint(problem,
+				    "it is under way, or the server ended meanwhile: see what "
+				    "came of it, and use a new key");
+	}
 	if (!location) {
-		reply_nothing(asked->web->exchange);
+		json_t *result = json_object_get(kept, "result");
+
+		if (result)
+			reply_json(asked->web->exchange, status, json_incref(result));
+		else
+			reply_nothing(asked->web->exchange);
 		return 0;
 	}
 	if (status == 202)
@@ -179,8 +192,9 @@ int idempotency_check(struct asked *asked, struct problem *problem)
 
 /* ---- the first time ---- */
 
-int idempotency_add(const struct asked *asked, struct change *change, unsigned status,
-		    const char *location, struct problem *problem)
+/* `status` 0: not answered. `is_new`: nobody else has it. */
+static int put(const struct asked *asked, struct change *change, unsigned status,
+	       const char *location, const json_t *result, bool is_new, struct problem *problem)
 {
 	struct err err = ERR_INIT;
 	char key[KEY_SIZE], hex[HEX_SIZE];
@@ -188,20 +202,70 @@ int idempotency_add(const struct asked *asked, struct change *change, unsigned s
 	uint64_t lease;
 	json_t *value;
 
-	if (!header(asked))
-		return 0;
 	if (current_lease(asked->node, &lease, &err))
 		return problem_set(problem, API_CODE_INTERNAL, "%s", err.text);
 	store_key(asked, key);
 	request_digest(asked, hex);
-	value = json_pack("{s:s, s:i, s:s*}", "digest", hex, "status", (int)status, "location",
-			  location);
+	value = json_pack("{s:s, s:i, s:s*, s:O*}", "digest", hex, "status", (int)status,
+			  "location", location, "result", result);
 	kept = change_keep(change, strdup(key));
 	text = change_keep(change, json_dumps(value, JSON_COMPACT));
 	json_decref(value);
 	if (!kept || !text)
 		return problem_set(problem, API_CODE_UNAVAILABLE, "out of memory");
-	store_expect(&change->commit, kept, 0);
+	if (strlen(text) > STORE_VALUE_MAX)
+		return problem_set(problem, API_CODE_TOO_LARGE, "the answer is too large to keep");
+	if (is_new)
+		store_expect(&change->commit, kept, 0);
 	store_put_leased(&change->commit, kept, text, strlen(text), lease);
 	return 0;
+}
+
+int idempotency_add(const struct asked *asked, struct change *change, unsigned status,
+		    const char *location, struct problem *problem)
+{
+	return header(asked) ? put(asked, change, status, location, NULL, true, problem) : 0;
+}
+
+int idempotency_claim(const struct asked *asked, struct problem *problem)
+{
+	struct change change;
+	int rc;
+
+	if (!header(asked))
+		return 0;
+	change_begin(&change, asked->node, &asked->who);
+	rc = put(asked, &change, 0, NULL, NULL, true, problem);
+	rc = rc ? rc : change_commit(&change, problem);
+	change_fini(&change);
+	return rc;
+}
+
+void idempotency_keep(const struct asked *asked, const json_t *result)
+{
+	struct problem problem = PROBLEM_INIT;
+	struct change change;
+
+	if (!header(asked))
+		return;
+	change_begin(&change, asked->node, &asked->who);
+	if (put(asked, &change, result ? 200 : 204, NULL, result, false, &problem) ||
+	    change_commit(&change, &problem))
+		log_warn("the answer to an Idempotency-Key is not kept: %s", problem.err.text);
+	change_fini(&change);
+}
+
+void idempotency_give_up(const struct asked *asked)
+{
+	struct store_commit commit = { 0 };
+	struct err err = ERR_INIT;
+	char key[KEY_SIZE];
+
+	if (!header(asked))
+		return;
+	store_key(asked, key);
+	store_delete(&commit, key);
+	if (store_commit(asked->node->store, &commit, NULL, &err))
+		log_warn("an Idempotency-Key stays claimed: %s", err.text);
+	store_commit_fini(&commit);
 }

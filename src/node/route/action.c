@@ -76,28 +76,23 @@ static int try_begin(struct asked *asked, const struct object *object, const jso
 
 /* ---- short ones ---- */
 
-/* With a key, the second request may not do it again, even if the first one is not answered yet. */
-static int claim_key(struct asked *asked, struct problem *problem)
-{
-	struct change change;
-	int rc;
-
-	change_begin(&change, asked->node, &asked->who);
-	rc = idempotency_add(asked, &change, 204, NULL, problem);
-	if (!rc && change.commit.changes.count)
-		rc = change_commit(&change, problem);
-	change_fini(&change);
-	return rc;
-}
-
-static int answer_now(struct asked *asked, const struct action_ops *ops, struct object *object,
-		      const json_t *params, struct problem *problem)
+/* With a key, a second request may not do it again, even if the first one is not answered yet. What is
+ * only read is read again. */
+static int answer_now(struct asked *asked, const struct api_action *action,
+		      const struct action_ops *ops, struct object *object, const json_t *params,
+		      struct problem *problem)
 {
 	struct call call = call_of(asked, object, params);
-	int rc = claim_key(asked, problem);
+	bool changes = action->verb != API_READ;
+	int rc = changes ? idempotency_claim(asked, problem) : 0;
 
-	if (!rc)
-		rc = ops->answer(&call, problem);
+	if (rc)
+		return rc;
+	rc = ops->answer(&call, problem);
+	if (changes && rc)
+		idempotency_give_up(asked);
+	else if (changes)
+		idempotency_keep(asked, call.result);
 	if (!rc)
 		reply_call(&call);
 	return rc;
@@ -129,7 +124,7 @@ static int try_action(struct asked *asked, const struct api_action *action, cons
 		reply_nothing(asked->web->exchange);
 	} else {
 		rc = action->operation ? try_begin(asked, &object, params, problem)
-				       : answer_now(asked, ops, &object, params, problem);
+				       : answer_now(asked, action, ops, &object, params, problem);
 	}
 	object_fini(&object);
 	return rc;
