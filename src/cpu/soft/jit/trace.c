@@ -109,41 +109,25 @@ static bool append(struct soft_cpu *cpu, unsigned offset)
 	return true;
 }
 
-static bool ends_block(const struct block *b, unsigned first)
-{
-	const struct insn *last = &b->insns[b->count - 1];
-
-	return last->flags & INSN_LAST || b->count - first == BLOCK_INSNS ||
-	       last->offset + last->length == PAGE_SIZE;
-}
-
-/* The instructions of a block, as the interpreter has them: all or none. */
+/*
+ * The instructions of a block, all or none: up to a branch, because only that shows those who leave in the
+ * middle where it ends.
+ */
 static bool append_block(struct soft_cpu *cpu, unsigned offset)
 {
 	struct block *b = cpu->jit->trace;
 	unsigned first = b->count;
 
-	do {
-		if (b->count == TRACE_INSNS) {
-			b->count = (uint8_t)first;
-			return false;
-		}
-		if (!append(cpu, offset))
-			return b->count > first;
-		offset += b->insns[b->count - 1].length;
-	} while (!ends_block(b, first));
-	return true;
-}
+	while (offset < PAGE_SIZE && b->count < TRACE_INSNS && b->count - first < BLOCK_INSNS &&
+	       append(cpu, offset)) {
+		const struct insn *last = &b->insns[b->count - 1];
 
-/* What leads on behind the last instruction if that does not. */
-static void append_end(struct block *b)
-{
-	const struct insn *last = &b->insns[b->count - 1];
-
-	if (last->flags & INSN_LAST)
-		return;
-	b->insns[b->count++] =
-		(struct insn){ .exec = op_continue, .offset = last->offset + last->length };
+		offset += last->length;
+		if (last->flags & INSN_LAST)
+			return true;
+	}
+	b->count = (uint8_t)first;
+	return false;
 }
 
 /* Those of all blocks; how many, and with which instructions they begin. */
@@ -176,7 +160,6 @@ static void make(struct soft_cpu *cpu)
 	count = append_all(cpu, begins);
 	if (count < 2)
 		return;
-	append_end(cpu->jit->trace);
 	cpu->jit->trace->first = cpu->jit->trace->insns[0].exec;
 	jit_translate_trace(cpu, path->head, rip, begins, count);
 }

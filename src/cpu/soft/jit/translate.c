@@ -363,20 +363,6 @@ static enum followed followed(const struct translator *t, const struct unit *u, 
 	return u->kind == KIND_JCC && unit_next(t, u) == to ? FOLLOWED_NEXT : FOLLOWED_NOT;
 }
 
-/* Ends the trace in front of a block. */
-static void cut(struct translator *t, struct unit *u)
-{
-	struct unit *last = u - 1;
-
-	t->block->count = (uint8_t)unit_index(t, u);
-	last->followed = FOLLOWED_NOT;
-	if (last->insn->flags & INSN_LAST)
-		return;
-	*u->insn = (struct insn){ .exec = op_continue, .offset = (uint16_t)unit_next(t, last) };
-	*u = (struct unit){ .insn = u->insn, .group = NO_GROUP, .kind = KIND_CONTINUE };
-	t->block->count++;
-}
-
 /* Cuts the trace where a block does not lead to the next one as it is now; false: behind the first. */
 static bool follow_blocks(struct translator *t, const uint8_t *begins, unsigned count)
 {
@@ -386,19 +372,15 @@ static bool follow_blocks(struct translator *t, const uint8_t *begins, unsigned 
 	for (; blocks < count; blocks++) {
 		struct unit *next = &t->units[begins[blocks]], *last = next - 1;
 
-		if (last->insn->flags & INSN_LAST) {
-			last->followed = followed(t, last, next->insn->offset);
-			if (!last->followed)
-				break;
-		} else if (unit_next(t, last) != next->insn->offset) {
-			break;
-		}
 		if (unlikely(t->cpu->verify) && !verify_knows(t->cpu, t->block->host, next->insn))
+			break;
+		last->followed = followed(t, last, next->insn->offset);
+		if (!last->followed)
 			break;
 		next->begins = true;
 	}
 	if (blocks < count)
-		cut(t, &t->units[begins[blocks]]);
+		t->block->count = begins[blocks];
 	return blocks > 1;
 }
 

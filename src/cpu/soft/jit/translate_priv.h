@@ -127,7 +127,9 @@ struct stub {
 
 #define STUBS_MAX (2 * TRACE_INSNS + 16 + TRACE_BLOCKS)
 
-#define TRACE_BYTES (sizeof(struct block) + (TRACE_INSNS + 1) * sizeof(struct insn))
+static_assert(TRACE_INSNS >= BLOCK_INSNS + 2, "room for a block with its pseudo instructions");
+
+#define TRACE_BYTES (sizeof(struct block) + TRACE_INSNS * sizeof(struct insn))
 
 /* Offsets of code in it count from the start of the cache. */
 struct translator {
@@ -159,7 +161,7 @@ struct translator {
 	unsigned stub_count, side_count;
 	struct stub stubs[STUBS_MAX];
 	struct side sides[TRACE_BLOCKS];
-	struct unit units[TRACE_INSNS + 2];
+	struct unit units[TRACE_INSNS];
 };
 
 #define FLAGS_ALL UINT16_C(0x8d5)
