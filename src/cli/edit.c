@@ -83,37 +83,45 @@ static int write_file(const char *path, const json_t *value, struct err *err)
 	return fine ? 0 : err_errno(err, errno, "cannot write '%s'", path);
 }
 
-/* What came back; 0 with NULL: nothing was changed. */
-static int edit_text(const json_t *before, json_t **ret_after, struct err *err)
+/* A file of its own for the editor; NULL: none could be made. */
+static char *make_file(struct err *err)
 {
 	const char *folder = getenv("TMPDIR");
-	AUTO_FREE char *path = NULL;
-	AUTO_CLOSE int fd = -1;
-	AUTO_FREE void *text = NULL;
-	json_t *documents = NULL;
-	size_t count;
-	int rc;
+	char *path;
+	int fd;
 
 	if (asprintf(&path, "%s/cella-edit-XXXXXX", folder && *folder ? folder : "/tmp") < 0)
 		path = NULL;
 	fd = path ? mkostemp(path, O_CLOEXEC) : -1;
-	if (fd < 0)
-		return err_errno(err, errno, "cannot make a file to edit");
-	rc = write_file(path, before, err);
+	if (fd >= 0) {
+		close(fd);
+		return path;
+	}
+	err_errno(err, errno, "cannot make a file to edit");
+	free(path);
+	return NULL;
+}
+
+/* What came back in the file; 0 with NULL: nothing was changed. */
+static int edit_text(const char *path, const json_t *before, json_t **ret_after, struct err *err)
+{
+	AUTO_FREE void *text = NULL;
+	json_t *documents = NULL;
+	size_t count;
+	int rc = write_file(path, before, err);
+
+	*ret_after = NULL;
 	if (!rc)
 		rc = run_editor(path, err);
-	if (!rc)
+	/* Whoever has the editor fail wants nothing of it. */
+	if (rc)
+		unlink(path);
+	else
 		rc = fd_read_file(path, TEXT_MAX, &text, &count, err);
 	if (!rc)
 		rc = yaml_parse(text, count, "the edited text", &documents, err);
 	if (!rc && json_array_size(documents) != 1)
 		rc = err_set(err, EINVAL, "the edited text has no object: nothing was changed");
-	/* Nobody types it twice for a slip. */
-	if (rc && text)
-		err_hint(err, "what was typed is in '%s'", path);
-	else
-		unlink(path);
-	*ret_after = NULL;
 	if (!rc && !json_equal(json_array_get(documents, 0), before))
 		*ret_after = json_incref(json_array_get(documents, 0));
 	json_decref(documents);
@@ -136,19 +144,27 @@ static int replace(struct noun *noun, const char *path, const char *etag, const 
 static int edit_by_hand(struct noun *noun, const char *path, struct err *err)
 {
 	const struct call_options options = { .method = "GET" };
+	AUTO_FREE char *file = NULL;
 	struct answer answer;
 	json_t *before = NULL;
 	json_t *after = NULL;
 	int code = client_call(&noun->client, path, &options, &answer, err);
 
+	if (!code && !(file = make_file(err)))
+		code = EXIT_FAILED;
 	if (!code) {
 		before = object_writable(answer.json);
-		code = edit_text(before, &after, err) ? EXIT_FAILED : EXIT_DONE;
+		code = edit_text(file, before, &after, err) ? EXIT_FAILED : EXIT_DONE;
 	}
 	if (!code && after)
 		code = replace(noun, path, answer.etag, after, err);
 	else if (!code)
 		fputs("cella: nothing was changed\n", stderr);
+	/* Nobody types it twice for a slip, or because the server refuses it. */
+	if (file && !code)
+		unlink(file);
+	else if (file && !access(file, F_OK))
+		fprintf(stderr, "cella: what was typed is in '%s'\n", file);
 	json_decref(before);
 	json_decref(after);
 	answer_fini(&answer);

@@ -298,14 +298,28 @@ def test_object_is_edited_by_hand(cli, project, tmp_path):
     assert cli.json("vm", "show", "one")["notes"] == "by hand"
     assert "nothing was changed" in cli("vm", "edit", "one", env={"EDITOR": "true", "VISUAL": ""}).stderr
     cli("vm", "edit", "one", code=FAILED, env={"EDITOR": "false", "VISUAL": ""})
-    # What was typed is not lost for a slip.
+
+
+@pytest.mark.parametrize("typed, code, said", [
+    ("echo 'notes: [a slip' >> \"$1\"", FAILED, "the edited text"),
+    ("sed -i 's/memory:.*/memory: 1/' \"$1\"", REFUSED, "memory"),
+])
+def test_what_was_typed_is_not_lost(cli, project, tmp_path, typed, code, said):
     folder = tmp_path / "typed"
     folder.mkdir()
-    editor.write_text("#!/bin/sh\necho 'notes: [a slip' >> \"$1\"\n")
-    done = cli("vm", "edit", "one", code=FAILED, env={"EDITOR": str(editor), "VISUAL": "", "TMPDIR": str(folder)})
+    editor = tmp_path / "editor"
+    editor.write_text(f"#!/bin/sh\n{typed}\n")
+    editor.chmod(0o755)
+    cli("vm", "create", "one", "--memory", "64M")
+    before = cli.json("vm", "show", "one")
+    environment = {"VISUAL": "", "TMPDIR": str(folder)}
+    done = cli("vm", "edit", "one", code=code, env={**environment, "EDITOR": str(editor)})
     kept, = folder.iterdir()
-    assert str(kept) in done.stderr and "a slip" in kept.read_text()
-    assert cli.json("vm", "show", "one")["notes"] == "by hand"
+    assert said in done.stderr and str(kept) in done.stderr and "kind: vm" in kept.read_text()
+    assert cli.json("vm", "show", "one") == before
+    kept.unlink()
+    cli("vm", "edit", "one", code=FAILED, env={**environment, "EDITOR": "false"})
+    assert not list(folder.iterdir())
 
 
 def test_image_is_uploaded(cli, project, tmp_path):
