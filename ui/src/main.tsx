@@ -5,13 +5,14 @@ import { h, mount, redraw } from './base/view';
 import { route, startRouter } from './base/router';
 import { startTheme } from './base/settings';
 import { type Problem, problemOf } from './api/problem';
-import { currentSession, sessionKnown, startSession } from './api/session';
+import { currentSession, sessionExpired, sessionKnown, startSession } from './api/session';
 import { Button, Notice, ProblemNotice } from './parts/basic';
 import { closeDialogs, Dialogs } from './parts/dialog';
 import { startKeys } from './parts/keys';
 import { Toasts } from './parts/toast';
 import { Shell, startShell } from './pages/shell';
 import { SignIn } from './pages/sign-in';
+import { SignInAgain } from './pages/sign-in-again';
 
 let failure: Problem | null = null;
 
@@ -30,7 +31,7 @@ async function begin(): Promise<void> {
 function App() {
 	if (!sessionKnown())
 		return <div class="sign-in">{failure ? <ProblemNotice problem={failure} retry={begin} /> : <span class="unseen">Loading</span>}</div>;
-	return currentSession() && route().path[0] !== 'sign-in' ? <Shell /> : <SignIn />;
+	return currentSession() && !/^(sign-in$|link=)/.test(route().path[0] ?? '') ? <Shell /> : <SignIn />;
 }
 
 startTheme();
@@ -49,6 +50,7 @@ mount(
 		<div>
 			<App />
 			<Dialogs />
+			{sessionExpired() ? <SignInAgain /> : null}
 			<Toasts />
 		</div>
 	),

@@ -43,7 +43,8 @@ export async function send<T = Values>(method: string, path: string, options: Op
 		body = {};
 	}
 	if (!response.ok) {
-		if (response.status === 401 && path !== '/v1/session') unauthenticated();
+		// A wrong password is no session that has ended.
+		if (response.status === 401 && (method === 'GET' || path !== '/v1/session')) unauthenticated();
 		const error = (body.error ?? {}) as Values;
 		throw new Problem(
 			response.status,

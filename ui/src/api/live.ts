@@ -221,26 +221,42 @@ function connect(): void {
 		stream = null;
 		setConnection('lost');
 		clearTimeout(timer);
-		timer = window.setTimeout(connect, pause);
+		timer = window.setTimeout(reconnect, pause);
 		pause = Math.min(pause * 1.7, 8000);
 	};
+}
+
+/** A stream does not say why it ended: whether somebody is signed in still is asked first. */
+async function reconnect(): Promise<void> {
+	const before = timer;
+	await send('GET', '/v1/session').catch(() => null);
+	if (!stream && timer === before) connect();
+}
+
+function online(): void {
+	if (connection !== 'lost' || stream) return;
+	clearTimeout(timer);
+	connect();
 }
 
 export function startLive(): void {
 	if (stream) return;
 	connect();
-	addEventListener('online', () => {
-		if (connection !== 'lost') return;
-		clearTimeout(timer);
-		connect();
-	});
+	addEventListener('online', online);
+}
+
+/** Until startLive() what is known stays as it is. */
+export function pauseLive(): void {
+	removeEventListener('online', online);
+	clearTimeout(timer);
+	timer = 0;
+	stream?.close();
+	stream = null;
 }
 
 /** Forgets everything: another one may sign in. */
 export function stopLive(): void {
-	clearTimeout(timer);
-	stream?.close();
-	stream = null;
+	pauseLive();
 	collections.clear();
 	token = 0;
 	everLive = false;

@@ -2,7 +2,7 @@
 /* Who is signed in. */
 import { redraw } from '../base/view';
 import { onUnauthenticated, send } from './client';
-import { startLive, stopLive } from './live';
+import { pauseLive, startLive, stopLive } from './live';
 import { Problem } from './problem';
 import { hasKind, type Kind, kindOf, loadSchema } from './schema';
 import type { Thing, Values } from './types';
@@ -33,10 +33,20 @@ export function sessionKnown(): boolean {
 	return known;
 }
 
+let expired = false;
+
+/** Whether the session has ended by itself: what was entered is kept until somebody signs in or leaves. */
+export function sessionExpired(): boolean {
+	return expired;
+}
+
 async function enter(body: Values): Promise<void> {
 	await loadSchema();
+	// Somebody else's things are not shown.
+	if (session && session.user !== body.user) stopLive();
 	session = { user: body.user ?? '', fullName: body['full-name'] ?? '', root: body.root === true, rights: body.rights ?? [] };
 	known = true;
+	expired = false;
 	startLive();
 	redraw();
 }
@@ -45,23 +55,35 @@ function leave(): void {
 	if (session) stopLive();
 	session = null;
 	known = true;
+	expired = false;
+	redraw();
+}
+
+function lose(): void {
+	if (!session) return leave();
+	pauseLive();
+	expired = true;
 	redraw();
 }
 
 export async function startSession(): Promise<void> {
-	onUnauthenticated(leave);
+	onUnauthenticated(lose);
 	try {
-		const { body } = await send('GET', '/v1/session');
-		await enter(body);
+		await resumeSession();
 	} catch (error) {
 		if (!(error instanceof Problem) || error.status !== 401) throw error;
-		leave();
 	}
+}
+
+/** Goes on with the session that the browser has, perhaps from another window. */
+export async function resumeSession(): Promise<void> {
+	await enter((await send('GET', '/v1/session')).body);
 }
 
 export async function signIn(how: { user: string; password: string } | { link: string }): Promise<void> {
 	const { body } = await send('POST', '/v1/session', { body: how });
-	await enter(body.user ? body : (await send('GET', '/v1/session')).body);
+	if (body.user) await enter(body);
+	else await resumeSession();
 }
 
 export async function signOut(): Promise<void> {

@@ -14,7 +14,7 @@ import { type Field, kindOf, presets } from '../api/schema';
 import { equal, type Values } from '../api/types';
 import { Button, Facts, Panel, ProblemNotice } from '../parts/basic';
 import { commandLine, CopyBox, sizeWord } from '../parts/copy';
-import { concerns, FormField, More } from '../parts/form';
+import { concerns, fieldWords, FormField, More } from '../parts/form';
 import { CommonFields, NameField, nameProblem, ProjectField } from '../parts/identity';
 import { hrefOf } from '../parts/link';
 import { say } from '../parts/toast';
@@ -134,7 +134,7 @@ export function CreateVm(_: Values, self: Self) {
 				>
 					<div class="stack">
 						{problem && !hasPlace(problem) ? <ProblemNotice problem={problem} /> : null}
-						<ImageChoice spec={spec} project={project} error={concerns(problem, 'spec.image') ? problem!.message : null} pick={pickImage} />
+						<ImageChoice spec={spec} project={project} error={concerns(problem, 'spec.image') ? fieldWords(problem!) : null} pick={pickImage} />
 						<SizeFields spec={spec} problem={problem} image={image} />
 						<SignInFields spec={spec} context={context} />
 						<NetChoice spec={spec} project={project} />

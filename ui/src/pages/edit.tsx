@@ -12,11 +12,9 @@ import { type Problem, problemOf } from '../api/problem';
 import { kindOf, presets } from '../api/schema';
 import { copy, mergePatch, type Thing, type Values } from '../api/types';
 import { Button, Notice, Panel, ProblemNotice } from '../parts/basic';
-import { Fields } from '../parts/form';
 import { CommonFields } from '../parts/identity';
 import { say } from '../parts/toast';
-import { wordsOf } from './kinds';
-import { hasPlace, showError } from './new';
+import { hasPlace, showError, SpecForm, specOf } from './new';
 
 function editable(thing: Thing): Values {
 	return copy({ labels: thing.labels ?? {}, notes: thing.notes ?? '', protected: thing.protected ?? false, spec: { ...presets(kindOf(thing.kind).spec), ...thing.spec } });
@@ -41,9 +39,8 @@ export function EditForm(initial: { thing: Thing }, self: Self) {
 	let busy = false;
 	let version = 0;
 	const kind = kindOf(base.kind);
-	const about = wordsOf(kind.name);
 
-	const difference = () => mergePatch(before, values) as Values | undefined;
+	const difference = () => mergePatch(before, { ...values, spec: specOf(kind, values.spec) }) as Values | undefined;
 	guard(() => (!busy && difference() ? 'Leave without saving?' : null));
 	self.onRemove(() => guard(null));
 
@@ -108,7 +105,7 @@ export function EditForm(initial: { thing: Thing }, self: Self) {
 					</Notice>
 				) : null}
 				<Panel>
-					<Fields fields={kind.spec.filter((field) => !about.elsewhere?.includes(field.name))} path="spec" values={values.spec} context={context} first={about.first ?? []} fold={Boolean(about.first)} />
+					<SpecForm kind={kind} values={values.spec} context={context} />
 				</Panel>
 				<Panel title="Labels, notes, protection">
 					<CommonFields values={values} context={context} />

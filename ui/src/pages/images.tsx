@@ -11,12 +11,13 @@ import { kindOf, presets } from '../api/schema';
 import type { Thing, Values } from '../api/types';
 import { allUploads, startUpload, type Upload } from '../api/upload';
 import { Bar, Button, Panel, ProblemNotice } from '../parts/basic';
-import { FieldBox, Fields, type FormContext } from '../parts/form';
+import { FieldBox, Fields, fieldWords, type FormContext } from '../parts/form';
 import { CommonFields, NameField, nameProblem, ProjectField } from '../parts/identity';
 import { Icon } from '../parts/icon';
 import { hrefOf } from '../parts/link';
 import { say } from '../parts/toast';
 import { KindList } from './kind-list';
+import { newVmFrom } from './kind-page';
 import { hasPlace, showError } from './new';
 
 function UploadLine({ upload }: { upload: Upload }): Root {
@@ -64,7 +65,7 @@ export function ImageList() {
 					label: 'Create VM from it',
 					icon: 'plus',
 					disabled: one.status?.state !== 'ready',
-					run: () => go(`${link('vms', 'new')}?image=${encodeURIComponent(one.name)}&project=${encodeURIComponent(one.project ?? '')}`),
+					href: newVmFrom(one),
 				},
 			]}
 		/>
@@ -100,7 +101,7 @@ function nameOf(text: string): string {
 function BuildField({ values, context }: { values: Values; context: FormContext }) {
 	const problem = context.problem?.field === 'spec.build' ? context.problem : null;
 	return (
-		<FieldBox label="System" required error={problem?.message ?? null} hint={problem?.hint ?? ''} help="made from its distribution's packages, which takes a minute or three">
+		<FieldBox label="System" required error={problem ? fieldWords(problem) : null} hint={problem?.hint ?? ''} help="made from its distribution's packages, which takes a minute or three">
 			{(ids) => (
 				<span>
 					<input

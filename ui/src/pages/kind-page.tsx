@@ -7,8 +7,8 @@ import { act } from '../api/change';
 import { collection, reload, thing as find } from '../api/live';
 import { operationOn, operations } from '../api/operations';
 import { type Problem, problemOf } from '../api/problem';
-import { type Action, type Field, type Kind, presets } from '../api/schema';
-import { may } from '../api/session';
+import { type Action, type Field, type Kind, kindOf, presets } from '../api/schema';
+import { may, mayAny } from '../api/session';
 import { copy, type Thing, type Values } from '../api/types';
 import { Button, Empty, Facts, Labels, Loading, Meter, Notice, Panel, Pill, ProblemNotice, State, When } from '../parts/basic';
 import { openDialog } from '../parts/dialog';
@@ -24,6 +24,7 @@ import { AuditList } from './audit';
 import { EditForm } from './edit';
 import { wordsOf } from './kinds';
 import { openRemove } from './remove';
+import { openInstantiate } from './template';
 
 export function Tabs({ base, tabs, now }: { base: string; tabs: [string, string][]; now: string }) {
 	return (
@@ -222,13 +223,25 @@ export function Trail({ thing }: { thing: Thing }): Root {
 	);
 }
 
+/** The way from an image or a template to a VM. */
+export function Makes({ thing }: { thing: Thing }) {
+	if (!mayAny('create', 'vm')) return null;
+	if (thing.kind === 'template') return <Button label="Create VM" icon="plus" look="primary" onClick={() => openInstantiate(thing)} />;
+	if (thing.kind !== 'image') return null;
+	return <Button label="Create VM" icon="plus" look="primary" disabled={thing.status?.state !== 'ready' || thing.status?.bootable === false} href={newVmFrom(thing)} />;
+}
+
+export function newVmFrom(image: Thing): string {
+	return `${link('vms', 'new')}?image=${encodeURIComponent(image.name)}&project=${encodeURIComponent(image.project ?? '')}`;
+}
+
 export function KindPage({ kind, project, name, tab }: { kind: Kind; project: string | undefined; name: string; tab: string }): Root {
 	const thing = find(kind.name, project, name);
 	if (!thing) return <Gone kind={kind} name={name} />;
 	const about = wordsOf(kind.name);
 	const base = hrefOfThing(thing);
 	const actions: (MenuItem | null)[] = kind.actions
-		.filter((action) => action.name !== 'create')
+		.filter((action) => action.name !== 'create' && action.name !== 'instantiate')
 		.map((action) => ({
 			label: words(action.name),
 			disabled: !may(action.verb, thing),
@@ -237,6 +250,7 @@ export function KindPage({ kind, project, name, tab }: { kind: Kind; project: st
 	return (
 		<div class="page">
 			<Header thing={thing} kind={kind}>
+				<Makes thing={thing} />
 				{kind.internal || !may('change', thing) ? null : <Button label="Edit" icon="edit" href={`${base}/edit`} />}
 				<Menu
 					button={{ label: `Actions of ${name}`, icon: 'more', iconOnly: true }}
@@ -270,8 +284,13 @@ export function KindPage({ kind, project, name, tab }: { kind: Kind; project: st
 							<SpecFacts fields={kind.status} values={thing.status ?? {}} project={thing.project} skip={['problem', 'warning']} />
 						</Panel>
 						<Panel title="Settings">
-							<SpecFacts fields={kind.spec} values={thing.spec} project={thing.project} />
+							<SpecFacts fields={kind.spec} values={thing.spec} project={thing.project} skip={thing.kind === 'template' ? ['vm'] : []} />
 						</Panel>
+						{thing.kind === 'template' ? (
+							<Panel title="Machine">
+								<SpecFacts fields={kindOf('vm').spec} values={thing.spec.vm ?? {}} project={thing.project} />
+							</Panel>
+						) : null}
 						<Panel title={words(about.one)}>
 							<Facts
 								rows={[

@@ -8,12 +8,13 @@ import { type Problem, problemOf } from '../api/problem';
 import { type Kind, presets } from '../api/schema';
 import { equal, copy, type Values } from '../api/types';
 import { Button, Panel, ProblemNotice } from '../parts/basic';
-import { Fields } from '../parts/form';
+import { Fields, type FormContext } from '../parts/form';
 import { CommonFields, NameField, nameProblem, ProjectField } from '../parts/identity';
 import { hrefOf } from '../parts/link';
 import { say } from '../parts/toast';
 import { wordsOf } from './kinds';
 import { showToken } from './access';
+import { TemplateFields, withoutEmpty } from './template';
 
 /** Whether the form has a place for what an error is about; else it stands above. */
 export function hasPlace(problem: Problem | null): boolean {
@@ -29,6 +30,19 @@ export function showError(): void {
 			wrong?.focus();
 		}),
 	);
+}
+
+/** The fields of a kind's spec, those that matter first. */
+export function SpecForm({ kind, values, context }: { kind: Kind; values: Values; context: FormContext }) {
+	const { first, elsewhere } = wordsOf(kind.name);
+	if (kind.name === 'template') return <TemplateFields fields={kind.spec} values={values} context={context} />;
+	const fields = context.changing ? kind.spec.filter((field) => !elsewhere?.includes(field.name)) : kind.spec;
+	return <Fields fields={fields} path="spec" values={values} context={context} first={first ?? []} fold={!context.changing || first !== undefined} />;
+}
+
+/** What is sent of a spec that was edited. */
+export function specOf(kind: Kind, values: Values): Values {
+	return kind.name === 'template' ? { ...values, vm: withoutEmpty(values.vm ?? {}) } : values;
 }
 
 export function NewThing(initial: { kind: Kind }, self: Self) {
@@ -51,7 +65,7 @@ export function NewThing(initial: { kind: Kind }, self: Self) {
 		problem = null;
 		redraw();
 		try {
-			const body = await create(kind, project, values);
+			const body = await create(kind, project, { ...values, spec: specOf(kind, values.spec) });
 			guard(null);
 			if (kind.name === 'token') showToken(values.name, body);
 			say('good', `${about.one.charAt(0).toUpperCase()}${about.one.slice(1)} ${values.name} ${body.kind === 'operation' ? 'is being made' : 'was made'}`);
@@ -85,7 +99,7 @@ export function NewThing(initial: { kind: Kind }, self: Self) {
 								project = name;
 							}}
 						/>
-						<Fields fields={kind.spec} path="spec" values={values.spec} context={{ project, problem, changing: false }} first={about.first ?? []} fold />
+						<SpecForm kind={kind} values={values.spec} context={{ project, problem, changing: false }} />
 						<CommonFields values={values} context={{ project, problem, changing: false }} folded />
 					</div>
 				</Panel>

@@ -14,6 +14,7 @@ import { NewThing } from './new';
 import { HostPage } from './host';
 import { OperationsPage } from './operations';
 import { Overview } from './overview';
+import { TemplateList } from './template-list';
 import { VmPage } from './vm';
 import { VmList } from './vms';
 
@@ -57,6 +58,7 @@ export function page(path: string[]): Child {
 		title(words(kind.plural));
 		if (kind.name === 'vm') return <VmList />;
 		if (kind.name === 'image') return <ImageList />;
+		if (kind.name === 'template') return <TemplateList />;
 		return <KindList key={kind.name} kind={kind} />;
 	}
 	if (second === 'new' && !third && !kind.internal) {

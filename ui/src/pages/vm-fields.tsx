@@ -8,7 +8,8 @@ import type { Problem } from '../api/problem';
 import { fieldAt, kindOf } from '../api/schema';
 import type { Thing, Values } from '../api/types';
 import { Panel, Pill } from '../parts/basic';
-import { concerns, FieldBox, type FormContext, FormField, More, numberOf, SizeInput } from '../parts/form';
+import { concerns, FieldBox, fieldWords, type FormContext, FormField, More } from '../parts/form';
+import { numberOf, SizeInput } from '../parts/inputs';
 
 export const GIB = 1 << 30;
 
@@ -74,7 +75,7 @@ export function ImageChoice({ spec, project, error, pick }: { spec: Values; proj
 export function SizeFields({ spec, image, problem }: { spec: Values; image: Thing | undefined; problem: Problem | null }) {
 	const box = (label: string, name: string) => ({
 		label,
-		error: concerns(problem, `spec.${name}`) ? problem!.message : null,
+		error: concerns(problem, `spec.${name}`) ? fieldWords(problem!) : null,
 		hint: problem?.hint ?? '',
 	});
 	const size = (name: string, placeholder: string) => (ids: Values) => (
@@ -133,7 +134,7 @@ export function SizeFields({ spec, image, problem }: { spec: Values; image: Thin
 function SshKeys({ cloud, context }: { cloud: Values; context: FormContext }) {
 	const known = things('key', context.project);
 	const chosen: string[] = cloud.keys ?? [];
-	const error = (name: string) => (concerns(context.problem, `spec.cloud-init.${name}`) ? context.problem!.message : null);
+	const error = (name: string) => (concerns(context.problem, `spec.cloud-init.${name}`) ? fieldWords(context.problem!) : null);
 	return (
 		<div class="fields">
 			{known.length ? (

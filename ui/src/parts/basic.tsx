@@ -33,7 +33,7 @@ export function Button(props: ButtonProps) {
 		busy ? <span class="spinner" aria-hidden="true" /> : icon ? <Icon name={icon} /> : null,
 		iconOnly ? null : <span>{label}</span>,
 	];
-	if (href !== undefined)
+	if (href !== undefined && !disabled)
 		return (
 			<a href={href} {...common}>
 				{content}

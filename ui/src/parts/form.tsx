@@ -3,20 +3,21 @@
  * Forms made from the fields of a kind: what the server takes is what can be entered, and what it says
  * of a value stands beside its field. A form works on a copy of the values; the caller sends it.
  */
-import { type Child, h, type Root, type Self } from '../base/view';
-import { exactBytes, parseBytes, words } from '../base/format';
-import { things } from '../api/live';
+import { type Child, h, type Self } from '../base/view';
+import { words } from '../base/format';
 import { type Problem, sentence } from '../api/problem';
-import { type Field, hasKind, presets } from '../api/schema';
+import { type Field, presets } from '../api/schema';
 import type { Values } from '../api/types';
 import { Button } from './basic';
 import { Icon } from './icon';
+import { JsonInput, MapInput, Scalar, Switch } from './inputs';
 
 export interface FormContext {
 	project: string; // that references are looked up in
 	problem: Problem | null;
 	changing: boolean; // an object that is there: fixed fields are shown, not edited
 	running?: boolean; // changes of some fields wait for the next start
+	instead?: string[]; // what may stand in place of any value, such as "${memory}"
 }
 
 interface FieldProps {
@@ -34,6 +35,11 @@ let counter = 0;
 export function concerns(problem: Problem | null, path: string): boolean {
 	const field = problem?.field;
 	return Boolean(field) && (field === path || field!.startsWith(`${path}.`) || field!.startsWith(`${path}[`));
+}
+
+/** What is wrong, without the name of the field that it stands beside: "spec: 'memory': must be …". */
+export function fieldWords(problem: Problem): string {
+	return problem.message.replace(/^(spec|labels|notes|params)[^:]*: ('[^']*': )*/, '');
 }
 
 function set(values: Values, field: Field, value: unknown): void {
@@ -104,224 +110,6 @@ export function FieldBox(props: {
 			</div>
 		);
 	};
-}
-
-export function SizeInput(_: { value: number | string | undefined; onValue: (value: number | string | undefined) => void; attributes: Values; placeholder: string }) {
-	let typed: string | null = null;
-	return ({ value, onValue, attributes, placeholder }: typeof _) => (
-		<input
-			{...attributes}
-			inputmode="decimal"
-			autocomplete="off"
-			placeholder={placeholder}
-			value={typed ?? (typeof value === 'number' ? exactBytes(value) : (value ?? ''))}
-			onInput={(event: InputEvent) => {
-				typed = (event.target as HTMLInputElement).value;
-				const parsed = parseBytes(typed);
-				// What is no size goes to the server as it is, and comes back with its words.
-				onValue(typed === '' ? undefined : (parsed ?? typed));
-			}}
-			onBlur={() => {
-				typed = null;
-			}}
-		/>
-	);
-}
-
-/** What is no number goes to the server as it is, and comes back with its words. */
-export function numberOf(text: string): number | string | undefined {
-	if (text.trim() === '') return undefined;
-	const value = Number(text);
-	return Number.isFinite(value) ? value : text;
-}
-
-const LONG = /user-data|network-config|public-key|notes|append|script/;
-
-/** Objects of a kind that a field may name: "NAME" here, "PROJECT/NAME" elsewhere. */
-function references(field: Field, project: string): string[] {
-	if (!field.ref || !hasKind(field.ref)) return [];
-	return things(field.ref)
-		.filter((one) => !one.deleting)
-		.map((one) => (!one.project || one.project === (project || 'default') ? one.name : `${one.project}/${one.name}`));
-}
-
-function Scalar({ field, value, onValue, attributes, context, busy }: {
-	field: Field;
-	value: unknown;
-	onValue: (value: unknown) => void;
-	attributes: Values;
-	context: FormContext;
-	busy: boolean;
-}): Root {
-	const disabled = busy || undefined;
-	const typed = (event: Event) => (event.target as HTMLInputElement).value;
-	if (field.choices || field.ref) {
-		const options = field.choices ?? references(field, context.project);
-		const shown = value === undefined || value === null ? '' : String(value);
-		return (
-			<span class="select">
-				<select
-					{...attributes}
-					disabled={disabled}
-					value={shown}
-					onChange={(event: Event) => onValue(typed(event) || undefined)}
-				>
-					{field.preset === undefined || field.preset === null || shown === '' ? (
-						<option value="">{field.ref ? (options.length ? 'None' : `No ${words(field.ref).toLowerCase()} yet`) : 'Not set'}</option>
-					) : null}
-					{shown && !options.includes(shown) ? <option value={shown}>{shown}</option> : null}
-					{options.map((option) => (
-						<option key={option} value={option}>
-							{option === '*' ? 'All (*)' : option}
-						</option>
-					))}
-				</select>
-				<Icon name="chevron" />
-			</span>
-		);
-	}
-	if (field.type === 'size')
-		return (
-			<SizeInput
-				value={value as number | undefined}
-				onValue={onValue}
-				attributes={{ ...attributes, disabled, class: 'short' }}
-				placeholder={typeof field.preset === 'number' ? exactBytes(field.preset) : 'such as 20 GiB'}
-			/>
-		);
-	if (field.type === 'integer')
-		return (
-			<input
-				{...attributes}
-				class="short"
-				disabled={disabled}
-				inputmode="numeric"
-				autocomplete="off"
-				placeholder={field.preset === undefined ? '' : String(field.preset)}
-				value={value ?? ''}
-				onInput={(event: Event) => onValue(numberOf(typed(event)))}
-			/>
-		);
-	if (LONG.test(field.name) && (field.max ?? 0) > 1024)
-		return (
-			<textarea
-				{...attributes}
-				class="mono"
-				rows="4"
-				spellcheck="false"
-				disabled={disabled}
-				value={value ?? ''}
-				onInput={(event: Event) => onValue(typed(event) || undefined)}
-			/>
-		);
-	return (
-		<input
-			{...attributes}
-			type={field.secret ? 'password' : 'text'}
-			autocomplete={field.secret ? 'new-password' : 'off'}
-			spellcheck="false"
-			disabled={disabled}
-			placeholder={field.secret && context.changing ? 'unchanged' : field.preset === undefined ? '' : String(field.preset)}
-			value={value ?? ''}
-			onInput={(event: Event) => onValue(typed(event) || undefined)}
-		/>
-	);
-}
-
-export function Switch({ label, checked, onChange, disabled, help, error }: {
-	label: Child;
-	checked: boolean;
-	onChange: (on: boolean) => void;
-	disabled?: boolean | undefined;
-	help?: string | undefined;
-	error?: string | null | undefined;
-}) {
-	return (
-		<div class={`field${error ? ' wrong' : ''}`}>
-			<label class="check">
-				<input
-					type="checkbox"
-					checked={checked}
-					disabled={disabled}
-					onChange={(event: Event) => onChange((event.target as HTMLInputElement).checked)}
-				/>
-				<span>
-					{label}
-					{help ? <span class="field-help">{sentence(help)}</span> : null}
-				</span>
-			</label>
-			{error ? <p class="field-error">{sentence(error)}</p> : null}
-		</div>
-	);
-}
-
-export function MapInput(initial: { value: Record<string, string>; onValue: (value: Record<string, string>) => void; label: string; disabled?: boolean }) {
-	// Rows of their own: a name that is being typed may be empty or twice there for a while.
-	let rows: [string, string][] = Object.entries(initial.value ?? {});
-	const give = (onValue: typeof initial.onValue) => onValue(Object.fromEntries(rows.filter(([name]) => name)));
-	return ({ onValue, label, disabled }: typeof initial) => (
-		<div class="pairs">
-			{rows.map(([name, value], i) => (
-				<div class="pair" key={i}>
-					<input
-						aria-label={`${label}: name ${i + 1}`}
-						placeholder="name"
-						spellcheck="false"
-						disabled={disabled}
-						value={name}
-						onInput={(event: Event) => {
-							rows[i] = [(event.target as HTMLInputElement).value.trim(), rows[i]![1]];
-							give(onValue);
-						}}
-					/>
-					<input
-						aria-label={`${label}: value ${i + 1}`}
-						placeholder="value"
-						spellcheck="false"
-						disabled={disabled}
-						value={value}
-						onInput={(event: Event) => {
-							rows[i] = [rows[i]![0], (event.target as HTMLInputElement).value];
-							give(onValue);
-						}}
-					/>
-					<Button label={`Remove ${name || 'this row'}`} icon="close" iconOnly look="quiet" disabled={disabled ?? false} onClick={() => {
-						rows = rows.filter((_, j) => j !== i);
-						give(onValue);
-					}} />
-				</div>
-			))}
-			<Button label="Add" icon="plus" small disabled={disabled ?? false} onClick={() => {
-				rows = [...rows, ['', '']];
-			}} />
-		</div>
-	);
-}
-
-function JsonInput(initial: { value: unknown; onValue: (value: unknown) => void; attributes: Values }) {
-	let typed = initial.value === undefined ? '' : JSON.stringify(initial.value, null, 2);
-	let wrong = false;
-	return ({ onValue, attributes }: typeof initial) => (
-		<div>
-			<textarea
-				{...attributes}
-				class="mono"
-				rows="8"
-				spellcheck="false"
-				value={typed}
-				onInput={(event: Event) => {
-					typed = (event.target as HTMLTextAreaElement).value;
-					try {
-						onValue(typed.trim() ? JSON.parse(typed) : undefined);
-						wrong = false;
-					} catch {
-						wrong = true;
-					}
-				}}
-			/>
-			{wrong ? <p class="field-error">This is not JSON yet</p> : null}
-		</div>
-	);
 }
 
 function emptyOf(field: Field): unknown {
@@ -401,7 +189,7 @@ export function FormField(props: FieldProps) {
 	const busy = field.fixed && context.changing;
 	const problem = context.problem;
 	const exact = problem?.field === path || (concerns(problem, path) && field.type !== 'object');
-	const error = exact ? problem!.message : null;
+	const error = exact ? fieldWords(problem!) : null;
 	const note = busy ? (
 		<span class="field-note" title="Given when it was made, and never changed">
 			<Icon name="lock" /> fixed
@@ -411,7 +199,7 @@ export function FormField(props: FieldProps) {
 			at next start
 		</span>
 	) : null;
-	if (field.type === 'boolean' && !field.list)
+	if (field.type === 'boolean' && !field.list && !context.instead)
 		return (
 			<Switch
 				label={[label, ' ', note]}
@@ -425,7 +213,7 @@ export function FormField(props: FieldProps) {
 			/>
 		);
 	// A word alone, such as "RAM", says no more than the label.
-	const help = field.help.includes(' ') ? field.help : '';
+	const help = field.help.includes(' ') && field.help.toLowerCase() !== label.toLowerCase() ? field.help : '';
 	const box = { label, help, error, hint: problem?.hint ?? '', required: field.required && !busy, note };
 	if (field.list)
 		return (
@@ -509,17 +297,19 @@ export function Fields({ fields, path, values, context, first, fold }: {
 /** A part of a form that is folded away until it is wanted. */
 export function More(initial: { open?: boolean; label?: string; children: () => Child }, _: Self) {
 	let isOpen = initial.open ?? false;
+	let wasOpen = isOpen;
 	return ({ open, label = 'More settings', children }: typeof initial) => {
-		if (open) isOpen = true;
+		if (open && !wasOpen) isOpen = true;
+		wasOpen = open ?? false;
 		return (
-			<details
-				class="more"
-				open={isOpen}
-				onToggle={(event: Event) => {
-					isOpen = (event.target as HTMLDetailsElement).open;
-				}}
-			>
-				<summary>
+			<details class="more" open={isOpen}>
+				<summary
+					onClick={(event: Event) => {
+						// By itself it would open before it says so, and be closed by what is drawn meanwhile.
+						event.preventDefault();
+						isOpen = !isOpen;
+					}}
+				>
 					<Icon name="right" />
 					{label}
 				</summary>

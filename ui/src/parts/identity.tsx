@@ -5,8 +5,8 @@ import { words } from '../base/format';
 import { things } from '../api/live';
 import { type Kind, hasKind } from '../api/schema';
 import type { Values } from '../api/types';
-import { FieldBox, type FormContext, MapInput, More, Switch } from './form';
-import { Icon } from './icon';
+import { FieldBox, fieldWords, type FormContext, More } from './form';
+import { MapInput, Select, Switch } from './inputs';
 
 export const NAME_PATTERN = /^[a-z0-9]([-.a-z0-9]{0,61}[a-z0-9])?$/;
 
@@ -52,23 +52,14 @@ export function ProjectField({ kind, project, onChange }: { kind: Kind; project:
 	return (
 		<FieldBox label="Project">
 			{(ids) => (
-				<span class="select">
-					<select {...ids} value={project} onChange={(event: Event) => onChange((event.target as HTMLSelectElement).value)}>
-						{names.map((name) => (
-							<option key={name} value={name}>
-								{name}
-							</option>
-						))}
-					</select>
-					<Icon name="chevron" />
-				</span>
+				<Select attributes={ids} value={project} options={names.map((name) => [name, name])} onValue={onChange} />
 			)}
 		</FieldBox>
 	);
 }
 
 export function CommonFields({ values, context, folded }: { values: Values; context: FormContext; folded?: boolean }) {
-	const error = (name: string) => (context.problem?.field?.startsWith(name) ? context.problem.message : null);
+	const error = (name: string) => (context.problem?.field?.startsWith(name) ? fieldWords(context.problem) : null);
 	const draw = () => (
 		<div class="fields">
 			<FieldBox label="Labels" group error={error('labels')} help="words to find it by, and for rules to name it">

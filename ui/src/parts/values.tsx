@@ -35,7 +35,7 @@ export function FieldValue({ field, value, project, short }: { field: Field; val
 		const meaning = ZERO_MEANS.find(([pattern]) => pattern.test(field.name));
 		if (meaning) return <span class="muted">{meaning[1]}</span>;
 	}
-	if (field.type === 'size') return bytes(value as number);
+	if (field.type === 'size' && typeof value === 'number') return bytes(value);
 	if (field.type === 'map') return Object.keys(value as object).length ? <Labels labels={value as Record<string, string>} /> : <span class="faint">None</span>;
 	if (field.type === 'object' || field.type === 'any') return summary(value as Values, field.fields) || <span class="faint">–</span>;
 	if (field.name === 'state') return <State state={String(value)} />;
@@ -71,7 +71,7 @@ export function ColumnValue({ column, thing, field }: { column: Column; thing: T
 	const value = valueAt(thing, column.path);
 	if (value === undefined || value === null || value === '') return <span class="faint">–</span>;
 	if (column.path === 'status.state') return <State state={String(value)} />;
-	if (column.format === 'bytes') return bytes(value as number);
+	if (column.format === 'bytes' && typeof value === 'number') return bytes(value);
 	if (column.format === 'time') return <When at={value as string} />;
 	if (column.format === 'yesno') return value ? 'Yes' : 'No';
 	if (column.format === 'percent') return percent((value as number) / 100);
