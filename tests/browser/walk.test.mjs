@@ -5,6 +5,8 @@ import { after, before, test } from 'node:test';
 import { checkAccessibility, checkNothingWrong, go, makeAdmin, openBrowser, openPage, signIn } from './browser.mjs';
 import { Cellad } from './cellad.mjs';
 
+const KEY = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIG7l2Q6y4aXw3u0Jb9m6K0x3p4VYb1n0yM7m3w8Q5c2d anna@laptop';
+
 let cellad, browser, who, page;
 
 before(async () => {
@@ -122,4 +124,41 @@ test('a template is made by its form, and machines from it', async () => {
 	await page.getByText('small was changed').waitFor();
 	assert.deepEqual((await cellad.list('templates'))[0].spec.vm, { ...template.spec.vm, cpus: 2 });
 	await checkNothingWrong(page, 'a template');
+});
+
+test('a long list is turned over in pages, and a change draws its own row alone', async () => {
+	for (let i = 0; i < 230; i += 10)
+		await Promise.all(Array.from({ length: 10 }, (_, j) => cellad.create('keys', `key-${i + j}`, { 'public-key': KEY }, { labels: { half: i < 120 ? 'one' : 'two' } })));
+	await go(page, '#/keys');
+	const rows = page.locator('tbody tr');
+	const pages = page.getByRole('navigation', { name: 'Pages of the list' });
+	await pages.getByText('1 to 100 of 230').waitFor();
+	assert.equal(await rows.count(), 100);
+	await checkAccessibility(page, 'a long list');
+	await pages.getByRole('button', { name: 'Next' }).click();
+	await page.getByRole('row', { name: /key-100 / }).waitFor();
+	assert.match(page.url(), /page=2/);
+	await page.reload();
+	await pages.getByText('101 to 200 of 230').waitFor();
+	// All that fit can be chosen, not this page of them alone.
+	await page.getByLabel('Search SSH keys').fill('half=one');
+	await pages.getByText('1 to 100 of 120').waitFor();
+	await page.getByLabel('Choose all').check();
+	const chosen = page.getByRole('region', { name: 'Chosen ones' });
+	await chosen.getByText('100 chosen').waitFor();
+	await chosen.getByRole('button', { name: 'Choose all 120' }).click();
+	await chosen.getByText('120 chosen').waitFor();
+	await chosen.getByRole('button', { name: 'Clear the choice' }).click();
+
+	await page.evaluate(() => {
+		globalThis.touched = new Set();
+		new MutationObserver((all) => {
+			for (const one of all) globalThis.touched.add((one.target.closest?.('tr') ?? one.target.parentElement?.closest('tr'))?.innerText ?? 'elsewhere');
+		}).observe(document.querySelector('tbody'), { subtree: true, childList: true, characterData: true, attributes: true });
+	});
+	await cellad.api('PATCH', '/v1/projects/default/keys/key-7', { labels: { half: 'one', changed: 'yes' } });
+	await page.getByRole('row', { name: /key-7 / }).getByText('changed=yes').waitFor();
+	const touched = await page.evaluate(() => [...globalThis.touched]);
+	assert.deepEqual(touched.map((text) => text.trim().split(/\s/)[0]), ['key-7']);
+	await checkNothingWrong(page, 'a long list');
 });

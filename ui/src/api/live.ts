@@ -12,8 +12,8 @@ import { type Problem, problemOf } from './problem';
 import { type Kind, kindOf } from './schema';
 import type { Thing, Values } from './types';
 
-const PAGE = 500;
-const MOST = 5000;
+const PAGE = 1000;
+const MOST = 20000;
 
 export interface Collection {
 	kind: Kind;
@@ -21,7 +21,7 @@ export interface Collection {
 	problem: Problem | null;
 	partial: boolean; // there are more than MOST
 	byUid: Map<string, Thing>;
-	sorted: Thing[] | null;
+	sorted: Map<string, Thing[]>; // by project, "": all; made when asked for
 	touched: Set<string> | null; // uids that events were about while the list is read
 	again: boolean; // it is to be read once more, when this reading has ended
 }
@@ -56,7 +56,7 @@ export function collection(name: string): Collection {
 			problem: null,
 			partial: false,
 			byUid: new Map(),
-			sorted: null,
+			sorted: new Map(),
 			touched: null,
 			again: false,
 		};
@@ -66,32 +66,48 @@ export function collection(name: string): Collection {
 	return found;
 }
 
-/** The objects of a kind by project and name; empty while they are read. */
+const collator = new Intl.Collator(undefined, { numeric: true });
+
+function byName(a: Thing, b: Thing): number {
+	return collator.compare(a.project ?? '', b.project ?? '') || collator.compare(a.name, b.name);
+}
+
+/** The objects of a kind by project and name; empty while they are read. The same array until one of them changes. */
 export function things(name: string, project = ''): Thing[] {
 	const found = collection(name);
-	found.sorted ??= [...found.byUid.values()].sort(
-		(a, b) => (a.project ?? '').localeCompare(b.project ?? '') || a.name.localeCompare(b.name, undefined, { numeric: true }),
-	);
-	return project && found.kind.scope === 'project' ? found.sorted.filter((thing) => thing.project === project) : found.sorted;
+	const part = found.kind.scope === 'project' ? project : '';
+	let list = found.sorted.get(part);
+	if (!list) {
+		list = part ? things(name).filter((one) => one.project === part) : [...found.byUid.values()].sort(byName);
+		found.sorted.set(part, list);
+	}
+	return list;
+}
+
+/** One is another than before, of the same name: the order is kept. */
+function exchange(found: Collection, before: Thing, one: Thing): void {
+	for (const [part, list] of found.sorted) {
+		const at = list.indexOf(before);
+		if (at >= 0) found.sorted.set(part, list.with(at, one));
+	}
 }
 
 export function thing(kind: string, project: string | undefined, name: string): Thing | undefined {
 	return things(kind, project).find((one) => one.name === name);
 }
 
-async function readAll(into: Collection, path: string): Promise<void> {
+/** Calls `take` with each page of a list; whether there are more than MOST. */
+async function readAll(path: string, take: (items: Thing[]) => void): Promise<boolean> {
 	let after = '';
+	let count = 0;
 	do {
 		const query = `?limit=${PAGE}${after ? `&after=${encodeURIComponent(after)}` : ''}`;
 		const { body } = await send<Page>('GET', path + query);
-		for (const item of body.items ?? []) {
-			if (!into.touched?.has(item.uid)) into.byUid.set(item.uid, item);
-		}
-		into.sorted = null;
+		take(body.items ?? []);
+		count += body.items?.length ?? 0;
 		after = body.next ?? '';
-		redraw();
-	} while (after && into.byUid.size < MOST);
-	if (after) into.partial = true;
+	} while (after && count < MOST);
+	return after !== '';
 }
 
 async function load(into: Collection): Promise<void> {
@@ -102,14 +118,19 @@ async function load(into: Collection): Promise<void> {
 	}
 	into.again = false;
 	into.touched = new Set();
-	const before = new Set(into.byUid.keys());
+	const { touched, byUid } = into;
+	const gone = new Set(byUid.keys());
 	try {
-		// What there was is shown while it is read anew.
-		const fresh: Collection = { ...into, byUid: new Map(), partial: false };
-		await readAll(fresh, `/v1/${into.kind.plural}`);
-		for (const uid of before) if (!fresh.byUid.has(uid) && !into.touched.has(uid)) into.byUid.delete(uid);
-		for (const [uid, one] of fresh.byUid) if (!into.touched.has(uid)) into.byUid.set(uid, one);
-		into.partial = fresh.partial;
+		// What there was is shown while it is read anew, and of what there was not, what has come.
+		into.partial = await readAll(`/v1/${into.kind.plural}`, (items) => {
+			for (const one of items) {
+				gone.delete(one.uid);
+				if (!touched.has(one.uid)) byUid.set(one.uid, one);
+			}
+			into.sorted.clear();
+			redraw();
+		});
+		for (const uid of gone) if (!touched.has(uid)) byUid.delete(uid);
 		into.state = 'ready';
 		into.problem = null;
 	} catch (error) {
@@ -117,7 +138,7 @@ async function load(into: Collection): Promise<void> {
 		if (into.state !== 'ready') into.state = 'failed';
 	}
 	into.touched = null;
-	into.sorted = null;
+	into.sorted.clear();
 	redraw();
 	if (into.again && collections.get(into.kind.name) === into) await load(into);
 }
@@ -146,9 +167,11 @@ export async function searchServer(kind: Kind, search: string): Promise<void> {
 }
 
 function keep(found: Collection, one: Thing): void {
+	const before = found.byUid.get(one.uid);
 	found.byUid.set(one.uid, one);
 	found.touched?.add(one.uid);
-	found.sorted = null;
+	if (before && before.name === one.name && before.project === one.project) exchange(found, before, one);
+	else found.sorted.clear();
 	redraw();
 }
 
@@ -168,7 +191,7 @@ function forget(kind: string, project: string | undefined, name: string, revisio
 	if (!found || !one || one.revision > revision) return undefined;
 	found.byUid.delete(one.uid);
 	found.touched?.add(one.uid);
-	found.sorted = null;
+	found.sorted.clear();
 	redraw();
 	return one;
 }

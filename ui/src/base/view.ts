@@ -200,6 +200,11 @@ function replace(node: Node, before: Node, svg: boolean): globalThis.Node {
 }
 
 function updateChildren(parent: Element, now: Node[], before: Node[], svg: boolean): void {
+	// Mostly nothing has moved.
+	if (now.length === before.length && now.every((node, i) => same(node, before[i]!))) {
+		for (let i = 0; i < now.length; i++) update(now[i]!, before[i]!, svg);
+		return;
+	}
 	const keyed = new Map<string | number, Node>();
 	const unkeyed: Node[] = [];
 	for (const node of before) {

@@ -2,6 +2,7 @@
 /* The list of a kind: search, labels, order, and what can be done to several at once. Search and order stand in the address. */
 import { type Child, h } from '../base/view';
 import { count, words } from '../base/format';
+import { remembered } from '../base/memo';
 import { link, route, setQuery } from '../base/router';
 import { chosenProject } from '../base/settings';
 import { remove } from '../api/change';
@@ -82,18 +83,51 @@ export function fits(thing: Thing, search: string): boolean {
 		});
 }
 
-const ROWS = 200;
+const ROWS = 100; // on a page
+
+function Pages({ page, pages, rows }: { page: number; pages: number; rows: number }) {
+	const turn = (to: number) => {
+		setQuery({ page: to > 1 ? String(to) : null });
+		document.querySelector('.main')?.scrollTo(0, 0);
+		scrollTo(0, 0);
+	};
+	return (
+		<nav class="pages" aria-label="Pages of the list">
+			<Button label="Previous" small disabled={page <= 1} onClick={() => turn(page - 1)} />
+			<span class="small muted" role="status">
+				{(page - 1) * ROWS + 1} to {Math.min(page * ROWS, rows)} of {rows}
+			</span>
+			<Button label="Next" small disabled={page >= pages} onClick={() => turn(page + 1)} />
+		</nav>
+	);
+}
 
 /** "Images" as "images", but "VMs". */
 function lower(words: string): string {
 	return words.replace(/^[A-Z](?![A-Z])/, (letter) => letter.toLowerCase());
 }
 
-export function KindList(initial: ListProps) {
+/** What a list has besides its rows. */
+const survey = (all: Thing[]) => ({
+	states: [...new Set(all.map(stateOf))].filter(Boolean).sort(),
+	labelled: all.some((one) => Object.keys(one.labels ?? {}).length > 0),
+	projects: new Set(all.map((one) => one.project)).size,
+});
+
+function stateOf(thing: Thing): string {
+	return thing.deleting ? 'deleting' : ((thing.status?.state as string | undefined) ?? '');
+}
+
+export function KindList(_: ListProps) {
 	let chosen = new Set<string>();
-	let most = ROWS; // rows that are drawn
 	let asked = ''; // of the server
-	void initial;
+	let columns: TableColumn<Thing>[] = [];
+	const surveyed = remembered(survey);
+	const arranged = remembered((all: Thing[], search: string, state: string, by: string, down: boolean) => {
+		const fitting = search || state ? all.filter((one) => (!state || stateOf(one) === state) && fits(one, search)) : all;
+		// By name they are already.
+		return by === 'name' && !down && surveyed(all).projects < 2 ? fitting : sorted(fitting, columns, by, down);
+	});
 
 	return (props: ListProps) => {
 		const { kind, bulk } = props;
@@ -105,8 +139,9 @@ export function KindList(initial: ListProps) {
 		const down = query.get('down') === '1';
 		const found = collection(kind.name);
 		const all = things(kind.name, chosenProject());
-		const withProject = kind.scope === 'project' && !chosenProject() && new Set(all.map((one) => one.project)).size > 1;
-		const pick = (text: string) => setQuery({ q: search.includes(text) ? search : `${search} ${text}`.trim() });
+		const { states, labelled, projects } = surveyed(all);
+		const withProject = kind.scope === 'project' && !chosenProject() && projects > 1;
+		const pick = (text: string) => setQuery({ q: search.includes(text) ? search : `${search} ${text}`.trim(), page: null });
 		// Of more than are held here, the server looks for those that fit.
 		if (found.partial && search && asked !== search) {
 			asked = search;
@@ -114,13 +149,13 @@ export function KindList(initial: ListProps) {
 		}
 		const own = props.columns ?? columnsOf(kind);
 		const names = nameColumn(pick, withProject);
-		const columns = [...names.slice(0, withProject ? 2 : 1), ...own, ...(all.some((one) => Object.keys(one.labels ?? {}).length) ? names.slice(-1) : [])];
-		const matching = all.filter((one) => fits(one, search) && (!state || (one.deleting ? 'deleting' : one.status?.state) === state));
-		const rows = sorted(matching, columns, by, down);
-		const keys = new Set(rows.map((one) => one.uid));
-		for (const uid of chosen) if (!keys.has(uid)) chosen.delete(uid);
-		const picked = rows.filter((one) => chosen.has(one.uid));
-		const states = [...new Set(all.map((one) => (one.deleting ? 'deleting' : (one.status?.state as string))).filter(Boolean))].sort();
+		columns = [...names.slice(0, withProject ? 2 : 1), ...own, ...(labelled ? names.slice(-1) : [])];
+		const rows = arranged(all, search, state, by, down);
+		const pages = Math.max(1, Math.ceil(rows.length / ROWS));
+		const page = Math.min(Math.max(1, Number(query.get('page')) || 1), pages);
+		const shown = rows.slice((page - 1) * ROWS, page * ROWS);
+		const picked = chosen.size ? rows.filter((one) => chosen.has(one.uid)) : [];
+		if (picked.length < chosen.size) chosen = new Set(picked.map((one) => one.uid));
 		const creates = !kind.internal && mayAny('create', kind.name);
 		const done = () => {
 			chosen = new Set();
@@ -165,7 +200,7 @@ export function KindList(initial: ListProps) {
 									aria-label={`Search ${about.many}`}
 									placeholder="Search name, label=value, notes"
 									value={search}
-									onInput={(event: Event) => setQuery({ q: (event.target as HTMLInputElement).value })}
+									onInput={(event: Event) => setQuery({ q: (event.target as HTMLInputElement).value, page: null })}
 								/>
 							</div>
 							{states.length > 1 ? (
@@ -173,8 +208,8 @@ export function KindList(initial: ListProps) {
 									label="State"
 									button={{ label: state ? words(state) : 'Any state', icon: 'chevron', look: state ? 'plain' : 'quiet' }}
 									items={[
-										{ label: 'Any state', checked: !state, run: () => setQuery({ state: null }) },
-										...states.map((name) => ({ label: words(name), checked: name === state, run: () => setQuery({ state: name }) })),
+										{ label: 'Any state', checked: !state, run: () => setQuery({ state: null, page: null }) },
+										...states.map((name) => ({ label: words(name), checked: name === state, run: () => setQuery({ state: name, page: null }) })),
 									]}
 								/>
 							) : null}
@@ -190,12 +225,12 @@ export function KindList(initial: ListProps) {
 								<Table
 									label={about.many}
 									columns={columns}
-									rows={rows.slice(0, most)}
+									rows={shown}
 									rowKey={(one) => one.uid}
 									rowLabel={(one) => one.name}
 									href={hrefOfThing}
 									sort={{ by, down }}
-									onSort={(id, isDown) => setQuery({ sort: id === 'name' && !isDown ? null : id, down: isDown ? '1' : null })}
+									onSort={(id, isDown) => setQuery({ sort: id === 'name' && !isDown ? null : id, down: isDown ? '1' : null, page: null })}
 									faded={(one) => one.deleting === true}
 									{...(kind.internal || !(mayAny('delete', kind.name) || mayAny('operate', kind.name))
 										? {}
@@ -213,27 +248,25 @@ export function KindList(initial: ListProps) {
 									)}
 								/>
 							) : (
-								<Empty icon="search" title="Nothing fits" action={<Button label="Clear the search" onClick={() => setQuery({ q: null, state: null })} />}>
+								<Empty icon="search" title="Nothing fits" action={<Button label="Clear the search" onClick={() => setQuery({ q: null, state: null, page: null })} />}>
 									No {about.one} fits {search ? `“${search}”` : 'this state'}.
 								</Empty>
 							)}
 						</section>
-						{rows.length > most ? (
-							<div class="row">
-								<Button
-									label={`Show ${Math.min(ROWS, rows.length - most)} more`}
-									onClick={() => {
-										most += ROWS;
-									}}
-								/>
-								<span class="faint small">
-									{most} of {rows.length}
-								</span>
-							</div>
-						) : null}
+						{pages > 1 ? <Pages page={page} pages={pages} rows={rows.length} /> : null}
 						{picked.length ? (
 							<div class="bulk" role="region" aria-label="Chosen ones">
 								<b>{picked.length} chosen</b>
+								{picked.length < rows.length && shown.every((one) => chosen.has(one.uid)) ? (
+									<Button
+										label={`Choose all ${rows.length}`}
+										small
+										look="quiet"
+										onClick={() => {
+											chosen = new Set(rows.map((one) => one.uid));
+										}}
+									/>
+								) : null}
 								{bulk?.(picked, done)}
 								<Button label="Delete" icon="trash" small disabled={!picked.some((one) => may('delete', one))} onClick={() => removeAll(picked, about.one, about.many, done)} />
 								<Button label="Clear the choice" icon="close" iconOnly small look="quiet" onClick={done} />

@@ -51,12 +51,13 @@ export function NewThing(initial: { kind: Kind }, self: Self) {
 	const values: Values = { name: '', labels: {}, spec: presets(kind.spec) };
 	const given = route().query;
 	for (const field of kind.spec) if (given.has(field.name)) values.spec[field.name] = given.get(field.name);
-	const untouched = copy(values);
+	const sent = () => ({ ...values, spec: specOf(kind, values.spec) });
+	const untouched = copy(sent());
 	let project = chosenProject() || 'default';
 	let problem: Problem | null = null;
 	let busy = false;
 
-	guard(() => (busy || equal(values, untouched) ? null : 'Leave without saving?'));
+	guard(() => (busy || equal(sent(), untouched) ? null : 'Leave without saving?'));
 	self.onRemove(() => guard(null));
 
 	const submit = async (event: Event) => {
@@ -65,7 +66,7 @@ export function NewThing(initial: { kind: Kind }, self: Self) {
 		problem = null;
 		redraw();
 		try {
-			const body = await create(kind, project, { ...values, spec: specOf(kind, values.spec) });
+			const body = await create(kind, project, sent());
 			guard(null);
 			if (kind.name === 'token') showToken(values.name, body);
 			say('good', `${about.one.charAt(0).toUpperCase()}${about.one.slice(1)} ${values.name} ${body.kind === 'operation' ? 'is being made' : 'was made'}`);

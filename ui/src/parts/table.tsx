@@ -32,15 +32,15 @@ interface TableProps<T> {
 	faded?: (row: T) => boolean;
 }
 
+const collator = new Intl.Collator(undefined, { numeric: true });
+
 export function sorted<T>(rows: T[], columns: TableColumn<T>[], by: string, down: boolean): T[] {
 	const of = columns.find((column) => column.id === by)?.sort;
 	if (!of) return rows;
 	const way = down ? -1 : 1;
 	return rows
 		.map((row) => [of(row), row] as const)
-		.sort(([a], [b]) =>
-			way * (typeof a === 'number' && typeof b === 'number' ? a - b : String(a).localeCompare(String(b), undefined, { numeric: true })),
-		)
+		.sort(([a], [b]) => way * (typeof a === 'number' && typeof b === 'number' ? a - b : collator.compare(String(a), String(b))))
 		.map(([, row]) => row);
 }
 
