@@ -38,7 +38,7 @@ def package(name):
         target.parent.mkdir(parents=True, exist_ok=True)
         # Two boxes may do this at once: each works apart, the first to rename wins.
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".new-") as work:
-            run("apt-get", "download", name, cwd=work)
+            run("apt-get", "-o", "Acquire::Retries=5", "download", name, cwd=work)
             (archive,) = pathlib.Path(work).glob("*.deb")
             files = pathlib.Path(work) / "files"
             run("dpkg-deb", "-x", str(archive), str(files))

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Starting machines with the built program, for the system tests."""
+import functools
 import os
 import pathlib
 import select
@@ -15,6 +16,7 @@ CELLA = ROOT / "build" / "cella"
 TIMEOUT = 240
 
 
+@functools.cache
 def tool(name, *arguments):
     """What a tool of the project prints on its last line."""
     done = subprocess.run([str(ROOT / "tools" / name), *arguments], check=True, capture_output=True, text=True)

@@ -49,7 +49,7 @@ def system(packages, tmp_path_factory):
     for package in packages:
         for part in run("dpkg-deb", "--field", package, "Depends").split(","):
             depends.add(part.split("|")[0].split("(")[0].strip())
-    run("mmdebstrap", "--variant=minbase", "--mode=root", f"--include={','.join(sorted(depends - {'cella'}))}", "--dpkgopt=path-exclude=/usr/share/man/*",
+    run("mmdebstrap", '--aptopt=Acquire::Retries "5"', "--variant=minbase", "--mode=root", f"--include={','.join(sorted(depends - {'cella'}))}", "--dpkgopt=path-exclude=/usr/share/man/*",
         "--setup-hook=mkdir -p $1/usr/share/man/man1", "bookworm", folder, *sources())
     shutil.copy(packages[0], folder / "tmp")
     shutil.copy(packages[1], folder / "tmp")
