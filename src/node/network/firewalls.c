@@ -41,7 +41,7 @@ static void take_chain(void *ctx, const struct netlink_chain *chain)
 	struct search *search = ctx;
 
 	if (*search->where || !chain->drops || chain->hook != NF_INET_FORWARD ||
-	    !strcmp(chain->table, "cella") || !is_word(chain->table) || !is_word(chain->name))
+	    !is_word(chain->table) || !is_word(chain->name))
 		return;
 	for (unsigned i = 0; i < ARRAY_SIZE(families); i++) {
 		if (chain->family == families[i].family)

@@ -143,10 +143,11 @@ static int enable_forwarding(struct node *node, bool ipv6, struct err *err)
 	return rc || !ipv6 ? rc : write_setting(forward6, '1', err);
 }
 
-/* Whatever is not hardware may have come to need it: other bridges, tunnels, containers. */
+/* Whatever is not hardware may have come to need it: other bridges, also of another daemon, tunnels,
+ * containers. */
 static void note_virtual(void *ctx, const struct netlink_link *link)
 {
-	if (*link->kind && strncmp(link->name, "ce-", 3))
+	if (*link->kind)
 		*(bool *)ctx = true;
 }
 

@@ -327,7 +327,7 @@ static void rules_of_a_group_are_for_who_has_its_labels(void **state)
 {
 	struct plan plan = grouped_plan();
 	char *rules = rules_of(&plan, NFT_TRACK_BRIDGE), *chain;
-	char name[32];
+	char name[48];
 
 	(void)state;
 	chain = chain_of(rules, "group-0-in");
@@ -337,14 +337,23 @@ static void rules_of_a_group_are_for_who_has_its_labels(void **state)
 	assert_has(rules,
 		   "set remote-0-0 {\n\t\ttype ether_addr\n\t\telements = { 5e:00:00:00:00:01 }");
 	free(chain);
-	snprintf(name, sizeof(name), "to-%s", plan.nics.items[1].tap);
-	chain = chain_of(rules, name);
+	chain = chain_of(rules, "to-0");
 	assert_has(chain, "ct state established,related accept");
 	assert_has(chain, "jump group-0-in\n\t\tdrop");
 	free(chain);
-	snprintf(name, sizeof(name), "chain to-%s", plan.nics.items[0].tap);
+	snprintf(name, sizeof(name), "\"%s\" : jump to-0", plan.nics.items[1].tap);
+	assert_has(rules, name);
+	snprintf(name, sizeof(name), "\"%s\" : jump to-", plan.nics.items[0].tap);
 	assert_has_not(rules, name);
 	assert_has_not(rules, "chain from-");
+	/* One more for which the same groups speak shares the chain. */
+	free(rules);
+	add_nic(&plan, "db2", NET_UID, "{\"tier\": \"db\", \"rack\": \"7\"}",
+		"{\"mac\": \"5e:00:00:00:00:03\"}", "10.77.1.11");
+	rules = rules_of(&plan, NFT_TRACK_BRIDGE);
+	snprintf(name, sizeof(name), "\"%s\" : jump to-0", plan.nics.items[2].tap);
+	assert_has(rules, name);
+	assert_has_not(rules, "chain to-1");
 	free(rules);
 	plan_fini(&plan);
 }
