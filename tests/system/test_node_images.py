@@ -759,8 +759,23 @@ def test_user_makes_nothing_of_what_is_others(ask, node, tmp_path):
     template = {"name": "t", "spec": {"vm": {"image": "default/i"}}}
     assert ask("POST", "/v1/projects/shop/templates", template).status == 201
     answer = ask("POST", "/v1/projects/shop/templates/t/actions/instantiate", {"name": "a"})
-    failure(node.done(answer, "failed"), "another project")
+    failure(node.done(answer, "failed"), "there is no image")
     assert files(node).count("qcow2") == 2
+
+
+def test_template_reaches_no_further_than_its_user(ask, node, tmp_path):
+    """Nor does a parameter of one that root has made."""
+    disk = make(node, DISKS, "treasure", {"size": MIB})
+    for vm in ({"boot": {"kernel": "/etc/passwd", "initrd": "/etc/shadow"}}, {"boot": {"kernel": "${what}"}},
+               {"disks": [{"disk": "${what}"}]}, {"disks": [{"disk": "default/treasure"}]}):
+        spec = {"vm": {"memory": 64 * MIB, **vm}, "parameters": [{"name": "what", "type": "string"}] if "${what}" in str(vm) else []}
+        node.post("/v1/projects/shop/templates", {"name": "t", "spec": spec}, status=201)
+        values = {"what": "/etc/shadow" if "boot" in vm else "default/treasure"} if spec["parameters"] else {}
+        answer = ask("POST", "/v1/projects/shop/templates/t/actions/instantiate", {"name": "a", "parameters": values})
+        failure(node.done(answer, "failed"), "only root" if "boot" in vm else "there is no disk")
+        node.delete("/v1/projects/shop/templates/t")
+    assert node.get("/v1/projects/shop/vms")["items"] == []
+    assert node.get(f"{DISKS}/treasure")["uid"] == disk["uid"]
 
 
 # ---- templates ----

@@ -39,6 +39,7 @@ static const struct schema_field operation_spec[] = {
 	  .fields = resource,
 	  .help = "to which object" },
 	{ .name = "actor", .type = SCHEMA_STRING, .help = "who asked for it" },
+	{ .name = "token", .type = SCHEMA_STRING, .help = "by which token; none: otherwise" },
 	{ .name = "parent",
 	  .type = SCHEMA_STRING,
 	  .ref = "operation",

@@ -68,6 +68,13 @@ int access_renew(struct node *node, const struct identity *before, struct identi
 /* For the same requests both get the same answers. */
 bool identity_has_same_rights(const struct identity *some, const struct identity *other);
 
+/*
+ * Who asked for something that is done later, with the rights of now: a user, or one's token (NULL: not
+ * by one). -ENOENT: there is no such one any more, or it is disabled. The caller calls identity_fini().
+ */
+int access_actor(struct node *node, const char *user, const char *token,
+		 struct identity *ret_identity);
+
 /* Whether a change of the key in the store may change who that is, or the rights. */
 bool access_concerns(const struct identity *who, const char *key);
 

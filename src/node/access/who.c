@@ -307,6 +307,44 @@ int access_renew(struct node *node, const struct identity *before, struct identi
 	return 0;
 }
 
+static int narrow_by_token(struct node *node, const char *name, struct identity *identity)
+{
+	struct problem problem = PROBLEM_INIT;
+	struct object token;
+	int rc = object_get(node, &api_token, "", name, &token, NULL);
+
+	if (rc)
+		return rc;
+	if (token.deleting ||
+	    strcmp(schema_string(object_spec(&token), "user") ?: "", identity->user))
+		rc = -ENOENT;
+	rc = rc ? rc
+		: identity_narrow(node, json_object_get(object_spec(&token), "grants"), identity,
+				  &problem);
+	object_fini(&token);
+	return rc;
+}
+
+int access_actor(struct node *node, const char *user, const char *token,
+		 struct identity *ret_identity)
+{
+	struct problem problem = PROBLEM_INIT;
+	struct identity identity = { 0 };
+	int rc = !strcmp(user, ROOT_NAME)
+			 ? root(&identity)
+			 : identity_of_user(node, user, NULL, &identity, NULL, &problem);
+
+	if (!rc && token) {
+		rc = narrow_by_token(node, token, &identity);
+		snprintf(identity.token, sizeof(identity.token), "%s", token);
+	}
+	if (rc)
+		identity_fini(&identity);
+	else
+		*ret_identity = identity;
+	return rc;
+}
+
 bool access_concerns(const struct identity *who, const char *key)
 {
 	static const struct api_kind *const kinds[] = { &api_user, &api_role, &api_token };

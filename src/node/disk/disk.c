@@ -69,6 +69,7 @@ int disk_config(struct node *node, const struct object *disk, json_t **ret_row,
 struct search {
 	struct node *node;
 	const struct object *disk;
+	const struct object *but; /* a machine that does not count; NULL: all do */
 	char *ret_name;
 	bool running;
 };
@@ -91,6 +92,8 @@ static int find_user(void *ctx, const struct object *vm)
 	json_t *row;
 	size_t index;
 
+	if (search->but && !strcmp(search->but->uid, vm->uid))
+		return 0;
 	json_array_foreach(json_object_get(object_spec(vm), "disks"), index, row)
 	{
 		const char *ref = schema_string(row, "disk");
@@ -123,10 +126,10 @@ static int look_for_user(struct search *search, struct problem *problem)
 	return rc < 0 ? problem_from_err(problem, rc) : 0;
 }
 
-int disk_user(struct node *node, const struct object *disk, char ret_name[API_NAME_MAX + 1],
-	      struct problem *problem)
+int disk_user(struct node *node, const struct object *disk, const struct object *but,
+	      char ret_name[API_NAME_MAX + 1], struct problem *problem)
 {
-	struct search search = { .node = node, .disk = disk, .ret_name = ret_name };
+	struct search search = { .node = node, .disk = disk, .but = but, .ret_name = ret_name };
 
 	return look_for_user(&search, problem);
 }
@@ -275,7 +278,7 @@ int disk_add(struct change *change, const char *project, const char *name, json_
 static int release(struct change *change, const struct object *object, struct problem *problem)
 {
 	char user[API_NAME_MAX + 1];
-	int rc = disk_user(change->node, object, user, problem);
+	int rc = disk_user(change->node, object, NULL, user, problem);
 
 	if (rc || !*user)
 		return rc;

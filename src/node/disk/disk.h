@@ -23,6 +23,6 @@ int disk_config(struct node *node, const struct object *disk, json_t **ret_row,
 int disk_add(struct change *change, const char *project, const char *name, json_t *spec,
 	     char ret_operation[UID_SIZE], struct problem *problem);
 
-/* The machine that names the disk; an empty name if there is none. */
-int disk_user(struct node *node, const struct object *disk, char ret_name[API_NAME_MAX + 1],
-	      struct problem *problem);
+/* The machine that names the disk, another one than `but` (NULL: any); an empty name if there is none. */
+int disk_user(struct node *node, const struct object *disk, const struct object *but,
+	      char ret_name[API_NAME_MAX + 1], struct problem *problem);

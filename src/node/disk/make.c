@@ -304,7 +304,7 @@ static int enlarge_live(struct make *make, struct problem *problem)
 	char user[API_NAME_MAX + 1];
 	struct err err = ERR_INIT;
 	struct object vm;
-	int rc = disk_user(node, &make->disk, user, problem);
+	int rc = disk_user(node, &make->disk, NULL, user, problem);
 
 	if (rc)
 		return rc;

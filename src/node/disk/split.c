@@ -68,7 +68,7 @@ static int require_rest(struct operation *operation, const struct object *disk,
 	struct object vm;
 	json_t *status;
 	const char *state;
-	int rc = disk_user(operation->node, disk, user, problem);
+	int rc = disk_user(operation->node, disk, NULL, user, problem);
 
 	if (rc || !*user || object_get(operation->node, &api_vm, disk->project, user, &vm, NULL))
 		return rc;

@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "node/access/access.h"
 #include "node/image/image.h"
 #include "node/object/kind_ops.h"
-#include "node/image/source.h"
 #include "node/image/template_fill.h"
 
 static int prepare(struct change *change, const struct object *before, struct object *after,
@@ -49,22 +49,32 @@ static int join_all(struct operation *operation, const struct change *change,
 	return first;
 }
 
+/* Whoever asked reaches no further by a template than by making the machine. */
+static int actor(struct operation *operation, struct identity *ret_who, struct problem *problem)
+{
+	if (!operation->actor ||
+	    !access_actor(operation->node, operation->actor, operation->token, ret_who))
+		return 0;
+	return problem_set(problem, API_CODE_FORBIDDEN, "'%s' has no rights any more",
+			   operation->actor);
+}
+
 static int make(struct operation *operation, const struct object *template, struct object *vm,
 		struct problem *problem)
 {
+	struct identity who = { 0 };
 	struct change change;
 	json_t *spec;
 	int rc = make_spec(operation, template, &spec, problem);
 
-	/* The change is the server's: whoever asked for it must not reach further than before. */
-	if (!rc) {
-		rc = source_require_own(api_vm.spec, spec, operation->project, problem);
-		if (rc)
-			json_decref(spec);
-	}
 	if (rc)
 		return rc;
-	change_begin(&change, operation->node, NULL);
+	rc = actor(operation, &who, problem);
+	if (rc) {
+		json_decref(spec);
+		return rc;
+	}
+	change_begin(&change, operation->node, operation->actor ? &who : NULL);
 	change.parent = operation->id;
 	rc = object_add(&change, vm, spec, problem);
 	if (!rc)
@@ -72,6 +82,7 @@ static int make(struct operation *operation, const struct object *template, stru
 	if (!rc)
 		rc = join_all(operation, &change, problem);
 	change_fini(&change);
+	identity_fini(&who);
 	return rc;
 }
 

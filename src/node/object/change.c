@@ -315,8 +315,7 @@ int change_add_operation(struct change *change, const struct object *object, con
 	int rc;
 
 	operation_new_id(id);
-	document = operation_document(id, object, action, params,
-				      change->who ? change->who->user : NULL, change->parent);
+	document = operation_document(id, object, action, params, change->who, change->parent);
 	if (!document)
 		return no_memory(problem);
 	operation_key(id, key);

@@ -6,6 +6,7 @@
 
 #include "node/object/kind_ops.h"
 #include "node/object/priv.h"
+#include "node/object/reference.h"
 
 int object_check(const struct api_kind *kind, json_t *wanted, struct problem *problem)
 {
@@ -60,7 +61,10 @@ int object_prepare(struct change *change, const struct object *before, struct ob
 		   struct problem *problem)
 {
 	const struct kind_ops *ops = kind_ops_of(after->kind);
+	int rc = references_check(change, before, after, problem);
 
+	if (rc)
+		return rc;
 	return ops && ops->prepare ? ops->prepare(change, before, after, problem) : 0;
 }
 

@@ -22,17 +22,19 @@ void operation_key(const char *id, char ret_key[KEY_SIZE])
 }
 
 json_t *operation_document(const char *id, const struct object *object, const char *action,
-			   const json_t *params, const char *user, const char *parent)
+			   const json_t *params, const struct identity *who, const char *parent)
 {
+	const char *user = who ? who->user : NULL;
+	const char *token = who && *who->token ? who->token : NULL;
 	char now[TIME_SIZE];
 
 	node_time_text(node_now_ms(), now);
 	return json_pack(
-		"{s:s, s:s, s:{s:s, s:{s:s, s:s, s:s, s:s}, s:s*, s:s*}, s:{s:s, s:b}, s:O*}",
+		"{s:s, s:s, s:{s:s, s:{s:s, s:s, s:s, s:s}, s:s*, s:s*, s:s*}, s:{s:s, s:b}, s:O*}",
 		"uid", id, "created", now, "spec", "action", action, "resource", "kind",
 		object->kind->name, "project", object->project, "name", object->name, "uid",
-		object->uid, "actor", user, "parent", parent, "status", "state", "pending",
-		"cancellable", 1, "params", params);
+		object->uid, "actor", user, "token", token, "parent", parent, "status", "state",
+		"pending", "cancellable", 1, "params", params);
 }
 
 json_t *operation_json(const json_t *document, uint64_t revision)

@@ -297,6 +297,8 @@ static struct run *run_new(struct operations *all, json_t *document, uint64_t mo
 			.project = schema_string(resource, "project"),
 			.name = schema_string(resource, "name"),
 			.uid = run->object_uid,
+			.actor = schema_string(spec, "actor"),
+			.token = schema_string(spec, "token"),
 			.params = json_object_get(document, "params"),
 			.again = !strcmp(state, "running"),
 		},

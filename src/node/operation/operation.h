@@ -14,6 +14,7 @@ struct operation {
 	const struct api_kind *kind;
 	const char *action;               /* the kind's, "create" and "delete" as well */
 	const char *project, *name, *uid; /* of the object */
+	const char *actor, *token; /* who asked for it (NULL: the server), by a token (NULL: not) */
 	const json_t *params;
 	json_t *result; /* what the operation says in the end; owned */
 	bool again;     /* it began before the daemon was restarted */

@@ -15,9 +15,9 @@
 void operation_new_id(char ret_id[UID_SIZE]);
 void operation_key(const char *id, char ret_key[KEY_SIZE]);
 
-/* As it is stored, before it begins; new reference; NULL: no memory. `user` NULL: the server. */
+/* As it is stored, before it begins; new reference; NULL: no memory. `who` NULL: the server. */
 json_t *operation_document(const char *id, const struct object *object, const char *action,
-			   const json_t *params, const char *user, const char *parent);
+			   const json_t *params, const struct identity *who, const char *parent);
 /* As the API shows it. New reference; NULL: no memory. */
 json_t *operation_json(const json_t *document, uint64_t revision);
 bool operation_has_ended(const json_t *document);

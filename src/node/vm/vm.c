@@ -499,9 +499,9 @@ static int check_disk(struct change *change, const struct object *vm, const json
 		return problem_set(problem, API_CODE_INVALID, "there is no disk '%s'", ref);
 	if (rc)
 		return rc;
-	rc = disk_user(change->node, &disk, user, problem);
+	rc = disk_user(change->node, &disk, vm, user, problem);
 	object_fini(&disk);
-	if (!rc && *user && strcmp(user, vm->name))
+	if (!rc && *user)
 		rc = problem_set(problem, API_CODE_IN_USE, "disk '%s' belongs to machine '%s'", ref,
 				 user);
 	return rc;

@@ -76,19 +76,6 @@ bool web_gone(const struct web_exchange *exchange)
 	return exchange->gone;
 }
 
-#ifndef FIXTURE_REAL_ACCESS
-
-bool access_allows(const struct identity *identity, enum api_verb verb, const struct api_kind *kind,
-		   const char *project, const json_t *labels)
-{
-	(void)verb;
-	(void)kind;
-	(void)project;
-	(void)labels;
-	return identity->root;
-}
-#endif
-
 static inline void exchange_init(struct web_exchange *exchange)
 {
 	*exchange = (struct web_exchange){ 0 };

@@ -2,7 +2,6 @@
 /* Users, tokens and sessions in a store, and requests that stand for them. */
 #pragma once
 
-#define FIXTURE_REAL_ACCESS
 #include "../fixture.h"
 
 #include "host/clock.h"

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Rights: what roles give, what is left of them, and the matrix of every kind, verb, action and role. */
-#define FIXTURE_REAL_ACCESS
 #include "../fixture.h"
 
 #include "node/access/priv.h"

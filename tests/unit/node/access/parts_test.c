@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Headers, secrets, passwords, limits, links and tickets: parts of access that need no store. */
-#define FIXTURE_REAL_ACCESS
 #include "../fixture.h"
 
 #include "host/clock.h"
