@@ -73,7 +73,7 @@ static void add_protocol(struct str *text, const struct plan_rule *rule)
 		[PLAN_ANY] = "{ tcp, udp }",
 		[PLAN_TCP] = "tcp",
 		[PLAN_UDP] = "udp",
-		[PLAN_ICMP] = "{ icmp, ipv6-icmp }",
+		[PLAN_ICMP] = "{ icmp, " NFT_ICMPV6 " }",
 	};
 
 	if (rule->protocol == PLAN_ANY && !rule->port_count)

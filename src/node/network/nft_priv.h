@@ -8,6 +8,9 @@
 
 #define NFT_LINK_LOCAL "fe80::/10"
 
+/* By its number: nft knows no name for it on a host without /etc/protocols (the package netbase). */
+#define NFT_ICMPV6 "58"
+
 /* Neighbour discovery and groups: what a machine on an IPv6 network must be able to say. */
 #define NFT_ND_SAID                                                                                \
 	"{ nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert, mld-listener-report, mld2-listener-report }"

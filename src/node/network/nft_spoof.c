@@ -200,7 +200,7 @@ static void spoof_chain(struct rules *rules, unsigned n)
 		   "\t\tiifname != @held4-%u ip saddr @known4-%u drop\n",
 		   n, n, n, n);
 	str_printf(text,
-		   "\t\tip6 saddr :: meta l4proto ipv6-icmp return\n"
+		   "\t\tip6 saddr :: meta l4proto " NFT_ICMPV6 " return\n"
 		   "\t\ticmpv6 type nd-neighbor-advert iifname . @th,64,128 != @advertised-%u "
 		   "jump about-another-%u\n"
 		   "\t\tiifname . ip6 saddr @own6-%u return\n"

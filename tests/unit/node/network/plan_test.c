@@ -333,7 +333,7 @@ static void rules_of_a_group_are_for_who_has_its_labels(void **state)
 	chain = chain_of(rules, "group-0-in");
 	assert_has(chain,
 		   "ether saddr @remote-0-0 meta l4proto tcp th dport { 5432, 6000-6010 } accept");
-	assert_has(chain, "ip saddr 10.77.1.1/32 meta l4proto { icmp, ipv6-icmp } accept");
+	assert_has(chain, "ip saddr 10.77.1.1/32 meta l4proto { icmp, 58 } accept");
 	assert_has(rules,
 		   "set remote-0-0 {\n\t\ttype ether_addr\n\t\telements = { 5e:00:00:00:00:01 }");
 	free(chain);
