@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Streams of events, consoles and logs end with the right to them, at once, however it ends."""
+import contextlib
 import http.client
 import json
 
 import pytest
 
-from node import Node, UnixConnection
+from node import Answer, Node, UnixConnection
 from test_node_vm import WebSocket
 
 PASSWORD = "correct horse battery"
@@ -123,6 +124,27 @@ def test_streams_of_a_machine_end_with_its_labels(node):
         seen += events.response.readline()
     assert b"secret of db" not in seen
     events.connection.close()
+
+
+def test_upload_ends_with_its_token(node):
+    node.post("/v1/projects/default/images", {"name": "big"}, status=201)
+    node.post("/v1/users", {"name": "sender", "spec": {"grants": [{"role": "user"}]}}, status=201)
+    secret = node.post("/v1/tokens", {"name": "sender", "spec": {"user": "sender"}}, status=201)["secret"]
+    connection = UnixConnection(node.socket)
+    connection.putrequest("PUT", "/v1/projects/default/images/big/content")
+    for name, value in {"authorization": f"Bearer {secret}", "content-type": "application/octet-stream",
+                        "transfer-encoding": "chunked"}.items():
+        connection.putheader(name, value)
+    connection.endheaders()
+    chunk = b"10000\r\n" + bytes(0x10000) + b"\r\n"
+    connection.send(chunk)
+    node.done(node.delete("/v1/tokens/sender"))
+    with contextlib.suppress(OSError):
+        for _ in range(1000):
+            connection.send(chunk)
+    answer = Answer(connection.getresponse())
+    connection.close()
+    assert (answer.status, answer.error) == (403, "forbidden"), answer
 
 
 def test_streams_of_others_go_on(node):

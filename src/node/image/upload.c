@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,6 +42,8 @@ struct upload {
 	uint64_t room;  /* the pool has room up to there */
 	uint64_t told_ns;
 	struct problem problem;
+	struct stay stay;
+	atomic_bool over; /* whoever sends may not any more */
 };
 
 char *upload_path(const char *import)
@@ -55,8 +58,14 @@ static int no_memory(struct problem *problem)
 	return problem_set(problem, API_CODE_UNAVAILABLE, "out of memory");
 }
 
+static void over(struct stay *stay)
+{
+	atomic_store(&container_of(stay, struct upload, stay)->over, true);
+}
+
 static void upload_free(struct upload *upload)
 {
+	stay_end(upload->node, &upload->stay);
 	object_fini(&upload->image);
 	pool_fini(&upload->pool);
 	if (upload->fd >= 0)
@@ -114,6 +123,9 @@ static int piece(void *ctx, const char *bytes, size_t count)
 	if (count > upload->end - upload->at)
 		return problem_set(&upload->problem, API_CODE_RANGE,
 				   "more was sent than the range says");
+	if (atomic_load(&upload->over))
+		return problem_set(&upload->problem, API_CODE_FORBIDDEN,
+				   "'%s' has no right to send it any more", upload->who.user);
 	rc = get_more_room(upload, count);
 	if (rc)
 		return rc;
@@ -306,6 +318,7 @@ int upload_begin(struct call *call, uint64_t bytes, const struct web_upload_ops 
 		.exchange = call->request->exchange,
 		.fd = -1,
 		.told_ns = clock_now_ns(),
+		.stay.over = over,
 	};
 	snprintf(upload->who.user, sizeof(upload->who.user), "%s", call->who->user);
 	snprintf(upload->who.token, sizeof(upload->who.token), "%s", call->who->token);
@@ -324,6 +337,8 @@ int upload_begin(struct call *call, uint64_t bytes, const struct web_upload_ops 
 			      problem);
 	if (!rc)
 		rc = open_file(upload, problem);
+	if (!rc && stay_begin(call->node, &upload->stay, call->who, call->object, API_CREATE))
+		rc = no_memory(problem);
 	if (rc) {
 		upload_free(upload);
 		return rc;
