@@ -11,7 +11,8 @@ const require = createRequire(join(here, '../../ui/package.json'));
 const { chromium } = require('playwright-core');
 const axe = await readFile(require.resolve('axe-core/axe.min.js'), 'utf8');
 
-export const PATIENCE = 10000;
+// Generous: a test waits for what happens, on a busy machine as well.
+export const PATIENCE = 60000;
 
 export function openBrowser() {
 	return chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ['--no-sandbox', '--disable-gpu'] });

@@ -111,7 +111,16 @@ test('who may only look is offered nothing else', async () => {
 	await other.getByRole('heading', { level: 1, name: 'small', exact: true }).waitFor();
 	assert.equal(await other.getByRole('link', { name: 'Edit' }).count(), 0);
 	assert.equal(await other.getByRole('link', { name: 'Console' }).count(), 0);
-	assert.ok(await other.getByRole('button', { name: 'Restart', exact: true }).isDisabled());
+	for (const name of ['Start', 'Stop', 'Restart']) assert.equal(await other.getByRole('button', { name, exact: true }).count(), 0, name);
+	await other.getByRole('button', { name: 'More actions of small' }).click();
+	await other.getByRole('menuitem', { name: 'Commands' }).waitFor();
+	for (const name of ['Pause', 'Clone', 'Rename', 'Delete']) assert.equal(await other.getByRole('menuitem', { name }).count(), 0, name);
+	await other.getByRole('menuitem', { name: 'Commands' }).click();
+	const commands = other.getByRole('dialog', { name: 'Commands for small' });
+	await commands.getByText('cella vm show small', { exact: true }).waitFor();
+	assert.equal(await commands.getByText('cella vm delete small').count(), 0);
+	await checkAccessibility(other, 'commands');
+	await other.keyboard.press('Escape');
 	await go(other, '#/networks');
 	await other.getByRole('row', { name: /shared/ }).waitFor();
 	assert.equal(await other.getByRole('link', { name: 'Create network' }).count(), 0);
@@ -142,6 +151,7 @@ test('an image is uploaded, with its progress', async () => {
 	await go(page, '#/images/new');
 	const content = Buffer.alloc(3 << 20, 'cella');
 	await page.getByLabel('Disk image').setInputFiles({ name: 'Little Disk.raw', mimeType: 'application/octet-stream', buffer: content });
+	await page.locator('.drop').getByText('Little Disk.raw').waitFor();
 	assert.equal(await page.locator('input[name=name]').inputValue(), 'little-disk');
 	await page.getByRole('button', { name: 'Upload' }).click();
 	await page.getByRole('row', { name: /little-disk/ }).getByText('Ready').waitFor({ timeout: 3 * PATIENCE });

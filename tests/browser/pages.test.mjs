@@ -10,12 +10,17 @@ import { Cellad } from './cellad.mjs';
 const GIB = 2 ** 30;
 const KEY = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIG7l2Q6y4aXw3u0Jb9m6K0x3p4VYb1n0yM7m3w8Q5c2d anna@laptop';
 
+// Names as long as may be, and texts that would be more than text.
+const LONG = `${'a'.repeat(30)}-${'b'.repeat(32)}`;
+const HOSTILE = `<img src=x onerror="hacked=1"><script>hacked=1</script> \u202Eمرحبا ${'long '.repeat(50)}${'x'.repeat(200)}`;
+
 // Address and its first heading.
 const places = [
 	['#/', 'Overview'],
 	['#/vms', 'VMs'],
 	['#/vms/new', 'New VM'],
 	['#/vms/default/web1', 'web1'],
+	[`#/vms/default/${LONG}`, LONG],
 	['#/vms/default/web1/console', 'web1'],
 	['#/vms/default/web1/disks', 'web1'],
 	['#/vms/default/web1/networks', 'web1'],
@@ -72,6 +77,7 @@ before(async () => {
 	await cellad.create('disks', 'data', { size: GIB });
 	await cellad.create('security-groups', 'web', { labels: { tier: 'web' }, rules: [{ protocol: 'tcp', ports: '80,443' }] });
 	await cellad.create('vms', 'web1', { memory: 64 * 2 ** 20, nets: [{ network: 'own' }] }, { labels: { tier: 'web' }, notes: 'the front' });
+	await cellad.create('vms', LONG, { memory: 64 * 2 ** 20 }, { labels: { [`label-${'c'.repeat(50)}`]: 'd'.repeat(60) }, notes: HOSTILE });
 	await cellad.create('vms', 'db1', { memory: 64 * 2 ** 20 }, { labels: { tier: 'db' }, protected: true });
 });
 
@@ -92,9 +98,10 @@ for (const [look, options, rules] of looks) {
 			await page.locator('.skeleton').waitFor({ state: 'detached' });
 			await checkAccessibility(page, `${place} ${look}`, rules);
 			await checkNothingWrong(page, `${place} ${look}`);
+			assert.equal(await page.evaluate(() => globalThis.hacked), undefined, place);
 			if (process.env.SHOTS) {
 				await mkdir(process.env.SHOTS, { recursive: true });
-				await page.screenshot({ path: join(process.env.SHOTS, `${place.replace(/^#\/?/, '').replace(/\//g, '-') || 'overview'}-${look}.png`), fullPage: true });
+				await page.screenshot({ path: join(process.env.SHOTS, `${place.slice(0, 60).replace(/^#\/?/, '').replace(/\//g, '-') || 'overview'}-${look}.png`), fullPage: true });
 			}
 		}
 		await page.context().close();
@@ -139,5 +146,14 @@ test('the page asks no other host, and its policy allows no inline code', async 
 	assert.deepEqual(strangers, []);
 	assert.ok(policy, 'there is a policy');
 	assert.ok(!policy.includes('unsafe-inline'), policy);
+	await page.context().close();
+});
+
+test('a long name leaves what can be done in sight', async () => {
+	const page = await openPage(browser);
+	await signIn(page, cellad, who);
+	await go(page, '#/vms');
+	const box = await page.getByRole('button', { name: `Actions of ${LONG}` }).boundingBox();
+	assert.ok(box.x + box.width <= 1280, `the actions begin at ${box.x}`);
 	await page.context().close();
 });

@@ -27,10 +27,6 @@ export function allUploads(): Upload[] {
 	return uploads;
 }
 
-export function uploadTo(path: string): Upload | undefined {
-	return uploads.find((one) => one.path === path);
-}
-
 addEventListener('beforeunload', (event) => {
 	if (uploads.some((one) => one.state === 'running')) event.preventDefault();
 });

@@ -28,20 +28,11 @@ function applyTheme(): void {
 	const name = theme === 'auto' ? (dark.matches ? 'dark' : 'light') : theme;
 	document.documentElement.dataset.theme = name;
 	document.querySelector('meta[name=theme-color]')?.setAttribute('content', name === 'dark' ? '#0f1216' : '#ffffff');
-	for (const call of themeCalls) call();
 }
-
-const themeCalls = new Set<() => void>();
 
 export function startTheme(): void {
 	dark.addEventListener('change', applyTheme);
 	applyTheme();
-}
-
-/** Calls back after each change of colours; the result ends it. */
-export function onTheme(call: () => void): () => void {
-	themeCalls.add(call);
-	return () => themeCalls.delete(call);
 }
 
 export function chosenTheme(): Theme {

@@ -8,6 +8,7 @@ import { create } from '../api/change';
 import { pathOf } from '../api/client';
 import { type Problem, problemOf } from '../api/problem';
 import { kindOf, presets } from '../api/schema';
+import { mayAny } from '../api/session';
 import type { Thing, Values } from '../api/types';
 import { allUploads, startUpload, type Upload } from '../api/upload';
 import { Bar, Button, Panel, ProblemNotice } from '../parts/basic';
@@ -64,6 +65,7 @@ export function ImageList() {
 				{
 					label: 'Create VM from it',
 					icon: 'plus',
+					allowed: mayAny('create', 'vm'),
 					disabled: one.status?.state !== 'ready',
 					href: newVmFrom(one),
 				},

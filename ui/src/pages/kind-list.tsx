@@ -18,7 +18,7 @@ import { Menu, type MenuItem } from '../parts/menu';
 import { sorted, Table, type TableColumn } from '../parts/table';
 import { say } from '../parts/toast';
 import { ColumnValue } from '../parts/values';
-import { openRemove } from './remove';
+import { removeItem } from './remove';
 import { wordsOf } from './kinds';
 
 interface ListProps {
@@ -162,15 +162,8 @@ export function KindList(_: ListProps) {
 		};
 		const menu = (thing: Thing): (MenuItem | null)[] => [
 			...(props.rowMenu?.(thing) ?? []),
-			{ label: 'Edit', icon: 'edit', href: `${hrefOfThing(thing)}/edit`, disabled: kind.internal || !may('change', thing) },
-			{
-				label: 'Delete',
-				icon: 'trash',
-				danger: true,
-				disabled: thing.protected || thing.deleting === true || !may('delete', thing),
-				hint: thing.protected ? 'Protected from deletion' : '',
-				run: () => openRemove(thing),
-			},
+			{ label: 'Edit', icon: 'edit', href: `${hrefOfThing(thing)}/edit`, allowed: !kind.internal && may('change', thing) },
+			removeItem(thing),
 		];
 		return (
 			<div class="page">

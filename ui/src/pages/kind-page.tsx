@@ -10,7 +10,7 @@ import { type Problem, problemOf } from '../api/problem';
 import { type Action, type Field, type Kind, kindOf, presets } from '../api/schema';
 import { may, mayAny } from '../api/session';
 import { copy, type Thing, type Values } from '../api/types';
-import { Button, Empty, Facts, Labels, Loading, Meter, Notice, Panel, Pill, ProblemNotice, State, When } from '../parts/basic';
+import { Button, Empty, Facts, Labels, Loading, Meter, Notes, Notice, Panel, Pill, ProblemNotice, State, When } from '../parts/basic';
 import { openDialog } from '../parts/dialog';
 import { OperationLine } from '../parts/drawer';
 import { Fields } from '../parts/form';
@@ -21,9 +21,10 @@ import { FieldValue } from '../parts/values';
 import { hrefOfThing } from '../parts/link';
 import { openLink } from './access';
 import { AuditList } from './audit';
+import { commandsItem } from './commands';
 import { EditForm } from './edit';
 import { wordsOf } from './kinds';
-import { openRemove } from './remove';
+import { removeItem } from './remove';
 import { openInstantiate } from './template';
 
 export function Tabs({ base, tabs, now }: { base: string; tabs: [string, string][]; now: string }) {
@@ -244,7 +245,7 @@ export function KindPage({ kind, project, name, tab }: { kind: Kind; project: st
 		.filter((action) => action.name !== 'create' && action.name !== 'instantiate')
 		.map((action) => ({
 			label: words(action.name),
-			disabled: !may(action.verb, thing),
+			allowed: may(action.verb, thing),
 			run: () => (action.params.length ? openAction(thing, action) : void run(thing, action.name)),
 		}));
 	return (
@@ -258,8 +259,10 @@ export function KindPage({ kind, project, name, tab }: { kind: Kind; project: st
 						...actions,
 						thing.kind === 'user' && may('change', thing) ? { label: 'Make a sign-in link', icon: 'link', run: () => openLink(thing.name) } : null,
 						null,
-						{ label: 'Delete', icon: 'trash', danger: true, disabled: thing.protected || thing.deleting === true || !may('delete', thing), run: () => openRemove(thing) },
-					].filter((item, i, all) => item !== null || (i > 0 && all[i - 1] !== null))}
+						commandsItem(thing),
+						null,
+						removeItem(thing),
+					]}
 				/>
 			</Header>
 			<Tabs
@@ -295,7 +298,7 @@ export function KindPage({ kind, project, name, tab }: { kind: Kind; project: st
 							<Facts
 								rows={[
 									['Created', <When at={thing.created} />],
-									['Notes', thing.notes],
+									['Notes', thing.notes ? <Notes text={thing.notes} /> : null],
 									['UID', <span class="mono">{thing.uid}</span>],
 									['Revision', thing.revision],
 								]}

@@ -4,9 +4,11 @@ import { h } from '../base/view';
 import { go, link, route } from '../base/router';
 import { remove } from '../api/change';
 import { kindOf } from '../api/schema';
+import { may } from '../api/session';
 import type { Thing } from '../api/types';
 import { ask } from '../parts/dialog';
 import { hrefOfThing } from '../parts/link';
+import type { MenuItem } from '../parts/menu';
 import { say } from '../parts/toast';
 import { wordsOf } from './kinds';
 
@@ -19,7 +21,7 @@ const LOSES: Record<string, string> = {
 	user: 'Their sessions and tokens end at once.',
 };
 
-export function openRemove(thing: Thing): void {
+function openRemove(thing: Thing): void {
 	const { one } = wordsOf(thing.kind);
 	ask({
 		title: `Delete ${one} ${thing.name}?`,
@@ -34,4 +36,16 @@ export function openRemove(thing: Thing): void {
 			if (`#/${route().path.join('/')}`.startsWith(decodeURIComponent(hrefOfThing(thing)))) go(link(kindOf(thing.kind).plural));
 		},
 	});
+}
+
+export function removeItem(thing: Thing): MenuItem {
+	return {
+		label: 'Delete',
+		icon: 'trash',
+		danger: true,
+		allowed: may('delete', thing),
+		disabled: thing.protected || thing.deleting === true,
+		hint: thing.protected ? 'Protected from deletion: Edit takes that away' : '',
+		run: () => openRemove(thing),
+	};
 }

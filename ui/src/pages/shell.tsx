@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What is around every page: the side with all places, the head with search and operations, and the page itself. */
-import { type Child, h, type Root } from '../base/view';
+import { h, type Root } from '../base/view';
 import { link, route } from '../base/router';
 import { chooseProject, chooseTheme, chosenProject, chosenTheme, type Theme } from '../base/settings';
 import { plural, words } from '../base/format';
 import { collection, connectionState, things } from '../api/live';
 import { runningOperations } from '../api/operations';
-import { allKinds, kindOf } from '../api/schema';
+import { allKinds } from '../api/schema';
 import { currentSession, mayAny, signOut } from '../api/session';
 import { Button } from '../parts/basic';
 import { openOperations } from '../parts/drawer';
@@ -309,14 +309,4 @@ export function Shell(): Root {
 			</main>
 		</div>
 	);
-}
-
-/** Says in the title of the window where one is. */
-export function titled(title: string, content: Child): Child {
-	document.title = title === 'Overview' ? 'Cella' : `${title} · Cella`;
-	return content;
-}
-
-export function pluralWords(name: string): string {
-	return words(kindOf(name).plural);
 }

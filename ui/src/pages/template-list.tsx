@@ -10,7 +10,7 @@ export function TemplateList() {
 	return (
 		<KindList
 			kind={kindOf('template')}
-			rowMenu={(one) => [{ label: 'Create VM from it', icon: 'plus', disabled: !mayAny('create', 'vm'), run: () => openInstantiate(one) }]}
+			rowMenu={(one) => [{ label: 'Create VM from it', icon: 'plus', allowed: mayAny('create', 'vm'), run: () => openInstantiate(one) }]}
 		/>
 	);
 }

@@ -9,7 +9,7 @@ import { problemOf } from '../api/problem';
 import { fieldAt, kindOf } from '../api/schema';
 import { may } from '../api/session';
 import type { Thing, Values } from '../api/types';
-import { Button, Empty, Facts, Loading, Notice, Panel, Pill, State, When } from '../parts/basic';
+import { Button, Empty, Facts, Loading, Notes, Notice, Panel, Pill, State, When } from '../parts/basic';
 import { Copyable, copyText } from '../parts/copy';
 import { openDialog } from '../parts/dialog';
 import { hrefOf, hrefOfThing, RefLink } from '../parts/link';
@@ -19,10 +19,11 @@ import type { Console, ConsoleState } from '../parts/terminal';
 import { complain, say } from '../parts/toast';
 import { summary } from '../parts/values';
 import { openNet, openDisk } from './attach';
+import { commandsItem } from './commands';
 import { EditForm } from './edit';
 import { Graphs } from './graphs';
 import { Gone, Header, openAction, run, Standing, Tabs, Trail } from './kind-page';
-import { openRemove } from './remove';
+import { removeItem } from './remove';
 import { can, forceStop, isOn, vmState } from './vms';
 
 function Overview({ vm }: { vm: Thing }): Root {
@@ -73,7 +74,7 @@ function Overview({ vm }: { vm: Thing }): Root {
 							],
 							['Restarts', status?.restarts ?? 0],
 							['Created', <When at={vm.created} />],
-							['Notes', vm.notes],
+							['Notes', vm.notes ? <Notes text={vm.notes} /> : null],
 						]}
 					/>
 				</Panel>
@@ -246,14 +247,14 @@ function Disks({ vm }: { vm: Thing }): Root {
 						<Menu
 							button={{ label: `Actions of ${disk.disk}`, icon: 'more', iconOnly: true, small: true, look: 'quiet' }}
 							items={[
-								{ label: 'Change', icon: 'edit', disabled: !may('change', vm), run: () => openDisk(vm, disk.place) },
-								{ label: 'Detach', icon: 'close', danger: true, disabled: !may('change', vm), run: () => openDisk(vm, disk.place, true) },
+								{ label: 'Change', icon: 'edit', allowed: may('change', vm), run: () => openDisk(vm, disk.place) },
+								{ label: 'Detach', icon: 'close', danger: true, allowed: may('change', vm), run: () => openDisk(vm, disk.place, true) },
 							]}
 						/>
 					)}
 				/>
 			) : (
-				<Empty icon="disk" title="No disks" action={<Button label="Attach disk" icon="plus" onClick={() => openDisk(vm)} />}>
+				<Empty icon="disk" title="No disks" action={may('change', vm) ? <Button label="Attach disk" icon="plus" onClick={() => openDisk(vm)} /> : null}>
 					What the VM writes is lost when it ends.
 				</Empty>
 			)}
@@ -298,14 +299,14 @@ function Nets({ vm }: { vm: Thing }): Root {
 						<Menu
 							button={{ label: `Actions of card ${net.place + 1}`, icon: 'more', iconOnly: true, small: true, look: 'quiet' }}
 							items={[
-								{ label: 'Change', icon: 'edit', disabled: !may('change', vm), run: () => openNet(vm, net.place) },
-								{ label: 'Remove', icon: 'trash', danger: true, disabled: !may('change', vm), run: () => openNet(vm, net.place, true) },
+								{ label: 'Change', icon: 'edit', allowed: may('change', vm), run: () => openNet(vm, net.place) },
+								{ label: 'Remove', icon: 'trash', danger: true, allowed: may('change', vm), run: () => openNet(vm, net.place, true) },
 							]}
 						/>
 					)}
 				/>
 			) : (
-				<Empty icon="network" title="No network card" action={<Button label="Add network card" icon="plus" onClick={() => openNet(vm)} />}>
+				<Empty icon="network" title="No network card" action={may('change', vm) ? <Button label="Add network card" icon="plus" onClick={() => openNet(vm)} /> : null}>
 					The VM reaches nothing, and nothing reaches it.
 				</Empty>
 			)}
@@ -346,32 +347,32 @@ export function VmPage({ project, name, tab }: { project: string; name: string; 
 	const action = (id: string) => kind.actions.find((one) => one.name === id);
 	const withParams = (id: string, label: string, icon: string) => {
 		const found = action(id);
-		return found ? { label, icon, disabled: !may(found.verb, vm), run: () => openAction(vm, found) } : null;
+		return found ? { label, icon, allowed: may(found.verb, vm), run: () => openAction(vm, found) } : null;
 	};
 	return (
 		<div class="page">
 			<Header thing={vm} kind={kind}>
-				{can(vm, 'start') ? (
+				{!may('operate', vm) ? null : can(vm, 'start') ? (
 					<Button key="start" label="Start" icon="play" look="primary" onClick={() => void run(vm, 'start')} />
 				) : can(vm, 'resume') ? (
 					<Button key="resume" label="Resume" icon="play" look="primary" onClick={() => void run(vm, 'resume')} />
 				) : (
 					<Button key="stop" label="Stop" icon="stop" disabled={!can(vm, 'stop')} onClick={() => void run(vm, 'stop')} />
 				)}
-				<Button label="Restart" icon="restart" disabled={!can(vm, 'restart')} onClick={() => void run(vm, 'restart')} />
+				{may('operate', vm) ? <Button label="Restart" icon="restart" disabled={!can(vm, 'restart')} onClick={() => void run(vm, 'restart')} /> : null}
 				{may('console', vm) ? <Button label="Console" icon="terminal" href={`${base}/console`} /> : null}
 				<Menu
 					button={{ label: `More actions of ${name}`, icon: 'more', iconOnly: true }}
 					items={[
-						{ label: 'Pause', icon: 'pause', disabled: !can(vm, 'pause'), run: () => void run(vm, 'pause') },
-						{ label: 'Reset', icon: 'restart', disabled: !can(vm, 'reset'), run: () => void run(vm, 'reset') },
-						{ label: 'Force off', icon: 'stop', disabled: !can(vm, 'force'), run: () => forceStop(vm) },
+						{ label: 'Pause', icon: 'pause', allowed: may('operate', vm), disabled: !can(vm, 'pause'), run: () => void run(vm, 'pause') },
+						{ label: 'Reset', icon: 'restart', allowed: may('operate', vm), disabled: !can(vm, 'reset'), run: () => void run(vm, 'reset') },
+						{ label: 'Force off', icon: 'stop', allowed: may('operate', vm), disabled: !can(vm, 'force'), run: () => forceStop(vm) },
 						null,
 						withParams('clone', 'Clone', 'copy'),
 						{
 							label: 'Rename',
 							icon: 'edit',
-							disabled: !action('rename') || !may('change', vm),
+							allowed: action('rename') !== undefined && may('change', vm),
 							run: () =>
 								openAction(vm, action('rename')!, (body) => {
 									const now = (body.name as string | undefined) ?? '';
@@ -379,10 +380,11 @@ export function VmPage({ project, name, tab }: { project: string; name: string; 
 									go(now && body.kind === 'vm' ? hrefOf('vm', project, now) : link('vms'));
 								}),
 						},
-						{ label: 'Cloud-init data', icon: 'info', disabled: !action('cloud-init'), run: () => showCloudInit(vm) },
+						{ label: 'Cloud-init data', icon: 'info', allowed: action('cloud-init') !== undefined && may(action('cloud-init')!.verb, vm), run: () => showCloudInit(vm) },
+						commandsItem(vm),
 						null,
-						{ label: 'Delete', icon: 'trash', danger: true, disabled: vm.protected || vm.deleting === true || !may('delete', vm), hint: vm.protected ? 'Protected from deletion' : '', run: () => openRemove(vm) },
-					].filter((item, i, all) => item !== null || (i > 0 && all[i - 1] !== null))}
+						removeItem(vm),
+					]}
 				/>
 			</Header>
 			<Tabs

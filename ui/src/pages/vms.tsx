@@ -97,19 +97,21 @@ export function VmList() {
 			kind={kindOf('vm')}
 			columns={columns()}
 			rowButtons={(vm) => [
-				can(vm, 'stop') ? (
+				!may('operate', vm) ? null : can(vm, 'stop') ? (
 					<Button key="stop" label={`Stop ${vm.name}`} title="Stop" icon="stop" iconOnly small look="quiet" onClick={() => void run(vm, 'stop')} />
 				) : (
 					<Button key="start" label={`Start ${vm.name}`} title="Start" icon="play" iconOnly small look="quiet" disabled={!can(vm, 'start')} onClick={() => void run(vm, 'start')} />
 				),
-				<Button key="console" label={`Console of ${vm.name}`} title="Console" icon="terminal" iconOnly small look="quiet" href={`${hrefOfThing(vm)}/console`} />,
+				may('console', vm) ? (
+					<Button key="console" label={`Console of ${vm.name}`} title="Console" icon="terminal" iconOnly small look="quiet" href={`${hrefOfThing(vm)}/console`} />
+				) : null,
 			]}
 			rowMenu={(vm) => [
-				{ label: 'Restart', icon: 'restart', disabled: !can(vm, 'restart'), run: () => void run(vm, 'restart') },
+				{ label: 'Restart', icon: 'restart', allowed: may('operate', vm), disabled: !can(vm, 'restart'), run: () => void run(vm, 'restart') },
 				can(vm, 'resume')
 					? { label: 'Resume', icon: 'play', run: () => void run(vm, 'resume') }
-					: { label: 'Pause', icon: 'pause', disabled: !can(vm, 'pause'), run: () => void run(vm, 'pause') },
-				{ label: 'Force off', icon: 'stop', disabled: !can(vm, 'force'), run: () => forceStop(vm) },
+					: { label: 'Pause', icon: 'pause', allowed: may('operate', vm), disabled: !can(vm, 'pause'), run: () => void run(vm, 'pause') },
+				{ label: 'Force off', icon: 'stop', allowed: may('operate', vm), disabled: !can(vm, 'force'), run: () => forceStop(vm) },
 				null,
 			]}
 			bulk={(vms, done) => [

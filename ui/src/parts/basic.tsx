@@ -191,6 +191,15 @@ export function Facts({ rows }: { rows: [string, Child][] }) {
 	);
 }
 
+/** What people wrote, in whatever direction they write. */
+export function Notes({ text }: { text: string }) {
+	return (
+		<span class="notes" dir="auto">
+			{text}
+		</span>
+	);
+}
+
 export function Labels({ labels, onPick }: { labels: Record<string, string> | undefined; onPick?: (text: string) => void }) {
 	const entries = Object.entries(labels ?? {});
 	if (!entries.length) return null;

@@ -173,17 +173,3 @@ export function Chart(_: ChartProps, _self: Self) {
 		);
 	};
 }
-
-/** A graph of the size of a word. */
-export function Spark({ points, max, label }: { points: Points; max?: number; label: string }) {
-	if (points.length < 2) return <span class="spark" />;
-	const first = points[0]![0];
-	const length = points.at(-1)![0] - first || 1;
-	const top = max ?? (Math.max(...points.map(([, value]) => value)) || 1);
-	const place = ([at, value]: [number, number]) => `${(((at - first) / length) * 72).toFixed(1)} ${(19 - (Math.min(value, top) / top) * 17).toFixed(1)}`;
-	return (
-		<svg class="spark s1" viewBox="0 0 72 20" preserveAspectRatio="none" role="img" aria-label={label}>
-			<path class="chart-line" d={`M${points.map(place).join('L')}`} />
-		</svg>
-	);
-}

@@ -51,7 +51,6 @@ const strokes: Record<string, string> = {
 	tag: 'M3 3h7l7 7-7 7-7-7zM6.700 6.700h.1',
 };
 
-export type IconName = keyof typeof strokes;
 
 export function Icon({ name }: { name: string }) {
 	return (

@@ -8,6 +8,7 @@ export interface MenuItem {
 	label: string;
 	icon?: string;
 	danger?: boolean;
+	allowed?: boolean; // false: it is not offered
 	disabled?: boolean;
 	checked?: boolean;
 	hint?: string;
@@ -20,6 +21,12 @@ interface MenuProps {
 	items: (MenuItem | null)[]; // null: a line between
 	label?: string;
 	above?: Child;
+}
+
+/** Without what is not allowed, and without lines that part nothing. */
+function offered(items: (MenuItem | null)[]): (MenuItem | null)[] {
+	const kept = items.filter((item) => item?.allowed !== false);
+	return kept.filter((item, i) => item !== null || (kept.slice(0, i).some(Boolean) && Boolean(kept[i + 1])));
 }
 
 export function Menu(_: MenuProps, self: Self) {
@@ -70,35 +77,39 @@ export function Menu(_: MenuProps, self: Self) {
 		}
 	};
 
-	return ({ button, items, label, above }: MenuProps) => (
-		<div
-			class="menu"
-			onKeydown={onKeydown}
-			ref={(dom: HTMLElement) => {
-				box = dom;
-			}}
-		>
-			<Button
-				{...button}
-				onClick={() => (isOpen ? close(true) : show())}
-				attributes={{ ...button.attributes, 'aria-haspopup': 'menu', 'aria-expanded': String(isOpen) }}
-			/>
-			{isOpen ? (
-				<div class="menu-list">
-					{above ? <div class="menu-above">{above}</div> : null}
-					<div role="menu" aria-label={label ?? button.label}>
-						{items.map((item, i) =>
-							item === null ? (
-								<div key={i} class="menu-line" role="separator" />
-							) : (
-								<Entry key={i} item={item} close={() => close(!item.href)} />
-							),
-						)}
+	return ({ button, items, label, above }: MenuProps) => {
+		const shown = offered(items);
+		if (!shown.length) return null;
+		return (
+			<div
+				class="menu"
+				onKeydown={onKeydown}
+				ref={(dom: HTMLElement) => {
+					box = dom;
+				}}
+			>
+				<Button
+					{...button}
+					onClick={() => (isOpen ? close(true) : show())}
+					attributes={{ ...button.attributes, 'aria-haspopup': 'menu', 'aria-expanded': String(isOpen) }}
+				/>
+				{isOpen ? (
+					<div class="menu-list">
+						{above ? <div class="menu-above">{above}</div> : null}
+						<div role="menu" aria-label={label ?? button.label}>
+							{shown.map((item, i) =>
+								item === null ? (
+									<div key={i} class="menu-line" role="separator" />
+								) : (
+									<Entry key={i} item={item} close={() => close(!item.href)} />
+								),
+							)}
+						</div>
 					</div>
-				</div>
-			) : null}
-		</div>
-	);
+				) : null}
+			</div>
+		);
+	};
 }
 
 function Entry({ item, close }: { item: MenuItem; close: () => void }) {
