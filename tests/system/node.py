@@ -114,15 +114,17 @@ class Events:
 
 
 class Node:
-    """`cellad` with its data in `folder`/data. Further options of it as `arguments`; `wrapper`: what starts it."""
+    """`cellad` with its data in `folder`/data. Further options of it as `arguments`; `wrapper`: what starts it; `program`: a
+    copy of it, with all that it needs beside it."""
 
-    def __init__(self, folder, *arguments, listen="none", env=None, wrapper=()):
+    def __init__(self, folder, *arguments, listen="none", env=None, wrapper=(), program=CELLAD):
         self.folder = pathlib.Path(folder)
         self.data = self.folder / "data"
         self.socket = self.folder / "api.sock"
         self.arguments = ["--data", self.data, "--socket", self.socket, "--listen", listen, *arguments]
         self.env = {**os.environ, **(env or {})}
         self.wrapper = wrapper
+        self.program = program
         self.process = None
         self.log = tempfile.TemporaryFile()
         self.output = None
@@ -139,7 +141,7 @@ class Node:
     def start(self):
         """Starts it and waits until it answers."""
         self.output = open(self.folder / "stdout", "w+b")
-        self.process = subprocess.Popen([*map(str, self.wrapper), str(CELLAD), *map(str, self.arguments)], stdin=subprocess.DEVNULL,
+        self.process = subprocess.Popen([*map(str, self.wrapper), str(self.program), *map(str, self.arguments)], stdin=subprocess.DEVNULL,
                                         stdout=self.output, stderr=self.log, env=self.env)
         deadline = time.monotonic() + TIMEOUT
         while True:

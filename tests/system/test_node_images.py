@@ -7,7 +7,10 @@ import http.server
 import json
 import os
 import pathlib
+import pwd
+import shutil
 import subprocess
+import tempfile
 import threading
 import time
 
@@ -16,7 +19,7 @@ import pytest
 from built_image import BUILD_TIMEOUT, keep
 from images import MIB, cella, good, qemu_img, qemu_json, raw_disk, run
 from machine import initrd, kernel
-from node import Answer, TIMEOUT, UnixConnection
+from node import CELLAD, TIMEOUT, Answer, UnixConnection
 from test_node_vm import Machines
 
 PROJECT = "/v1/projects/default"
@@ -153,6 +156,34 @@ def test_overcommit_is_an_end_to_promises(node, tmp_path):
     refused(node.post(DISKS, {"name": "b", "spec": {"pool": "small", "size": 60 * MIB}}), 507, "no-space", "200 percent")
     refused(node.request("PATCH", f"{DISKS}/a", {"spec": {"size": 300 * MIB}}), 507, "no-space")
     make(node, DISKS, "b", {"pool": "small", "size": 40 * MIB})
+
+
+def test_full_overcommit_leaves_room_for_every_disk_written_full(node, tmp_path):
+    """What images take is room that disks cannot have."""
+    node.post("/v1/pools", {"name": "small", "spec": {"path": str(tmp_path / "small"), "quota": 64 * MIB, "overcommit": 100}}, status=201)
+    raw = tmp_path / "raw"
+    raw.write_bytes(os.urandom(16 * MIB))
+    make(node, IMAGES, "i", {"pool": "small", "file": str(raw), "format": "raw"})
+    refused(node.post(DISKS, {"name": "a", "spec": {"pool": "small", "size": 50 * MIB}}), 507, "no-space", "100 percent")
+    disk = make(node, DISKS, "a", {"pool": "small", "size": 32 * MIB})
+    write(disk["status"]["path"], 0, 7, 32 * MIB)
+    refused(node.post(DISKS, {"name": "b", "spec": {"pool": "small", "size": 20 * MIB}}), 507, "no-space")
+    make(node, DISKS, "b", {"pool": "small", "size": 12 * MIB})
+    node.restart()
+    wait_for(lambda: node.get("/v1/pools/small")["status"].get("used", 0) > 48 * MIB)
+    assert "warning" not in node.get("/v1/pools/small")["status"]
+
+
+def test_disks_that_grew_past_the_quota_are_told(node, tmp_path):
+    node.post("/v1/pools", {"name": "small", "spec": {"path": str(tmp_path / "small"), "quota": 8 * MIB}}, status=201)
+    disk = make(node, DISKS, "a", {"pool": "small", "size": 16 * MIB})
+    write(disk["status"]["path"], 0, 7, 12 * MIB)
+    node.restart()
+    wait_for(lambda: "than the quota allows" in node.get("/v1/pools/small")["status"].get("warning", ""))
+    status = node.get("/v1/pools/small")["status"]
+    assert (status["capacity"], status["available"]) == (8 * MIB, 0) and status["used"] > 12 * MIB
+    operation = node.done(node.post(DISKS, {"name": "b", "spec": {"pool": "small", "disk": "a", "linked": False}}), "failed")
+    assert operation["status"]["error"]["code"] == "no-space"
 
 
 def test_quota_is_an_end_to_copies(node, tmp_path):
@@ -827,7 +858,23 @@ def test_build_that_ends_early_leaves_nothing(node, how):
     delete(node, f"{IMAGES}/debian-12")
 
 
-def test_debian_is_built_boots_and_knows_its_machine(node):
+@pytest.fixture(name="ordinary")
+def node_of_an_ordinary_user():
+    """A daemon of a user without rights or a range of user ids, as the packaged service is; no program gives it more."""
+    programs = [CELLAD.with_name(name) for name in ("cellad", "cella-vmm", "cella-img", "image-build")]
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        for program in programs:
+            shutil.copy(program, folder)
+        shutil.chown(folder, "nobody", "nogroup")
+        user = ("setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs")
+        with Machines(folder, program=folder / "cellad", wrapper=user, env={"HOME": "/nonexistent"}) as node:
+            yield node
+
+
+def test_debian_is_built_boots_and_knows_its_machine(ordinary):
+    node = ordinary
+    assert pathlib.Path(f"/proc/{node.process.pid}").stat().st_uid == pwd.getpwnam("nobody").pw_uid
     location = node.post(IMAGES, {"name": "debian-12", "spec": {"build": "debian:12"}}, status=202).headers["location"]
     deadline = time.monotonic() + BUILD_TIMEOUT
     while (answer := node.get(f"{location}?wait=60s", status=None)).status == 202:

@@ -20,12 +20,14 @@ static const struct schema_field spec[] = {
 	{ .name = "quota",
 	  .type = SCHEMA_SIZE,
 	  .preset = "0",
-	  .help = "most space that it takes; 0: what there is" },
+	  .help = "most space that it takes; 0: what there is. What would go over it is refused before it begins; "
+		  "only overcommit holds back what machines write into disks that are there" },
 	{ .name = "overcommit",
 	  .type = SCHEMA_INTEGER,
 	  .max = 10000,
 	  .preset = "0",
-	  .help = "most size of disks together, in percent of the space; 0: warn above 100" },
+	  .help = "most that images and the sizes of all disks may be together, in percent of the space: at 100 "
+		  "machines cannot fill it; 0: warn above 100" },
 	{ 0 },
 };
 

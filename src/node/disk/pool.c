@@ -31,9 +31,12 @@
 #define PERCENT         100u
 
 struct space {
-	uint64_t used;      /* by files of the pool */
+	uint64_t capacity;
+	uint64_t
+		used; /* by files of the pool; more than the capacity where machines wrote past the quota */
 	uint64_t available; /* to it */
 	uint64_t promised;  /* sizes of its disks */
+	uint64_t grown;     /* of what is used: by disks' own files */
 };
 
 static int no_memory(struct problem *problem)
@@ -149,7 +152,7 @@ static uint64_t used_of(const char *folder)
 struct sum {
 	struct node *node;
 	const char *pool;
-	uint64_t bytes;
+	struct space *space;
 };
 
 static int add_disk(void *ctx, const struct object *object)
@@ -157,12 +160,15 @@ static int add_disk(void *ctx, const struct object *object)
 	struct sum *sum = ctx;
 	const json_t *spec = object_spec(object);
 	uint64_t bytes = schema_integer(spec, "size");
+	const char *path;
 	json_t *status;
 
 	if (strcmp(schema_string(spec, "pool"), sum->pool))
 		return 0;
 	status = object_status(sum->node, object);
-	sum->bytes += MAX(bytes, schema_integer(status, "size"));
+	path = schema_string(status, "path");
+	sum->space->promised += MAX(bytes, schema_integer(status, "size"));
+	sum->space->grown += path ? pool_file_allocated(path) : 0;
 	json_decref(status);
 	return 0;
 }
@@ -170,7 +176,8 @@ static int add_disk(void *ctx, const struct object *object)
 static int measure(struct node *node, const struct pool *pool, struct space *ret_space,
 		   struct problem *problem)
 {
-	struct sum sum = { .node = node, .pool = pool->name };
+	struct space space = { 0 };
+	struct sum sum = { .node = node, .pool = pool->name, .space = &space };
 	struct statvfs fs;
 	int rc;
 
@@ -181,21 +188,19 @@ static int measure(struct node *node, const struct pool *pool, struct space *ret
 	rc = object_each(node, &api_disk, NULL, add_disk, &sum);
 	if (rc)
 		return problem_from_err(problem, rc);
-	*ret_space = (struct space){
-		.used = used_of(pool->path),
-		.available = (uint64_t)fs.f_bavail * fs.f_frsize,
-		.promised = sum.bytes,
-	};
+	space.used = used_of(pool->path);
+	space.capacity = space.used + (uint64_t)fs.f_bavail * fs.f_frsize;
 	if (pool->quota)
-		ret_space->available =
-			MIN(ret_space->available,
-			    pool->quota > ret_space->used ? pool->quota - ret_space->used : 0);
+		space.capacity = MIN(space.capacity, pool->quota);
+	space.available = space.capacity - MIN(space.capacity, space.used);
+	*ret_space = space;
 	return 0;
 }
 
-static uint64_t capacity_of(const struct space *space)
+/* What the files take once every disk is written full: images and what linked clones share stay as they are. */
+static uint64_t used_at_most(const struct space *space)
 {
-	return space->used + space->available;
+	return space->promised + space->used - MIN(space->used, space->grown);
 }
 
 /* "12 GiB", rounded down. */
@@ -230,17 +235,18 @@ int pool_require_promise(struct node *node, const struct pool *pool, uint64_t by
 			 struct problem *problem)
 {
 	struct space space;
-	uint64_t most;
+	uint64_t most, then;
 	int rc = pool->overcommit ? measure(node, pool, &space, problem) : 0;
 
 	if (rc || !pool->overcommit)
 		return rc;
-	most = (uint64_t)((double)capacity_of(&space) * (double)pool->overcommit / PERCENT);
-	if (space.promised <= most && bytes <= most - space.promised)
+	most = (uint64_t)((double)space.capacity * (double)pool->overcommit / PERCENT);
+	then = used_at_most(&space);
+	if (then <= most && bytes <= most - then)
 		return 0;
 	rc = problem_set(problem, API_CODE_NO_SPACE,
-			 "disks of pool '%s' may have %" PRIu64 " percent of its space together",
-			 pool->name, pool->overcommit);
+			 "pool '%s' may be promised %" PRIu64 " percent of its space", pool->name,
+			 pool->overcommit);
 	problem_hint(problem, "delete disks, or raise the pool's overcommit");
 	return rc;
 }
@@ -356,26 +362,27 @@ static int release(struct change *change, const struct object *object, struct pr
 
 static json_t *warning_of(const struct pool *pool, const struct space *space)
 {
-	uint64_t capacity = capacity_of(space);
-
-	if (space->available < capacity / 20)
+	if (pool->quota && space->used > pool->quota)
+		return json_string(
+			"machines have written more into their disks than the quota allows");
+	if (space->available < space->capacity / 20)
 		return json_string("less than 5 percent of the space are left");
-	if (!pool->overcommit && space->promised > capacity)
+	if (!pool->overcommit && used_at_most(space) > space->capacity)
 		return json_string("disks have been promised more than there is");
 	return json_null();
 }
 
 static json_t *status_of(const struct pool *pool, const struct space *space)
 {
-	uint64_t available = space->available;
+	uint64_t available = space->available, rounded = 0;
 
 	if (available > 2 * FREE_ROUNDED_TO)
-		available -= available % FREE_ROUNDED_TO;
+		rounded = available % FREE_ROUNDED_TO;
 	return json_pack("{s:s, s:I, s:I, s:I, s:I, s:o, s:s}", "state", "ready", "capacity",
-			 (json_int_t)(space->used + available), "available", (json_int_t)available,
-			 "used", (json_int_t)space->used, "provisioned",
-			 (json_int_t)space->promised, "warning", warning_of(pool, space), "path",
-			 pool->path);
+			 (json_int_t)(space->capacity - rounded), "available",
+			 (json_int_t)(available - rounded), "used", (json_int_t)space->used,
+			 "provisioned", (json_int_t)space->promised, "warning",
+			 warning_of(pool, space), "path", pool->path);
 }
 
 static int let_go(struct node *node, const struct object *object, const struct pool *pool,
