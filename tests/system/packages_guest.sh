@@ -65,6 +65,17 @@ limits_change_while_it_runs() {
 	await '40000 100000' 'cat "$(group busy)/cpu.max"'
 }
 
+# Of no use for a machine if it is not reserved for all that it is in.
+memory_is_reserved() {
+	cella vm edit busy --memory-reserved 48M
+	cella vm edit idle --memory-reserved 16M
+	await $((64 << 20)) "cat $MACHINES/memory.low"
+	[ "$(cat "$(group busy)/memory.low")" = $((48 << 20)) ]
+	[ "$(cat /sys/fs/cgroup/cella.slice/memory.low)" = $((64 << 20)) ]
+	cella vm edit busy --memory-reserved 0
+	await $((16 << 20)) 'cat /sys/fs/cgroup/cella.slice/memory.low'
+}
+
 machine_without_memory_ends_alone() {
 	daemon=$(daemon) busy=$(number busy) idle=$(number idle)
 	echo 1M >"$(group idle)/memory.max"
@@ -79,9 +90,8 @@ network_of_its_own() {
 	cella network create lan --type nat --subnet 10.77.0.0/24
 	cella vm create guest --boot-kernel /var/lib/cella/idle.elf --memory 64M --nets network=lan --start
 	await running 'state guest'
-	nft list table inet cella
-	ip -brief link | grep '^ce-'
-	[ "$(owner "$(pgrep dnsmasq)")" = cella ]
+	await yes 'nft list table inet cella >/dev/null && ip -brief link | grep -q ^ce- && echo yes'
+	await cella 'owner "$(pgrep dnsmasq)"'
 }
 
 # What machines run as, and that they are watched again: a limit still comes to them.
@@ -136,7 +146,7 @@ purge_leaves_nothing() {
 }
 
 for name in installed runs_as_its_user doctor_is_content machine_runs_in_its_group limits_hold limits_change_while_it_runs \
-	machine_without_memory_ends_alone network_of_its_own restart_leaves_machines killed_daemon_comes_back \
+	memory_is_reserved machine_without_memory_ends_alone network_of_its_own restart_leaves_machines killed_daemon_comes_back \
 	upgrade_leaves_machines removal_ends_machines purge_leaves_nothing; do
 	(
 		set -ex

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "node/vm/cgroup.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +19,7 @@
 
 #define PERIOD_US 100000
 #define VALUE_MAX 64
+#define LOW_V2    "memory.low"
 #define WORDS_MAX 512
 #define PATH_SIZE (2 * PATH_MAX)
 
@@ -24,9 +28,9 @@ enum controller { CPU, MEMORY, CONTROLLERS };
 static const char *const controller_names[CONTROLLERS] = { "cpu", "memory" };
 
 struct cgroups {
-	unsigned version; /* 2, 1, 0: none */
-	char *parents
-		[CONTROLLERS]; /* version 2: the same for all; NULL: the controller is missing */
+	pthread_mutex_t lock;       /* of what is reserved for all together */
+	unsigned version;           /* 2, 1, 0: none */
+	char *parents[CONTROLLERS]; /* version 2: the same for all; NULL: it is missing */
 };
 
 /* ---- limits as files ---- */
@@ -95,7 +99,7 @@ static const struct {
 } rows[] = {
 	{ 2, CPU, "cpu.weight", cpu_weight_v2 },
 	{ 2, CPU, "cpu.max", cpu_max_v2 },
-	{ 2, MEMORY, "memory.low", memory_low_v2 },
+	{ 2, MEMORY, LOW_V2, memory_low_v2 },
 	{ 2, MEMORY, "memory.max", memory_max_v2 },
 	{ 1, CPU, "cpu.shares", cpu_shares_v1 },
 	{ 1, CPU, "cpu.cfs_quota_us", cpu_quota_v1 },
@@ -288,6 +292,63 @@ static void open_v1(struct cgroups *cgroups, const struct hierarchies *found, co
 	}
 }
 
+/* 0 for "max" as well: we write none. */
+static uint64_t number_in(const char *path)
+{
+	AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char text[VALUE_MAX];
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+
+	if (n < 0)
+		return 0;
+	text[n] = '\0';
+	return strtoull(text, NULL, 10);
+}
+
+static uint64_t reserved_below(const char *parent)
+{
+	DIR *dir = opendir(parent);
+	const struct dirent *entry;
+	char path[2 * PATH_SIZE];
+	uint64_t sum = 0;
+
+	while (dir && (entry = readdir(dir))) {
+		if (entry->d_type != DT_DIR || *entry->d_name == '.')
+			continue;
+		snprintf(path, sizeof(path), "%s/%s/" LOW_V2, parent, entry->d_name);
+		sum += number_in(path);
+	}
+	if (dir)
+		closedir(dir);
+	return sum;
+}
+
+/*
+ * What is reserved for a group counts only as far as it is for those that it is in: all above that were
+ * handed to us get the sum.
+ *
+ * Spec: cgroup-v2.rst, "memory.low".
+ */
+static void reserve_above(struct cgroups *cgroups)
+{
+	const char *parent = cgroups->version == 2 ? cgroups->parents[MEMORY] : NULL;
+	char above[PATH_SIZE], path[PATH_SIZE + 32], value[VALUE_MAX];
+	struct stat st;
+
+	if (!parent)
+		return;
+	snprintf(above, sizeof(above), "%s", parent);
+	pthread_mutex_lock(&cgroups->lock);
+	snprintf(value, sizeof(value), "%" PRIu64, reserved_below(parent));
+	do {
+		snprintf(path, sizeof(path), "%s/" LOW_V2, above);
+		write_file(path, value);
+		go_up(above);
+		snprintf(path, sizeof(path), "%s/" LOW_V2, above);
+	} while (*above && !stat(path, &st) && st.st_uid && st.st_uid == geteuid());
+	pthread_mutex_unlock(&cgroups->lock);
+}
+
 int cgroups_open(struct cgroups **ret_cgroups, const char *proc, const char *parent,
 		 struct err *err)
 {
@@ -310,6 +371,8 @@ int cgroups_open(struct cgroups **ret_cgroups, const char *proc, const char *par
 		free(cgroups);
 		return rc;
 	}
+	pthread_mutex_init(&cgroups->lock, NULL);
+	reserve_above(cgroups);
 	*ret_cgroups = cgroups;
 	return 0;
 }
@@ -320,6 +383,7 @@ void cgroups_close(struct cgroups *cgroups)
 		return;
 	for (unsigned c = 0; c < CONTROLLERS; c++)
 		free(cgroups->parents[c]);
+	pthread_mutex_destroy(&cgroups->lock);
 	free(cgroups);
 }
 
@@ -332,7 +396,8 @@ const char *cgroups_version(const struct cgroups *cgroups)
 
 /* ---- groups ---- */
 
-/* The folders of a group: one for all controllers in version 2, else one each. NULL: none here. */
+/* The folders of a group: one for all controllers in version 2, else one each.
+ * NULL: none here. */
 static const char *folder_parent(const struct cgroups *cgroups, unsigned controller)
 {
 	const char *parent = cgroups->parents[controller];
@@ -363,6 +428,7 @@ int cgroup_limit(struct cgroups *cgroups, const char *name, const struct cgroup_
 			rc = err_errno(err, one, "cannot set '%s' of the machine's control group",
 				       rows[i].file);
 	}
+	reserve_above(cgroups);
 	return rc;
 }
 
@@ -402,4 +468,5 @@ void cgroup_remove(struct cgroups *cgroups, const char *name)
 		snprintf(path, sizeof(path), "%s/%s", parent, name);
 		rmdir(path);
 	}
+	reserve_above(cgroups);
 }

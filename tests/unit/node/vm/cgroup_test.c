@@ -195,13 +195,19 @@ static void cgroup_of_version_2_is_one_group(void **state)
 		{ "unified/slice/cgroup.subtree_control", "+memory" },
 		{ "unified/slice/ours/cgroup.subtree_control", "+memory" },
 		{ "unified/cgroup.subtree_control", "" },
+		/* For all machines together. */
+		{ "unified/slice/ours/memory.low", "5096" },
 	};
 	struct fixture *f = *state;
 	char text[64];
 
 	make_v2(f, "slice/ours");
+	put_folder(f, "unified/slice/ours/other");
+	put(f, "unified/slice/ours/other/memory.low", "1000\n");
+	put(f, "unified/slice/ours/memory.low", "0\n");
 	open_mounts(f, MOUNT("unified", "cgroup2 cgroup2 rw"), "slice/ours");
 	assert_string_equal(cgroups_version(f->cgroups), "v2");
+	assert_string_equal(get(f, "unified/slice/ours/memory.low", text), "1000");
 	enter(f, &limits, 1);
 	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++)
 		assert_string_equal(get(f, rows[i].file, text), rows[i].text);
