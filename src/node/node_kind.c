@@ -165,25 +165,12 @@ static void add_engine(struct node *node, json_t *patch)
 
 /* ---- machines ---- */
 
-struct sum {
-	uint64_t memory;
-	unsigned running, all;
-};
-
-static void add_running(void *ctx, const struct vm_running *running)
-{
-	struct sum *sum = ctx;
-
-	sum->memory += running->memory;
-	sum->running++;
-}
-
 static int add_one(void *ctx, const struct object *object)
 {
-	struct sum *sum = ctx;
+	unsigned *count = ctx;
 
 	(void)object;
-	sum->all++;
+	++*count;
 	return 0;
 }
 
@@ -201,7 +188,7 @@ int node_check_memory(struct node *node, uint64_t bytes, struct problem *problem
 {
 	char name[API_NAME_MAX + 1];
 	struct object object;
-	struct sum sum = { 0 };
+	struct vms_load load;
 	uint64_t limit;
 	int rc;
 
@@ -211,13 +198,13 @@ int node_check_memory(struct node *node, uint64_t bytes, struct problem *problem
 		return rc;
 	limit = memory_limit(object_spec(&object));
 	object_fini(&object);
-	vms_each_running(node->vms, add_running, &sum);
-	if (bytes <= limit && sum.memory <= limit - bytes)
+	load = vms_load(node->vms);
+	if (bytes <= limit && load.memory <= limit - bytes)
 		return 0;
 	problem_set(
 		problem, API_CODE_CONFLICT,
 		"the host has no memory for it: %llu MiB of %llu MiB are taken, %llu MiB needed",
-		(unsigned long long)(sum.memory / MIB), (unsigned long long)(limit / MIB),
+		(unsigned long long)(load.memory / MIB), (unsigned long long)(limit / MIB),
 		(unsigned long long)(bytes / MIB));
 	problem_hint(problem, "stop other machines, or change the node's memory-overcommit");
 	return -ENOMEM;
@@ -225,14 +212,14 @@ int node_check_memory(struct node *node, uint64_t bytes, struct problem *problem
 
 /* ---- the kind ---- */
 
-static json_t *warnings(struct node *node, const struct sum *sum, const json_t *spec)
+static json_t *warnings(struct node *node, const struct vms_load *load, const json_t *spec)
 {
 	json_t *all = json_array();
 
 	if (!strcmp(vms_cgroups(node->vms), "none"))
 		json_array_append_new(all, json_string("no control groups: shares and limits of "
 						       "machines do not hold"));
-	if (sum->memory > memory_limit(spec))
+	if (load->memory > memory_limit(spec))
 		json_array_append_new(all, json_string("running machines have more memory than "
 						       "the policy gives them"));
 	return all;
@@ -254,18 +241,18 @@ static int reconcile(struct node *node, const struct object *object, struct prob
 {
 	json_t *status = object_status(node, object), *patch = facts();
 	uint64_t available = number_in("/proc/meminfo", "MemAvailable") * KIB;
-	struct sum sum = { 0 };
+	struct vms_load load = vms_load(node->vms);
+	unsigned all = 0;
 
 	(void)problem;
-	vms_each_running(node->vms, add_running, &sum);
-	object_each(node, &api_vm, NULL, add_one, &sum);
+	object_each(node, &api_vm, NULL, add_one, &all);
 	json_object_set_new(patch, "memory-available",
 			    json_integer((json_int_t)(available / ROUND_BYTES * ROUND_BYTES)));
-	json_object_set_new(patch, "memory-used", json_integer((json_int_t)sum.memory));
-	json_object_set_new(patch, "vms", json_integer(sum.all));
-	json_object_set_new(patch, "vms-running", json_integer(sum.running));
+	json_object_set_new(patch, "memory-used", json_integer((json_int_t)load.memory));
+	json_object_set_new(patch, "vms", json_integer(all));
+	json_object_set_new(patch, "vms-running", json_integer(load.running));
 	json_object_set_new(patch, "cgroups", json_string(vms_cgroups(node->vms)));
-	json_object_set_new(patch, "warnings", warnings(node, &sum, object_spec(object)));
+	json_object_set_new(patch, "warnings", warnings(node, &load, object_spec(object)));
 	if (!schema_string(status, "engine"))
 		add_engine(node, patch);
 	json_decref(status);

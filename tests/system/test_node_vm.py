@@ -250,6 +250,17 @@ def test_host_gives_memory_by_its_policy(node):
     assert node.post(f"{host}/actions/configure", {"memory-overcommit": 5}).error == "invalid"
 
 
+def test_those_that_start_together_do_not_get_the_same_memory(node):
+    host = f"/v1/nodes/{node.get('/v1/nodes').json['items'][0]['name']}"
+    all_memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGESIZE")
+    node.post(f"{host}/actions/configure", {"memory-reserved": all_memory - (700 << 20)}, status=200)
+    spec = {"memory": 256 << 20, "engine": "soft", "boot": {"kernel": node.kernel(tiny.HALT)}, "restart": "never", "running": True}
+    names = [f"vm{number}" for number in range(8)]
+    node.post("/v1/apply", {"documents": [{"kind": "vm", "name": name, "spec": spec} for name in names]}, status=200)
+    states = [node.wait(name, lambda status: status.get("state") in ("running", "failed"))["state"] for name in names]
+    assert sorted(states) == ["failed"] * 6 + ["running"] * 2
+
+
 def test_restart_is_another_process_with_what_was_pending(node):
     node.create("web", BUTTON)
     node.act("web", "start")

@@ -36,7 +36,8 @@ struct vms {
 	char boot[BOOT_ID_SIZE];
 	struct vm_boot *boots; /* machines that start with the host; NULL: all did */
 	pthread_mutex_t lock;
-	struct list list; /* guarded by lock: struct vm */
+	struct list list;       /* guarded by lock: struct vm */
+	pthread_mutex_t claims; /* of memory: one after another. Taken before `lock` */
 };
 
 struct vm {
@@ -65,6 +66,7 @@ struct vm {
 	atomic_bool force;        /* stop it without asking the guest */
 	atomic_uint stop_seconds; /* instead of spec.stop-timeout; 0: that */
 
+	_Atomic uint64_t claimed;   /* bytes that it starts with, until its process is there */
 	_Atomic uint64_t rested_at; /* the object's revision at which reconcile found it at rest */
 };
 

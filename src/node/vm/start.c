@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/macros.h"
 #include "host/fd.h"
+#include "host/thread.h"
 #include "node/node_kind.h"
 #include "node/vm/priv.h"
 
@@ -129,14 +130,23 @@ void vm_let_go(struct vm *vm, const struct object *object)
 	cgroup_remove(vm->vms->cgroups, vm->uid);
 }
 
-int vm_start(struct vm *vm, const struct object *object, struct problem *problem)
+/* Those that are started at the same time do not get the same memory. */
+static int claim_memory(struct vm *vm, const struct object *object, struct problem *problem)
+{
+	uint64_t bytes = schema_integer(object_spec(object), "memory");
+	LOCK_SCOPE(&vm->vms->claims);
+	int rc = node_check_memory(vm->vms->node, bytes, problem);
+
+	if (!rc)
+		atomic_store(&vm->claimed, bytes);
+	return rc;
+}
+
+static int start_claimed(struct vm *vm, const struct object *object, struct problem *problem)
 {
 	struct vm_config config;
-	int rc = node_check_memory(vm->vms->node, schema_integer(object_spec(object), "memory"),
-				   problem);
+	int rc;
 
-	if (rc)
-		return rc;
 	if (mkdirat(vm->folder_fd, VM_DISKS_FOLDER, 0700) && errno != EEXIST)
 		return problem_set(problem, API_CODE_INTERNAL, "cannot make a folder: %s",
 				   strerrordesc_np(errno));
@@ -154,5 +164,16 @@ int vm_start(struct vm *vm, const struct object *object, struct problem *problem
 	vm_config_fini(&config);
 	if (rc)
 		vm_let_go(vm, object);
+	return rc;
+}
+
+int vm_start(struct vm *vm, const struct object *object, struct problem *problem)
+{
+	int rc = claim_memory(vm, object, problem);
+
+	if (rc)
+		return rc;
+	rc = start_claimed(vm, object, problem);
+	atomic_store(&vm->claimed, 0);
 	return rc;
 }

@@ -200,9 +200,25 @@ static bool runs(struct vm *vm)
 	return view.phase == VM_BEGINS || view.phase == VM_LIVES;
 }
 
-void vms_each_running(struct vms *vms, void (*visit)(void *ctx, const struct vm_running *running),
-		      void *ctx)
+/* Claims are looked at first: one ends when the process is there, and counts. */
+static void add_load(struct vms_load *load, struct vm *vm)
 {
+	uint64_t claimed = atomic_load(&vm->claimed);
+	json_t *applied;
+
+	if (runs(vm)) {
+		applied = vm_applied(vm);
+		load->running++;
+		load->memory += schema_integer(applied, "memory");
+		json_decref(applied);
+	} else {
+		load->memory += claimed;
+	}
+}
+
+struct vms_load vms_load(struct vms *vms)
+{
+	struct vms_load load = { 0 };
 	VEC(struct vm *) all = { 0 };
 	struct vm *vm, **each;
 
@@ -214,22 +230,11 @@ void vms_each_running(struct vms *vms, void (*visit)(void *ctx, const struct vm_
 		}
 	}
 	vec_for_each (each, &all) {
-		struct vm_running running = { 0 };
-		struct vm_view view;
-		json_t *applied;
-
-		vm_see(*each, &view);
-		if (view.phase == VM_BEGINS || view.phase == VM_LIVES) {
-			snprintf(running.uid, sizeof(running.uid), "%s", (*each)->uid);
-			running.pid = view.pid;
-			applied = vm_applied(*each);
-			running.memory = schema_integer(applied, "memory");
-			json_decref(applied);
-			visit(ctx, &running);
-		}
+		add_load(&load, *each);
 		vms_put(*each);
 	}
 	vec_fini(&all);
+	return load;
 }
 
 json_t *vm_running_applied(struct vms *vms, const char *uid)
@@ -399,6 +404,7 @@ static void vms_free(struct vms *vms)
 		vm_free(vm);
 	}
 	cgroups_close(vms->cgroups);
+	pthread_mutex_destroy(&vms->claims);
 	pthread_mutex_destroy(&vms->lock);
 	free(vms);
 }
@@ -413,6 +419,7 @@ static int start(struct node *node, struct err *err)
 	vms->node = node;
 	list_init(&vms->list);
 	pthread_mutex_init(&vms->lock, NULL);
+	pthread_mutex_init(&vms->claims, NULL);
 	node->vms = vms;
 	raise_descriptors();
 	rc = vm_boot_id(vms->boot);

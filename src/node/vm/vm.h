@@ -11,16 +11,13 @@
 struct vm;
 struct vms;
 
-/* A running machine. */
-struct vm_running {
-	char uid[UID_SIZE];
-	int pid;
-	uint64_t memory; /* of its configuration */
+struct vms_load {
+	unsigned running;
+	uint64_t memory; /* of their configurations, and of those that are being started */
 };
 
-/* Calls `visit` for all of them. */
-void vms_each_running(struct vms *vms, void (*visit)(void *ctx, const struct vm_running *running),
-		      void *ctx);
+/* What all of them take from the host. */
+struct vms_load vms_load(struct vms *vms);
 
 /* What it runs with: {"spec", "disks": [{"id", "disk"}], "memory"}; new reference. NULL: it does not. */
 json_t *vm_running_applied(struct vms *vms, const char *uid);
