@@ -90,7 +90,7 @@ network_of_its_own() {
 	cella network create lan --type nat --subnet 10.77.0.0/24
 	cella vm create guest --boot-kernel /var/lib/cella/idle.elf --memory 64M --nets network=lan --start
 	await running 'state guest'
-	await yes 'nft list table inet cella >/dev/null && ip -brief link | grep -q ^ce- && echo yes'
+	await yes 'nft list tables | grep -q "inet cella-" && ip -brief link | grep -q ^ce- && echo yes'
 	await cella 'owner "$(pgrep dnsmasq)"'
 }
 
