@@ -110,7 +110,7 @@ class Disk:
             number = struct.unpack("<Q", data[:8])[0]
             past = self.past.get(sector, set())
             assert data == self.data(number, 1) and number in now | past, \
-                f"sector {sector} holds {number}, may hold {now} and before the flush {past}"
+                f"sector {sector} holds {number}, may hold {now} and before the flush {past}; it is {data.hex()}"
             self.now[sector] = {number}
         self.past.clear()
 

@@ -186,7 +186,7 @@ static void batch_take(struct batch *batch, struct table_cache *cache)
 		memcpy(batch->bytes + batch->count * table_bytes, table->bytes, table_bytes);
 		table->writing = true;
 		cache->writing_count++;
-		table->writing_since = cache->clock;
+		table->writing_since = table->dirty_since;
 		set_clean_locked(table);
 		batch->tables[batch->count++] = table;
 	}

@@ -31,7 +31,8 @@ struct table {
 	uint64_t offset; /* in the file */
 	uint8_t *bytes;  /* `table_bytes` of them; guarded by the lock, as is the rest */
 	bool dirty, ready, writing;
-	uint64_t dirty_since, writing_since; /* times of the cache's clock of changes */
+	/* Times of the cache's clock: of the first change that is in no write; that is in this one. */
+	uint64_t dirty_since, writing_since;
 	unsigned pins;
 	struct list use;      /* by last use */
 	struct table *bucket; /* next with the same hash */

@@ -3,6 +3,9 @@
 #include "fixture.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <time.h>
 
 #include "base/bytes.h"
 #include "block/format/table_cache.h"
@@ -196,6 +199,81 @@ static void table_cache_many_threads_lose_no_change(void **state)
 	assert_int_equal(sum, ARRAY_SIZE(threads) * 2000);
 }
 
+/* Tables so large that each is written by itself. */
+struct race {
+	struct image image;
+	struct table_cache *cache;
+	pthread_t other;
+	_Atomic unsigned writes; /* that were begun */
+};
+
+static void change_large(struct race *race, unsigned index)
+{
+	struct table *table;
+
+	assert_int_equal(table_cache_get(race->cache, index * MIB, &table), 0);
+	table_cache_lock(race->cache);
+	table->bytes[0] = 0xee;
+	table_set_dirty(table);
+	table_cache_unlock(race->cache);
+	table_cache_put(table);
+}
+
+static void *write_back(void *ctx)
+{
+	struct race *race = ctx;
+
+	assert_int_equal(table_cache_write_back(race->cache), 0);
+	return NULL;
+}
+
+/* While the first table is written, a third one changes, and then another thread begins to write the second. */
+static int write_in_between(void *ctx)
+{
+	static const struct timespec long_while = { .tv_nsec = 100 * 1000 * 1000 };
+	struct race *race = ctx;
+
+	switch (race->writes++) {
+	case 0:
+		change_large(race, 2);
+		assert_int_equal(pthread_create(&race->other, NULL, write_back, race), 0);
+		while (race->writes < 2)
+			sched_yield();
+		break;
+	case 1:
+		nanosleep(&long_while, NULL);
+		break;
+	default:
+		break;
+	}
+	return 0;
+}
+
+static void table_cache_write_back_waits_for_what_others_write(void **state)
+{
+	struct race race = { 0 };
+	struct table_cache_config config = {
+		.table_bytes = MIB,
+		.before_write = write_in_between,
+		.ctx = &race,
+	};
+	uint8_t byte;
+
+	(void)state;
+	image_init(&race.image, 3 * MIB);
+	config.file = image_open(&race.image, (struct block_open_options){ 0 });
+	assert_int_equal(table_cache_new(&race.cache, &config), 0);
+	change_large(&race, 0);
+	change_large(&race, 1);
+	assert_int_equal(table_cache_write_back(race.cache), 0);
+	assert_int_equal(block_read(config.file, MIB, &byte, 1), 0);
+	assert_int_equal(byte, 0xee);
+	pthread_join(race.other, NULL);
+	table_cache_free(race.cache);
+	block_close(config.file);
+	image_fini(&race.image);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
@@ -207,6 +285,7 @@ int main(void)
 		TEST(table_cache_forgotten_is_never_written),
 		TEST(table_cache_new_table_is_zero),
 		TEST(table_cache_many_threads_lose_no_change),
+		cmocka_unit_test(table_cache_write_back_waits_for_what_others_write),
 	};
 #undef TEST
 
