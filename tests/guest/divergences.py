@@ -20,14 +20,14 @@ def qemu_version():
 
 
 def parse(text, version):
-    """{(program, engine): {check, …}} for that version of QEMU."""
-    table = {}
+    """For that version of QEMU, what fails and what fails now and then: two of {(program, engine): {check, …}}."""
+    always, sometimes = {}, {}
     for line in text.splitlines():
         if not line or line.startswith("#"):
             continue
         program, check, engines, _ = line.split(None, 3)
         for word in engines.split(","):
-            engine, relation, bound = re.fullmatch(r"(qemu|kvm)(?:(<|>=)([\d.]+))?", word).groups()
+            engine, now_and_then, relation, bound = re.fullmatch(r"(qemu|kvm)(\?)?(?:(<|>=)([\d.]+))?", word).groups()
             if not relation or RELATIONS[relation](version, tuple(map(int, bound.split(".")))):
-                table.setdefault((program, engine), set()).add(check)
-    return table
+                (sometimes if now_and_then else always).setdefault((program, engine), set()).add(check)
+    return always, sometimes

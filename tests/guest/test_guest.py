@@ -50,7 +50,8 @@ def judge(divergences, program, engine, output, status):
     lines = output.replace("\r", "").splitlines()
     failed = {re.match(r"not ok ([^:]+)", line).group(1) for line in lines if line.startswith("not ok ")}
     assert "done" in lines, f"the program did not come to its end (status {status})"
-    assert failed == divergences.get((program, engine.partition(",")[0]), set())
+    always, sometimes = (table.get((program, engine.partition(",")[0]), set()) for table in divergences)
+    assert always <= failed <= always | sometimes
     assert status == (FAILED if failed else PASSED)
     assert any(line.startswith("ok ") for line in lines)
 
