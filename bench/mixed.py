@@ -15,6 +15,8 @@ SIGNALS = ("sigabrt", "sigchld", "sigfd", "sigfpe", "sigio", "signal", "signest"
            "sigsegv", "sigsuspend", "sigtrap")
 # Take what the loops beside them need, so that these fail as they must.
 LEFT_OUT = {"resources": "all processes and descriptors"}
+# One instance: each takes back what another one has set up (physpage: the MTRR of a page that all of them have).
+ALONE = ("physpage",)
 # stress-ng's exit status for a stressor that this guest lacks something for; 7 is only about its count of operations.
 STATUS = {0: "ok", 3: "skipped", 4: "skipped", 7: "ok"}
 # What stress-ng says of those that it does not run unless told twice.
@@ -55,7 +57,7 @@ class Load:
     def turn(self, stressor):
         """One stressor with its company, then the kernel's log."""
         session = self.start()
-        command = f"echo 0 > /proc/self/oom_score_adj; sh /tmp/bench/soak {stressor} {self.options.turn}"
+        command = f"echo 0 > /proc/self/oom_score_adj; sh /tmp/bench/soak {stressor} {self.options.turn} {1 if stressor in ALONE else CPUS}"
         done = session.run(command, self.options.turn + OVERHEAD_SECONDS)
         found = re.findall(r"^soak: (\S+) (\d+) (\d+)$", done.output, re.MULTILINE)
         outcome = {name: STATUS.get(int(status), f"status {status}") for name, status, _ in found}

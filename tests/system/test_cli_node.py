@@ -311,12 +311,12 @@ def test_what_was_typed_is_not_lost(cli, project, tmp_path, typed, code, said):
     editor.write_text(f"#!/bin/sh\n{typed}\n")
     editor.chmod(0o755)
     cli("vm", "create", "one", "--memory", "64M")
-    before = cli.json("vm", "show", "one")
+    before = cli.json("vm", "show", "one")["spec"]
     environment = {"VISUAL": "", "TMPDIR": str(folder)}
     done = cli("vm", "edit", "one", code=code, env={**environment, "EDITOR": str(editor)})
     kept, = folder.iterdir()
     assert said in done.stderr and str(kept) in done.stderr and "kind: vm" in kept.read_text()
-    assert cli.json("vm", "show", "one") == before
+    assert cli.json("vm", "show", "one")["spec"] == before
     kept.unlink()
     cli("vm", "edit", "one", code=FAILED, env={**environment, "EDITOR": "false"})
     assert not list(folder.iterdir())

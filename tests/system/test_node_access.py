@@ -216,26 +216,26 @@ def test_nobody_gives_more_than_one_has(node):
 
 def test_objects_of_others_are_not_used(node):
     """What a machine names it reads and writes: a right to the machine is none to its disks."""
-    for project in ("shop", "bank"):
+    for project in ("mine", "theirs"):
         node.post("/v1/projects", {"name": project}, status=201)
         node.done(node.post(f"/v1/projects/{project}/disks", {"name": "gold", "spec": {"size": 1 << 20}}))
         node.post(f"/v1/projects/{project}/networks", {"name": "vault", "spec": {"type": "user"}}, status=201)
     node.post("/v1/roles", {"name": "machines", "spec": {"rules": [{"kinds": ["vm"], "verbs": ["*"]}]}}, status=201)
     node.post("/v1/roles", {"name": "looks", "spec": {"rules": [{"kinds": ["disk", "network"], "verbs": ["read"]}]}}, status=201)
-    user(node, "mallory", grants=[{"role": "machines", "project": "shop"}])
-    user(node, "peter", grants=[{"role": "machines", "project": "shop"}, {"role": "looks", "project": "shop"}])
-    user(node, "owner", grants=[{"role": "user", "project": "shop"}])
+    user(node, "mallory", grants=[{"role": "machines", "project": "mine"}])
+    user(node, "peter", grants=[{"role": "machines", "project": "mine"}, {"role": "looks", "project": "mine"}])
+    user(node, "owner", grants=[{"role": "user", "project": "mine"}])
     who = {name: bearer(token(node, f"of-{name}", user=name)) for name in ("mallory", "peter", "owner")}
 
     def make(name, status, **spec):
-        answer = node.post("/v1/projects/shop/vms", {"name": "x", "spec": {"memory": 64 << 20, **spec}}, who[name], status)
+        answer = node.post("/v1/projects/mine/vms", {"name": "x", "spec": {"memory": 64 << 20, **spec}}, who[name], status)
         if status == 201:
-            node.done(node.delete("/v1/projects/shop/vms/x"))
+            node.done(node.delete("/v1/projects/mine/vms/x"))
         return answer
 
     for name in who:
-        assert make(name, 404, disks=[{"disk": "bank/gold"}]).error == "not-found"
-        assert make(name, 404, nets=[{"network": "bank/vault"}]).error == "not-found"
+        assert make(name, 404, disks=[{"disk": "theirs/gold"}]).error == "not-found"
+        assert make(name, 404, nets=[{"network": "theirs/vault"}]).error == "not-found"
         make(name, 201, nets=[{"network": "default/default"}])
     make("mallory", 404, disks=[{"disk": "gold", "readonly": True}])
     make("mallory", 404, nets=[{"network": "vault"}])
@@ -243,13 +243,13 @@ def test_objects_of_others_are_not_used(node):
     make("peter", 201, disks=[{"disk": "gold", "readonly": True}], nets=[{"network": "vault"}])
     make("owner", 201, disks=[{"disk": "gold"}], nets=[{"network": "vault"}])
     # What is there stays, but gets no better.
-    node.post("/v1/projects/shop/vms", {"name": "x", "spec": {"memory": 64 << 20, "disks": [{"disk": "gold", "readonly": True}]}}, status=201)
+    node.post("/v1/projects/mine/vms", {"name": "x", "spec": {"memory": 64 << 20, "disks": [{"disk": "gold", "readonly": True}]}}, status=201)
     for name, status in (("mallory", 403), ("peter", 403), ("owner", 200)):
-        answer = node.request("PATCH", "/v1/projects/shop/vms/x", {"spec": {"cpus": 2}}, who[name], 200)
-        answer = node.request("PATCH", "/v1/projects/shop/vms/x", {"spec": {"disks": [{"disk": "gold"}]}}, who[name])
+        answer = node.request("PATCH", "/v1/projects/mine/vms/x", {"spec": {"cpus": 2}}, who[name], 200)
+        answer = node.request("PATCH", "/v1/projects/mine/vms/x", {"spec": {"disks": [{"disk": "gold"}]}}, who[name])
         assert answer.status == (404 if name == "mallory" else status), answer
     # A machine of the same name elsewhere is another one.
-    answer = node.post("/v1/projects/bank/vms", {"name": "x", "spec": {"memory": 64 << 20, "disks": [{"disk": "shop/gold"}]}})
+    answer = node.post("/v1/projects/theirs/vms", {"name": "x", "spec": {"memory": 64 << 20, "disks": [{"disk": "mine/gold"}]}})
     assert (answer.status, answer.error) == (409, "in-use"), answer
 
 

@@ -52,7 +52,7 @@ def said_by_the_guest(tmp_path_factory):
         for name in CHECKS:
             machine.read_until(f"check {name} ")
         assert machine.wait() == 0
-        parts = re.split(r"^check (\w+) (\d+)\r?\n", machine.text(), flags=re.M)
+        parts = re.split(r"check (\w+) (\d+)\r?\n", machine.text())
     return {name: (int(status), words) for name, status, words in zip(parts[1::3], parts[2::3], parts[3::3])}
 
 
