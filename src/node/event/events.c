@@ -48,6 +48,7 @@ struct listener {
 	char project[API_NAME_MAX + 1], name[API_NAME_MAX + 1];
 	const struct api_kind *only; /* NULL: all kinds */
 	struct loop_task task;
+	pthread_mutex_t using; /* held while the stream is used, for which its end waits */
 	atomic_bool closed;
 	/* The loop's. */
 	struct store_watch *watch;
@@ -58,6 +59,21 @@ struct listener {
 
 /* ---- sending: loop's thread ---- */
 
+static int send_bytes(struct listener *listener, const char *bytes, size_t count)
+{
+	LOCK_SCOPE(&listener->using);
+	return atomic_load(&listener->closed)
+		       ? -EPIPE
+		       : web_stream_send(listener->stream, bytes, count, false);
+}
+
+static void close_stream(struct listener *listener)
+{
+	LOCK_SCOPE(&listener->using);
+	if (!atomic_load(&listener->closed))
+		web_stream_close(listener->stream);
+}
+
 /* `data` is one line of JSON. */
 static int send(struct listener *listener, uint64_t revision, const char *type, const char *data)
 {
@@ -65,14 +81,13 @@ static int send(struct listener *listener, uint64_t revision, const char *type, 
 	int rc;
 
 	if (listener->kind == WEB_STREAM_SOCKET)
-		return web_stream_send(listener->stream, data, strlen(data), false);
+		return send_bytes(listener, data, strlen(data));
 	if (revision)
 		str_printf(&text, "id: %llu\n", (unsigned long long)revision);
 	str_printf(&text, "event: %s\ndata: ", type);
 	str_add(&text, data);
 	str_add(&text, "\n\n");
-	rc = text.failed ? -EAGAIN
-			 : web_stream_send(listener->stream, text.text, text.length, false);
+	rc = text.failed ? -EAGAIN : send_bytes(listener, text.text, text.length);
 	str_fini(&text);
 	return rc;
 }
@@ -128,7 +143,7 @@ static bool rights_stand(struct listener *listener)
 	}
 	listener->rights = now;
 	if (!same)
-		web_stream_close(listener->stream);
+		close_stream(listener);
 	return same;
 }
 
@@ -200,6 +215,8 @@ static void listener_free(struct listener *listener)
 {
 	struct events *all = listener->all;
 
+	pthread_mutex_lock(&listener->using);
+	pthread_mutex_unlock(&listener->using);
 	end_watch(listener);
 	loop_task_cancel(all->node->loop, &listener->task);
 	pthread_mutex_lock(&all->lock);
@@ -235,11 +252,11 @@ static void beat(struct loop_timer *timer)
 		if (!listener->greeted)
 			continue;
 		if (listener->who.ends_ms && listener->who.ends_ms <= now)
-			web_stream_close(listener->stream);
+			close_stream(listener);
 		else if (listener->kind == WEB_STREAM_SOCKET)
 			send_note(listener, "heartbeat", listener->after);
 		else
-			web_stream_send(listener->stream, ": heartbeat\n\n", 13, false);
+			send_bytes(listener, ": heartbeat\n\n", 13);
 	}
 }
 
@@ -256,6 +273,8 @@ static void on_closed(void *ctx)
 {
 	struct listener *listener = ctx;
 
+	/* With the lock, behind which it may be freed. */
+	LOCK_SCOPE(&listener->using);
 	atomic_store(&listener->closed, true);
 	loop_post(listener->all->node->loop, &listener->task);
 }
@@ -356,6 +375,7 @@ static int listen_to_events(struct asked *asked, struct problem *problem)
 		return problem_set(problem, API_CODE_UNAVAILABLE, "out of memory");
 	listener->all = asked->node->events;
 	listener->task.run = work;
+	pthread_mutex_init(&listener->using, NULL);
 	list_init(&listener->node);
 	rc = read_query(asked, listener, problem);
 	if (!rc)
