@@ -262,17 +262,19 @@ static int parse_end(const char *text, size_t length, struct address *address, u
 int forward_parse(const char *text, struct forward *ret_forward, struct err *err)
 {
 	struct forward forward = { 0 };
-	const char *start = text, *dash;
-	int rc = -EINVAL;
+	const char *start = text;
+	size_t length;
+	int rc;
 
 	if (!strncmp(start, "tcp:", 4) || !strncmp(start, "udp:", 4)) {
 		forward.udp = *start == 'u';
 		start += 4;
 	}
-	dash = strchr(start, '-');
-	if (dash && !parse_end(start, (size_t)(dash - start), &forward.host, &forward.host_port) &&
-	    !parse_end(dash + 1, strlen(dash + 1), &forward.guest, &forward.guest_port))
-		rc = 0;
+	length = strcspn(start, "-");
+	rc = parse_end(start, length, &forward.host, &forward.host_port);
+	start += length;
+	if (!rc && *start)
+		rc = parse_end(start + 1, strlen(start + 1), &forward.guest, &forward.guest_port);
 	if (!forward.host_port)
 		forward.host_port = forward.guest_port;
 	if (!forward.guest_port)
@@ -281,16 +283,7 @@ int forward_parse(const char *text, struct forward *ret_forward, struct err *err
 	    (forward.host.bytes && forward.guest.bytes &&
 	     forward.host.bytes != forward.guest.bytes))
 		return err_set(err, EINVAL,
-			       "'%.64s' is no forward: [tcp:|udp:][ADDR:]PORT-[ADDR:]PORT", text);
+			       "'%.64s' is no forward: [tcp:|udp:][ADDR:]PORT[-[ADDR:]PORT]", text);
 	*ret_forward = forward;
 	return 0;
-}
-
-uint64_t text_hash(const char *text, uint64_t start)
-{
-	uint64_t hash = start ? start : UINT64_C(0xcbf29ce484222325);
-
-	for (; *text; text++)
-		hash = (hash ^ (uint8_t)*text) * UINT64_C(0x100000001b3);
-	return hash;
 }

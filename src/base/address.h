@@ -67,10 +67,7 @@ struct forward {
 };
 
 /*
- * "[tcp:|udp:][ADDR:]PORT-[ADDR:]PORT", an IPv6 address in brackets; a missing port is that of the
+ * "[tcp:|udp:][ADDR:]PORT[-[ADDR:]PORT]", an IPv6 address in brackets; a missing port is that of the
  * other side. -EINVAL with words.
  */
 int forward_parse(const char *text, struct forward *ret_forward, struct err *err);
-
-/* A hash of text that stays the same (FNV-1a), from `start` (0: the first text) on. */
-uint64_t text_hash(const char *text, uint64_t start);

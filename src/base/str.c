@@ -123,6 +123,18 @@ int parse_size(const char *text, uint64_t *ret_bytes)
 	return 0;
 }
 
+void str_add_size(struct str *s, uint64_t bytes)
+{
+	static const char *const units[] = { "", "K", "M", "G", "T" };
+	unsigned unit = 0;
+
+	while (bytes && !(bytes & 1023) && unit + 1 < ARRAY_SIZE(units)) {
+		bytes >>= 10;
+		unit++;
+	}
+	str_printf(s, "%llu%s", (unsigned long long)bytes, units[unit]);
+}
+
 int parse_u64(const char *text, uint64_t min, uint64_t max, uint64_t *ret_value)
 {
 	uint64_t value;
@@ -156,4 +168,13 @@ int parse_bool(const char *text, bool *ret_value)
 		}
 	}
 	return -EINVAL;
+}
+
+uint64_t text_hash(const char *text, uint64_t start)
+{
+	uint64_t hash = start ? start : UINT64_C(0xcbf29ce484222325);
+
+	for (; *text; text++)
+		hash = (hash ^ (uint8_t)*text) * UINT64_C(0x100000001b3);
+	return hash;
 }

@@ -37,9 +37,15 @@ void str_make_plain(char *text);
  */
 int parse_size(const char *text, uint64_t *ret_bytes);
 
+/* Adds a size as parse_size() reads it, in the largest unit that says it exactly: "512M". */
+void str_add_size(struct str *s, uint64_t bytes);
+
 /* A whole number from `min` to `max`, decimal or 0x hexadecimal, nothing behind it. 0, -EINVAL or
  * -ERANGE. */
 int parse_u64(const char *text, uint64_t min, uint64_t max, uint64_t *ret_value);
 
 /* "on", "yes", "true", "1" or their opposites. 0 or -EINVAL. */
 int parse_bool(const char *text, bool *ret_value);
+
+/* A hash of text that stays the same (FNV-1a), from `start` (0: the first text) on. */
+uint64_t text_hash(const char *text, uint64_t start);

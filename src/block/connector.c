@@ -15,6 +15,7 @@
 #include "base/macros.h"
 #include "block/file/nbd.h"
 #include "block/file/nbd_library.h"
+#include "host/handover.h"
 #include "host/thread.h"
 
 /* Where the helper has its end. */
@@ -133,35 +134,9 @@ static int send_question(int socket, json_t *question)
 	return send(socket, text, bytes, MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
-static unsigned take_sockets(struct msghdr *message, int *sockets)
-{
-	unsigned count = 0;
-
-	for (struct cmsghdr *part = CMSG_FIRSTHDR(message); part;
-	     part = CMSG_NXTHDR(message, part)) {
-		if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS)
-			continue;
-		count = (unsigned)((part->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-		memcpy(sockets, CMSG_DATA(part), count * sizeof(int));
-	}
-	return count;
-}
-
-/* `sockets` has room for BLOCK_CONNECTOR_SOCKETS. */
-static int receive_answer(int socket, int *sockets, unsigned *ret_count, struct err *err)
+static int receive_answer(int socket, struct handover *sockets, struct err *err)
 {
 	AUTO_FREE char *text = malloc(BLOCK_CONNECTOR_PACKET);
-	union {
-		char bytes[CMSG_SPACE(BLOCK_CONNECTOR_SOCKETS * sizeof(int))];
-		struct cmsghdr align;
-	} control;
-	struct iovec iov = { text, BLOCK_CONNECTOR_PACKET };
-	struct msghdr message = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = &control,
-		.msg_controllen = sizeof(control),
-	};
 	json_t *answer;
 	ssize_t bytes;
 	int code;
@@ -169,11 +144,10 @@ static int receive_answer(int socket, int *sockets, unsigned *ret_count, struct 
 	if (!text)
 		return err_errno(err, ENOMEM, "cannot open disk");
 	do
-		bytes = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
-	while (bytes < 0 && errno == EINTR);
+		bytes = handover_receive(socket, text, BLOCK_CONNECTOR_PACKET, 0, sockets);
+	while (bytes == -EINTR);
 	if (bytes <= 0)
 		return err_set(err, EIO, "the process for disks of the network has ended");
-	*ret_count = take_sockets(&message, sockets);
 	answer = json_loadb(text, (size_t)bytes, 0, NULL);
 	code = (int)json_integer_value(json_object_get(answer, "code"));
 	if (code) {
@@ -188,20 +162,14 @@ static int receive_answer(int socket, int *sockets, unsigned *ret_count, struct 
 	return code < 0 ? code : -code;
 }
 
-static void close_sockets(const int *sockets, unsigned count)
-{
-	for (unsigned i = 0; i < count; i++)
-		close(sockets[i]);
-}
-
-/* Takes `question`. */
-static int ask(struct block_connector *connector, json_t *question, int *sockets,
-	       unsigned *ret_count, struct err *err)
+/* Takes `question`. What came in `sockets` is the caller's if there is no error. */
+static int ask(struct block_connector *connector, json_t *question, struct handover *sockets,
+	       struct err *err)
 {
 	int rc = question ? 0 : err_errno(err, ENOMEM, "cannot open disk");
 
 	LOCK_SCOPE(&connector->lock);
-	*ret_count = 0;
+	sockets->count = 0;
 	if (!rc)
 		rc = start_locked(connector, err);
 	if (!rc) {
@@ -211,20 +179,19 @@ static int ask(struct block_connector *connector, json_t *question, int *sockets
 	}
 	json_decref(question);
 	if (!rc)
-		rc = receive_answer(connector->socket, sockets, ret_count, err);
+		rc = receive_answer(connector->socket, sockets, err);
 	if (rc)
-		close_sockets(sockets, *ret_count);
+		handover_close(sockets);
 	return rc;
 }
 
 static int ask_simple(struct block_connector *connector, json_t *question, struct err *err)
 {
-	int sockets[BLOCK_CONNECTOR_SOCKETS];
-	unsigned count;
-	int rc = ask(connector, question, sockets, &count, err);
+	struct handover sockets;
+	int rc = ask(connector, question, &sockets, err);
 
 	if (!rc)
-		close_sockets(sockets, count);
+		handover_close(&sockets);
 	return rc;
 }
 
@@ -247,18 +214,20 @@ int block_connector_seal(struct block_connector *connector, struct err *err)
 int block_connector_open(const struct block_open_options *options, struct loop *loop,
 			 struct block_node **ret_node, struct err *err)
 {
-	int sockets[BLOCK_CONNECTOR_SOCKETS];
-	unsigned count;
+	struct handover sockets;
 	int rc =
 		ask(options->connector,
 		    json_pack("{s:s, s:b}", "open", options->path, "read-only", options->read_only),
-		    sockets, &count, err);
+		    &sockets, err);
 
 	if (rc)
 		return rc;
-	if (!count)
+	/* Who answers has talked to a server, and is trusted no more than that. */
+	if (!sockets.count || sockets.count > BLOCK_CONNECTOR_SOCKETS) {
+		handover_close(&sockets);
 		return err_set(err, EIO, "cannot open disk '%s'", options->path);
-	return nbd_open_sockets(options, sockets, count, loop, ret_node, err);
+	}
+	return nbd_open_sockets(options, sockets.fds, sockets.count, loop, ret_node, err);
 }
 
 bool block_connector_matches(const char *allowed, const char *uri)

@@ -20,6 +20,7 @@
 #include "block/connector.h"
 #include "block/format.h"
 #include "host/fd.h"
+#include "host/handover.h"
 #include "host/sandbox.h"
 #include "img/connector_disk.h"
 
@@ -48,28 +49,13 @@ static int send_answer(struct answer *answer)
 	json_t *json = json_pack("{s:i, s:s, s:s}", "code", answer->err.code, "text",
 				 answer->err.text, "hint", answer->err.hint);
 	AUTO_FREE char *text = json_dumps(json, JSON_COMPACT);
-	size_t bytes = answer->count * sizeof(int);
-	union {
-		char bytes[CMSG_SPACE(BLOCK_CONNECTOR_SOCKETS * sizeof(int))];
-		struct cmsghdr align;
-	} control = { 0 };
-	struct iovec iov = { text, text ? strlen(text) : 0 };
-	struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1 };
+	ssize_t rc = -ENOMEM;
 
 	json_decref(json);
-	if (!text)
-		return -ENOMEM;
-	if (bytes) {
-		message.msg_control = &control;
-		message.msg_controllen = CMSG_SPACE(bytes);
-		*CMSG_FIRSTHDR(&message) = (struct cmsghdr){
-			.cmsg_len = CMSG_LEN(bytes),
-			.cmsg_level = SOL_SOCKET,
-			.cmsg_type = SCM_RIGHTS,
-		};
-		memcpy(CMSG_DATA(CMSG_FIRSTHDR(&message)), answer->sockets, bytes);
-	}
-	return sendmsg(SOCKET, &message, MSG_NOSIGNAL) < 0 ? -errno : 0;
+	if (text)
+		rc = handover_send(SOCKET, text, strlen(text), MSG_NOSIGNAL, answer->sockets,
+				   answer->count);
+	return rc < 0 ? (int)rc : 0;
 }
 
 /* ---- disks ---- */

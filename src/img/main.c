@@ -16,12 +16,20 @@
 #include "img/command.h"
 #include "img/connector.h"
 
+/* Behind what `cella image` says itself. */
 static void print_commands(FILE *out)
 {
-	fputs("Usage: cella image COMMAND [ARGUMENT]...\nWork on disk images.\n\n", out);
+	fputs("Files of this host:\n", out);
 	for (const struct img_command *command = img_commands; command->name; command++)
-		fprintf(out, "  %-10s %s\n", command->name, command->summary);
+		fprintf(out, "  %-12s %s\n", command->name, command->summary);
 	fputs("\nHelp of a command: cella image COMMAND --help\n", out);
+}
+
+/* For completion. */
+static void print_names(FILE *out)
+{
+	for (const struct img_command *command = img_commands; command->name; command++)
+		fprintf(out, "%s\n", command->name);
 }
 
 static const struct img_command *find_command(const char *name, struct err *err)
@@ -72,6 +80,9 @@ int main(int argc, char **argv)
 		err_hint(&err, "see 'cella image --help'");
 	} else if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
 		print_commands(stdout);
+		status = IMG_DONE;
+	} else if (!strcmp(argv[1], "--commands")) {
+		print_names(stdout);
 		status = IMG_DONE;
 	} else {
 		command = find_command(argv[1], &err);

@@ -16,8 +16,7 @@ struct net_hostfwd {
 };
 
 /*
- * Parses "[tcp:|udp:][ADDR:]PORT-[ADDR:]PORT". Parts left out: tcp; 127.0.0.1 on the host; the
- * guest's first address; a missing port is that of the other side. -EINVAL with the reason;
- * `*ret_forward` untouched then.
+ * What forward_parse() takes, with addresses of IPv4. Left out: 127.0.0.1 on the host; the guest's first
+ * address. -EINVAL with the reason; `*ret_forward` untouched then.
  */
 int net_hostfwd_parse(const char *text, struct net_hostfwd *ret_forward, struct err *err);

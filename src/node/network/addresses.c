@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/macros.h"
+#include "base/str.h"
 #include "node/network/priv.h"
 
 #define FIRST_NUMBER 2u /* 1 is the bridge */

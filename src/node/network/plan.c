@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/macros.h"
+#include "base/str.h"
 
 #define MTU_MIN  576
 #define MTU_MIN6 1280
