@@ -40,7 +40,7 @@ struct block_cache {
 	uint8_t *arena;
 	size_t size, used;
 	uint64_t flushes;
-	bool reset; /* nothing is in the tables any more, of the translator neither */
+	bool reset; /* nothing is in the tables any more */
 	struct block **hash;
 	uint32_t buckets; /* a power of two */
 	page_node pages[PAGE_BUCKETS];
@@ -154,8 +154,6 @@ void block_drop_page(struct soft_cpu *cpu, const uint8_t *page)
 {
 	page_node *at = page_bucket(cpu->blocks, page);
 
-	if (cpu->jit)
-		jit_drop_page(cpu, page);
 	while (*at) {
 		struct block *block = node_block(*at);
 		unsigned which = *at & 1;
@@ -186,14 +184,11 @@ static void clear_tables(struct block_cache *cache)
 	cache->flushes++;
 }
 
-/* Takes all blocks out of the tables, of the translator too. */
+/* Takes all blocks out of the tables. */
 static void forget_all(struct soft_cpu *cpu)
 {
 	clear_tables(cpu->blocks);
-	if (cpu->jit)
-		jit_forget(cpu);
-	else
-		memset(cpu->jumps, 0, sizeof(cpu->jumps));
+	memset(cpu->jumps, 0, sizeof(cpu->jumps));
 	cpu->blocks->reset = true;
 	cpu->stats.cache_flushes++;
 }
@@ -217,7 +212,7 @@ static bool has_room(const struct soft_cpu *cpu)
 
 	return cache->size - cache->used >= BLOCK_BYTES_MAX &&
 	       native_has_room(cpu->native, BLOCK_INSNS + 1) &&
-	       (!cpu->jit || jit_has_room(cpu->jit));
+	       (!cpu->jit || jit_within_limit(cpu->jit));
 }
 
 static void empty_arena(struct soft_cpu *cpu)
@@ -250,11 +245,17 @@ static void start_anew(struct soft_cpu *cpu)
 
 	if (!cpu->blocks->reset)
 		forget_all(cpu);
-	if (cpu->jit)
-		jit_reset(cpu);
 	empty_arena(cpu);
 	cpu->blocks->reset = false;
 	note_flush(cpu, start);
+}
+
+bool block_renew(struct soft_cpu *cpu)
+{
+	if (!cpu->jit || !jit_renew(cpu))
+		return false;
+	start_anew(cpu);
+	return true;
 }
 
 /*
@@ -263,11 +264,15 @@ static void start_anew(struct soft_cpu *cpu)
  */
 static void make_room(struct soft_cpu *cpu)
 {
-	bool full = cpu->jit && jit_is_full(cpu->jit);
+	struct block_cache *cache = cpu->blocks;
+	bool room = has_room(cpu);
 
-	if (!cpu->blocks->reset && !full && has_room(cpu))
+	/* Where decoded blocks have memory of their own, they and what is made of them go together. */
+	if (cpu->jit && (jit_is_full(cpu->jit) || (!room && cache->own)))
+		jit_empty(cpu);
+	if (block_renew(cpu) || (room && !cache->reset))
 		return;
-	if (cpu->blocks->reset || full || cpu->blocks->own)
+	if (cache->reset || cache->own)
 		start_anew(cpu);
 	else
 		forget_decoded(cpu);

@@ -78,7 +78,7 @@ struct block *block_decoded(struct soft_cpu *cpu);
 struct block *block_lookup(struct soft_cpu *cpu, const uint8_t *host, uint8_t mode);
 
 /* Drops the blocks that touch the page at this host address; the running one ends after its
- * instruction. */
+ * instruction. What is translated stays. */
 void block_drop_page(struct soft_cpu *cpu, const uint8_t *page);
 
 /* Drops the one that begins there, if it is not running. */
@@ -90,6 +90,9 @@ bool block_has_second(struct soft_cpu *cpu, const uint8_t *second);
 
 /* Drops all, as above. */
 void block_drop_all(struct soft_cpu *cpu);
+
+/* For ATTENTION_CACHE, in the run loop: drops all if the code cache is being emptied; whether it is. */
+bool block_renew(struct soft_cpu *cpu);
 
 static inline uint32_t block_hash(const uint8_t *host, uint8_t mode)
 {

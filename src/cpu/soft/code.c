@@ -5,12 +5,13 @@
  * The order that makes it safe. Decoding: set the line's bit, have every other vCPU drop its write
  * permission to the page (if it is the page's first bit), read the bytes. Writing by a vCPU: it has
  * no write permission in its TLB, so it comes to code_write_begin(); bits of its lines set: clear
- * the page's mask, tell the others to drop the page's blocks, write. A decoder that comes in
- * between sets the first bit again, and waits for the writer to finish its block. Writing by a
- * device: write, fence, look at the mask; the decoder's fence is between its bit and its reading,
+ * the page's mask, tell the others to drop the page's blocks, drop what is translated of it, which is
+ * everybody's, write. Another writer, who finds no bits, waits until that is done. A decoder that
+ * comes in between sets the first bit again, and waits for the writer to finish its block. Writing by
+ * a device: write, fence, look at the mask; the decoder's fence is between its bit and its reading,
  * so one of the two sees the other.
  *
- * Dropping on other vCPUs is done by them, at the end of their block at the latest: before they
+ * Dropping decoded blocks of other vCPUs is done by them, at the end of their block at the latest: before they
  * execute anything that serialises, which is when the architecture promises that they see new code.
  *
  * Spec: Intel SDM volume 3, section 8.1.3 "Handling Self- and Cross-Modifying Code".
@@ -21,7 +22,9 @@
 
 #include "cpu/soft/block_priv.h"
 #include "cpu/soft/engine_priv.h"
+#include "cpu/soft/jit/jit_priv.h"
 #include "cpu/soft/mmu_priv.h"
+#include "cpu/soft/native_exec_priv.h"
 #include "host/thread.h"
 
 #define LINE_SHIFT 6
@@ -119,6 +122,7 @@ static void answer(struct soft_cpu *cpu)
 	}
 	r->count = 0;
 	r->all = r->flush_writes = false;
+	native_update_mask(cpu);
 	atomic_store(&cpu->acknowledged, r->posted);
 	pthread_mutex_unlock(&r->lock);
 }
@@ -165,16 +169,38 @@ void code_claim(struct soft_cpu *cpu, const uint8_t *page, uint64_t lines)
 	atomic_thread_fence(memory_order_seq_cst);
 }
 
+/* The lines of a page hold no code any more. What was made of them is dropped, by `self` itself as well. */
+static void change_page(struct soft_engine *engine, struct soft_cpu *self, _Atomic uint64_t *mask,
+			const uint8_t *page)
+{
+	atomic_fetch_add(&engine->changing, 1);
+	atomic_store(mask, 0);
+	request_others(engine, self, REQUEST_PAGE, page);
+	if (engine->code)
+		code_cache_drop_page(engine->code, page);
+	atomic_fetch_sub(&engine->changing, 1);
+	if (self)
+		block_drop_page(self, page);
+}
+
+/* Whether lines hold code. If not, nothing that was made of them is left. */
+static bool hold_code(struct soft_engine *engine, const _Atomic uint64_t *mask, uint64_t lines)
+{
+	if (atomic_load(mask) & lines)
+		return true;
+	while (atomic_load(&engine->changing))
+		sched_yield();
+	return false;
+}
+
 void code_write_begin(struct soft_cpu *cpu, const uint8_t *host, unsigned size)
 {
 	_Atomic uint64_t *mask = code_lines(cpu->engine, host);
 
-	if (!mask || !(atomic_load(mask) & line_mask(host, size)))
+	if (!mask || !hold_code(cpu->engine, mask, line_mask(host, size)))
 		return;
 	cpu->stats.code_writes++;
-	atomic_store(mask, 0);
-	block_drop_page(cpu, page_of(host));
-	request_others(cpu->engine, cpu, REQUEST_PAGE, page_of(host));
+	change_page(cpu->engine, cpu, mask, page_of(host));
 }
 
 void code_written_by_device(void *ctx, struct gpa gpa, uint64_t count)
@@ -187,10 +213,8 @@ void code_written_by_device(void *ctx, struct gpa gpa, uint64_t count)
 		uint64_t part = MIN(count, PAGE_SIZE - ((uintptr_t)host & PAGE_MASK));
 		_Atomic uint64_t *mask = code_lines(engine, host);
 
-		if (mask && atomic_load(mask) & line_mask(host, (unsigned)part)) {
-			atomic_store(mask, 0);
-			request_others(engine, NULL, REQUEST_PAGE, page_of(host));
-		}
+		if (mask && hold_code(engine, mask, line_mask(host, (unsigned)part)))
+			change_page(engine, NULL, mask, page_of(host));
 		host += part;
 		count -= part;
 	}
@@ -202,12 +226,17 @@ void code_flush_writes(struct soft_engine *engine)
 	wait_for_others(engine, NULL);
 }
 
+void code_visit_others(struct soft_cpu *cpu)
+{
+	request_others(cpu->engine, cpu, REQUEST_ANSWER, NULL);
+	wait_for_others(cpu->engine, cpu);
+}
+
 void code_alone_begin(struct soft_cpu *cpu)
 {
 	lock_code(cpu);
 	atomic_store(&cpu->engine->alone, cpu);
-	request_others(cpu->engine, cpu, REQUEST_ANSWER, NULL);
-	wait_for_others(cpu->engine, cpu);
+	code_visit_others(cpu);
 }
 
 void code_alone_end(struct soft_cpu *cpu)

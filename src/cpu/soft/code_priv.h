@@ -2,7 +2,7 @@
 /*
  * Keeping decoded code in step with memory, on all vCPUs.
  *
- * Every vCPU has a block cache of its own. The engine has, for each page of RAM, a mask of the
+ * Every vCPU has a cache of decoded blocks of its own, and what is translated is everybody's. The engine has, for each page of RAM, a mask of the
  * 64-byte lines that somebody decoded. A page with a mask is never in a TLB for writing, so each
  * guest write to it comes to code_write_begin(), which drops the page's blocks on all vCPUs if the
  * lines meet; devices come by memory_dirty().
@@ -37,7 +37,8 @@ static inline bool code_in_page(struct soft_cpu *cpu, const uint8_t *page)
 {
 	_Atomic uint64_t *mask = code_lines(cpu->engine, page);
 
-	return mask && atomic_load_explicit(mask, memory_order_relaxed);
+	return mask && (atomic_load_explicit(mask, memory_order_acquire) ||
+			atomic_load_explicit(&cpu->engine->changing, memory_order_relaxed));
 }
 
 /* Before a guest write of `size` bytes at `host` (not across pages): drops code in those lines. */
@@ -52,6 +53,9 @@ void code_flush_writes(struct soft_engine *engine);
 
 /* Answers requests of others. The vCPU's own thread. */
 void code_serve_requests(struct soft_cpu *cpu);
+
+/* Waits until each other vCPU has come out of translated code, or runs none: it knows then what the engine says. */
+void code_visit_others(struct soft_cpu *cpu);
 
 /*
  * Between begin and end no other vCPU runs guest code: for locked accesses that have no single host

@@ -77,6 +77,7 @@ enum attention {
 	ATTENTION_VERIFY = 1u << 4, /* the same, while a block's runs are compared */
 	ATTENTION_TRACE = 1u << 5,  /* the same, while the path of a trace is noted */
 	ATTENTION_SAMPLE = 1u << 6, /* the timer thread wants to know which code is hot */
+	ATTENTION_CACHE = 1u << 7,  /* the code cache is being emptied */
 };
 
 /* The part of CPU state that decides how code is decoded; part of a block's key. */
@@ -329,6 +330,12 @@ struct soft_cpu {
 	 * byte 576.
 	 */
 	alignas(64) uint8_t xsave[VCPU_XSAVE_MAX];
+
+	/*
+	 * Of ways out of translated code to other pages, and of blocks in two pages: the link key plus code_page
+	 * with which they lead on where their code does. As many as code_cache_ways() says; the first one is none.
+	 */
+	uint64_t ways[];
 };
 
 static inline const struct code_tlb_entry *code_tlb_slot(const struct soft_cpu *cpu,

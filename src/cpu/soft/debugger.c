@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "cpu/soft/block_priv.h"
+#include "cpu/soft/jit/jit_priv.h"
 #include "cpu/soft/mmu_priv.h"
 
 struct debugger {
@@ -36,8 +37,11 @@ int debugger_set(struct soft_cpu *cpu, const struct vcpu_debug *debug)
 		}
 	}
 	/* Blocks are cut where the breakpoints are. */
-	if ((cpu->debugger && cpu->debugger->breaks) || (new &&new->breaks))
+	if ((cpu->debugger && cpu->debugger->breaks) || (new &&new->breaks)) {
 		block_drop_all(cpu);
+		if (cpu->jit)
+			jit_empty(cpu);
+	}
 	free(cpu->debugger);
 	cpu->debugger = new;
 	mmu_update_rights(cpu);

@@ -7,6 +7,7 @@
 #include "cpu/soft/cpu_priv.h"
 #include "cpu/soft/options_priv.h"
 
+struct code_cache;
 struct op_row;
 struct timer_thread;
 
@@ -35,7 +36,8 @@ struct soft_engine {
 	uint32_t xsave_size; /* of all that XCR0 may enable */
 	unsigned physical_bits;
 	bool large_1g, vendor_amd;
-	uint64_t xcr0_mask; /* what XSETBV takes */
+	uint64_t xcr0_mask;      /* what XSETBV takes */
+	struct code_cache *code; /* NULL: everything is interpreted */
 	unsigned vcpus;
 	_Atomic(struct soft_cpu *) *cpus; /* by index; NULL before vcpu_new and after vcpu_free */
 
@@ -45,7 +47,10 @@ struct soft_engine {
 	 */
 	_Atomic uint64_t *code_lines[MEMORY_REGIONS];
 	pthread_mutex_t code_lock;
+	atomic_uint
+		changing; /* threads that have cleared lines and not yet dropped what was made of them */
 	_Atomic(struct soft_cpu *) alone; /* others wait before they run guest code */
+	atomic_bool avx512; /* the guest may have such state; see native_update_mask() */
 
 	ZydisDecoder decoders[DECODER_COUNT];
 	struct op_range ops[ZYDIS_MNEMONIC_MAX_VALUE + 1];

@@ -305,13 +305,21 @@ static bool is_slow(const struct soft_cpu *cpu)
 #define LINK_KEY_FETCH_SHIFT 8
 #define LINK_KEY_EPOCH_SHIFT 24
 
+/* Another value for each, and the next one far away: sums of keys and addresses are compared too (soft_cpu.ways). */
+static uint64_t spread(uint64_t value)
+{
+	value = (value ^ value >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+	value = (value ^ value >> 27) * UINT64_C(0x94d049bb133111eb);
+	return value ^ value >> 31;
+}
+
 void mmu_update_links(struct soft_cpu *cpu)
 {
 	uint64_t rest = cpu->link_epoch << LINK_KEY_EPOCH_SHIFT | cpu->mode;
 
 	/* Address space numbers start at 1: the keys of all pages and of global ones differ. */
-	cpu->link_key[LINK_LOCAL] = rest | cpu->fetch_key << LINK_KEY_FETCH_SHIFT;
-	cpu->link_key[LINK_GLOBAL] = rest | (cpu->fetch_key & 3) << LINK_KEY_FETCH_SHIFT;
+	cpu->link_key[LINK_LOCAL] = spread(rest | cpu->fetch_key << LINK_KEY_FETCH_SHIFT);
+	cpu->link_key[LINK_GLOBAL] = spread(rest | (cpu->fetch_key & 3) << LINK_KEY_FETCH_SHIFT);
 }
 
 /* No link and no jump entry is good any more. */

@@ -11,6 +11,7 @@
  */
 #include <errno.h>
 
+#include "cpu/soft/code_priv.h"
 #include "cpu/soft/native_exec_priv.h"
 
 /* Instructions of the aligned classes that take any address. */
@@ -200,6 +201,14 @@ int native_decode_thunk(struct soft_cpu *cpu, const ZydisDecodedInstruction *z,
 	return 0;
 }
 
+/* Before any vCPU can come to the instruction in what this one translates, it is out of the code that it runs. */
+static void announce_avx512(struct soft_cpu *cpu)
+{
+	atomic_store(&cpu->engine->avx512, true);
+	native_update_mask(cpu);
+	code_visit_others(cpu);
+}
+
 int native_decode(struct soft_cpu *cpu, const ZydisDecodedInstruction *z,
 		  const ZydisDecodedOperand *operands, struct insn *out)
 {
@@ -209,8 +218,8 @@ int native_decode(struct soft_cpu *cpu, const ZydisDecodedInstruction *z,
 	if (unit < 0)
 		return unit;
 	out->op = (uint8_t)unit;
-	if (unit == UNIT_AVX512)
-		native_uses_avx512(cpu);
+	if (unit == UNIT_AVX512 && unlikely(!atomic_load(&cpu->engine->avx512)))
+		announce_avx512(cpu);
 	out->imm = 0;
 	r = native_decode_state(z, out);
 	if (r == -ENOENT)

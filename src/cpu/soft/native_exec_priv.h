@@ -2,6 +2,7 @@
 /* How natively executed instructions are packed into a `struct insn`, for the native_*.c files. */
 #pragma once
 
+#include "cpu/soft/engine_priv.h"
 #include "cpu/soft/access_priv.h"
 #include "cpu/soft/cpu_priv.h"
 
@@ -69,10 +70,14 @@ void vector_get(struct soft_cpu *cpu, unsigned number, unsigned offset, void *by
 void vector_set(struct soft_cpu *cpu, unsigned number, unsigned offset, const void *bytes,
 		unsigned size);
 
-/* From now on the guest may have AVX-512 state: translated code takes it along. */
-static inline void native_uses_avx512(struct soft_cpu *cpu)
+/* What translated code takes along: AVX-512 state once the guest may have some. Not while registers are in the host. */
+static inline void native_update_mask(struct soft_cpu *cpu)
 {
+	uint64_t least = XCR0_SSE | XCR0_AVX;
+
 	cpu->vector_mask = (uint32_t)native_host(cpu->native)->mask;
+	if (!atomic_load(&cpu->engine->avx512))
+		cpu->vector_mask &= (uint32_t)least;
 }
 
 /* Clears a vector register from byte `from` (16, 32 or 64) up, as VEX and EVEX encodings do. */

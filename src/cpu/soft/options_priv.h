@@ -16,7 +16,7 @@ struct soft_options {
 	bool jit;       /* translate; else everything is interpreted */
 	bool verify;    /* and compare each translated block's run with the interpreter's */
 	bool perf;      /* write the names of translated code for perf(1) */
-	uint64_t cache; /* bytes of translated code in a VM; each vCPU has its share of it */
+	uint64_t cache; /* bytes of translated code in a VM */
 	uint16_t heat;  /* entries before a block is translated */
 	uint16_t
 		trace; /* samples that find it before it gets a trace; 0: as soon as it is translated */

@@ -237,6 +237,8 @@ static void sleep_halted(struct soft_cpu *cpu)
 		return;
 	cpu->stats.halts++;
 	code_leave_guest(cpu);
+	if (cpu->jit)
+		jit_park(cpu->jit);
 	pthread_mutex_lock(&cpu->sleep_lock);
 	atomic_store(&cpu->asleep, true);
 	while (!(atomic_load(&cpu->attention) & ~(unsigned)(ATTENTION_SINGLE | ATTENTION_TRACE))) {
@@ -250,6 +252,8 @@ static void sleep_halted(struct soft_cpu *cpu)
 	}
 	atomic_store(&cpu->asleep, false);
 	pthread_mutex_unlock(&cpu->sleep_lock);
+	if (cpu->jit)
+		jit_unpark(cpu);
 	code_enter_guest(cpu);
 }
 
@@ -394,6 +398,8 @@ static bool run_once(struct soft_cpu *cpu)
 	}
 	if (attention & ATTENTION_REQUEST)
 		code_serve_requests(cpu);
+	if (attention & ATTENTION_CACHE)
+		block_renew(cpu);
 	if (attention & ATTENTION_SAMPLE)
 		trace_sample(cpu);
 	if (attention & ATTENTION_INTERRUPT) {

@@ -91,6 +91,7 @@ static void free_engine(struct engine *engine)
 			munmap(e->code_lines[i], e->memory->regions[i].size >> PAGE_SHIFT << 3);
 	}
 	pthread_mutex_destroy(&e->code_lock);
+	code_cache_free(e->code);
 	if (e->perf >= 0)
 		close(e->perf);
 	free(e->cpus);
@@ -144,6 +145,11 @@ static int open_engine(struct engine **ret_engine, const struct engine_config *c
 		rc = err_errno(err, ENOMEM, "cannot create engine 'soft'");
 	if (!rc && options.perf)
 		rc = perf_open(&e->perf, err);
+	if (!rc && options.jit) {
+		rc = code_cache_new(&e->code, e);
+		if (rc)
+			err_errno(err, rc, "cannot make a code cache");
+	}
 	if (!rc)
 		rc = timer_thread_new(&e->timers, e, err);
 	if (rc) {
@@ -240,7 +246,7 @@ static const struct counter counters[] = {
 	COUNTER(cache_flush_longest_ns),
 };
 
-/* Bytes that a vCPU takes at most, beside its share of the code cache. */
+/* Bytes that a vCPU takes at most, with the tables of the code cache. */
 static uint64_t cpu_memory(const struct soft_cpu *cpu)
 {
 	return sizeof(*cpu) + block_cache_memory(cpu->blocks) + native_memory() +
@@ -298,6 +304,12 @@ static void log_stats(struct soft_cpu *cpu)
 	json_decref(all);
 }
 
+static size_t cpu_bytes(const struct soft_engine *e)
+{
+	return sizeof(struct soft_cpu) +
+	       (e->code ? code_cache_ways(e->code) * sizeof(uint64_t) : 0);
+}
+
 static void free_cpu(struct vcpu *vcpu)
 {
 	struct soft_cpu *cpu;
@@ -320,7 +332,7 @@ static void free_cpu(struct vcpu *vcpu)
 	pthread_cond_destroy(&cpu->wake);
 	pthread_mutex_destroy(&cpu->sleep_lock);
 	pthread_mutex_destroy(&cpu->requests.lock);
-	free(cpu);
+	munmap(cpu, cpu_bytes(cpu->engine));
 }
 
 static void init_locks(struct soft_cpu *cpu)
@@ -349,16 +361,17 @@ static int new_cpu(struct vcpu **ret_vcpu, struct engine *engine, unsigned index
 {
 	struct soft_engine *e = soft_engine(engine);
 	struct vcpu_state *fresh = calloc(1, sizeof(*fresh));
-	struct soft_cpu *cpu = aligned_alloc(64, round_up(sizeof(*cpu), 64));
+	struct soft_cpu *cpu = mmap(NULL, cpu_bytes(e), PROT_READ | PROT_WRITE,
+				    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	int rc;
 
-	if (!fresh || !cpu || index >= e->vcpus) {
+	if (!fresh || cpu == MAP_FAILED || index >= e->vcpus) {
 		free(fresh);
-		free(cpu);
+		if (cpu != MAP_FAILED)
+			munmap(cpu, cpu_bytes(e));
 		return err_errno(err, index >= e->vcpus ? EINVAL : ENOMEM, "cannot create vCPU %u",
 				 index);
 	}
-	memset(cpu, 0, sizeof(*cpu));
 	cpu->vcpu = (struct vcpu){ .ops = &soft_engine_ops, .index = index };
 	cpu->engine = e;
 	cpu->memory = e->memory;
@@ -371,7 +384,7 @@ static int new_cpu(struct vcpu **ret_vcpu, struct engine *engine, unsigned index
 	if (!rc)
 		rc = native_new(&cpu->native);
 	if (!rc && e->options.jit)
-		rc = jit_new(&cpu->jit, cpu, e->options.cache / e->vcpus);
+		rc = jit_new(&cpu->jit, cpu);
 	if (rc)
 		rc = err_errno(err, rc, "cannot create vCPU %u", index);
 	if (!rc) {

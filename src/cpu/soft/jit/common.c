@@ -289,26 +289,29 @@ static void emit_no_body(struct code *c, unsigned spill)
 	emit_last(c, jit_leave_jump);
 }
 
-void common_emit(struct jit *jit, struct soft_cpu *cpu)
+void common_emit(struct code_cache *cache)
 {
-	struct code code = { jit->write, 0, (unsigned)jit->size };
-	uint64_t run = (uintptr_t)jit->run;
+	struct jit_common *common = &cache->common;
+	struct code code = { cache->write, 0, (unsigned)cache->size };
+	uint64_t run = (uintptr_t)cache->run;
+	struct native_host host;
 	unsigned spill = 0, vector_load, x87_load;
 
-	emit_spill(&code, native_host(cpu->native)->avx);
-	jit->common.gate = run + code.used;
+	native_host_detect(&host);
+	emit_spill(&code, host.avx);
+	common->gate = run + code.used;
 	emit_rm(&code, MOV_LOAD, HOST_RDX, FIELD(gate_code));
 	emit_enter(&code);
-	jit->common.enter_block = run + code.used;
+	common->enter_block = run + code.used;
 	emit_enter_block(&code);
 	emit_enter(&code);
-	jit->common.vector_load = run + code.used;
+	common->vector_load = run + code.used;
 	vector_load = emit_load(&code, false);
-	jit->common.x87_load = run + code.used;
+	common->x87_load = run + code.used;
 	x87_load = emit_load(&code, true);
-	jit->common.call = run + code.used;
+	common->call = run + code.used;
 	emit_call(&code, spill, vector_load, x87_load);
-	jit->common.no_body = run + code.used;
+	common->no_body = run + code.used;
 	emit_no_body(&code, spill);
-	jit->common.end = (code.used + 63) & ~63u;
+	common->end = (code.used + 63) & ~63u;
 }

@@ -133,6 +133,29 @@ unsigned emit_jump(struct code *code, unsigned condition)
 	return code->used - 4;
 }
 
+unsigned emit_way_check(struct code *code, uint32_t way, unsigned scope)
+{
+	const unsigned size = sizeof(uint64_t);
+
+	emit_rm(code, MOV_LOAD, SCRATCH_0,
+		in_cpu(offsetof(struct soft_cpu, link_key) + size * scope));
+	emit_rm(code, 0x03 | WIDE, SCRATCH_0, FIELD(code_page)); /* add */
+	emit_rm(code, 0x3b | WIDE, SCRATCH_0,
+		in_cpu(offsetof(struct soft_cpu, ways) + (size_t)size * way));
+	return emit_jump(code, IF_NE);
+}
+
+unsigned emit_jump_to_join(struct code *code, unsigned condition)
+{
+	static const uint8_t nops[3][3] = { { 0x90 }, { 0x66, 0x90 }, { 0x0f, 0x1f, 0x00 } };
+	unsigned word = sizeof(uint64_t), opcode = condition == ALWAYS ? 1 : 2;
+	unsigned disp = (code->used + opcode) % word;
+
+	if (disp > word - sizeof(uint32_t))
+		code_bytes(code, nops[word - disp - 1], word - disp);
+	return emit_jump(code, condition);
+}
+
 unsigned emit_lea_code(struct code *code, unsigned reg)
 {
 	code_byte(code, (uint8_t)(0x48 | (reg >> 3 & 1) << 2));

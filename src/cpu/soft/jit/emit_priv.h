@@ -96,8 +96,14 @@ void emit_u64(struct code *code, uint64_t value);
 #define IF_S   8u
 unsigned emit_jump(struct code *code, unsigned condition);
 
+/* The same behind as many bytes of NOP as let code_replace() have the 32 bits. */
+unsigned emit_jump_to_join(struct code *code, unsigned condition);
+
 /* LEA of a place in `code`, to be filled in the same way. */
 unsigned emit_lea_code(struct code *code, unsigned reg);
+
+/* The jump, to be filled in, of when a way does not lead on where its code does. Destroys flags and SCRATCH_0. */
+unsigned emit_way_check(struct code *code, uint32_t way, unsigned scope);
 
 /* Points the jump or LEA at `from` to `to`. */
 void jump_fill(struct code *code, unsigned from, unsigned to);

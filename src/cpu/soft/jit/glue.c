@@ -14,7 +14,7 @@ const struct insn *jit_stop(struct soft_cpu *cpu, const struct insn *insn)
 
 static struct translation *running(const struct soft_cpu *cpu)
 {
-	return &cpu->jit->translations[call_now(cpu).block];
+	return &cpu->jit->cache->translations[call_now(cpu).block];
 }
 
 /* Between instructions, `offset` bytes from translation_base(): to the run loop. */
@@ -30,12 +30,10 @@ static const struct insn *leave_at(struct soft_cpu *cpu, unsigned offset)
 static const struct insn *do_insn(struct soft_cpu *cpu, const struct translation *t,
 				  const struct insn *insn)
 {
-	uint64_t generation = cpu->jit->generation;
 	unsigned behind = insn->offset + insn->length;
 	const struct insn *next = insn->exec(cpu, insn);
 
-	if (likely(next != insn + 1 ||
-		   (!translation_is_dead(t) && generation == cpu->jit->generation)))
+	if (likely(next != insn + 1 || translation_may_go_on(cpu->jit, t)))
 		return next;
 	return leave_at(cpu, behind);
 }
@@ -56,14 +54,14 @@ const struct insn *jit_handler(struct soft_cpu *cpu)
 	if (unlikely(next != insn + 1))
 		return next;
 	cpu->call_units = t->units;
-	cpu->call_return = (uintptr_t)translation_code(cpu->jit, t) + call.back;
+	cpu->call_return = (uintptr_t)translation_code(cpu->jit->cache, t) + call.back;
 	return NULL;
 }
 
 /* Has a block translated again, without shared checks, if they are not good too often. */
 static void count_refusal(struct soft_cpu *cpu, struct translation *t)
 {
-	if (!cpu->verify && ++t->refusals == REFUSALS_MAX)
+	if (!cpu->verify && __atomic_add_fetch(&t->refusals, 1, __ATOMIC_RELAXED) == REFUSALS_MAX)
 		jit_unshare(cpu, t);
 }
 
@@ -103,7 +101,8 @@ static const struct insn *leave_second(struct soft_cpu *cpu, struct translation 
 	if (attention_needed(cpu))
 		return NULL;
 	if (!block_has_second(cpu, second)) {
-		block_drop_page(cpu, second);
+		jit_drop(cpu, t);
+		block_drop(cpu, translation_host(t), translation_mode(t));
 		return NULL;
 	}
 	/* It goes by the key of all pages, so that either of the two may be any. */
@@ -112,14 +111,13 @@ static const struct insn *leave_second(struct soft_cpu *cpu, struct translation 
 		link_note(cpu, cpu->rip);
 		link_note(cpu, next);
 	} while (epoch != cpu->link_epoch);
-	t[1].second_key = cpu->link_key[LINK_LOCAL];
-	return gate_to(cpu, translation_code(cpu->jit, t));
+	way_enter(cpu, t[1].second_way, LINK_LOCAL);
+	return gate_to(cpu, translation_code(cpu->jit->cache, t));
 }
 
 /* A way out that could not be joined. Its target's page is known once the block there was looked for;
  * rip is the target. */
-static const struct insn *leave_link(struct soft_cpu *cpu, struct call call,
-				     const struct translation *t)
+static const struct insn *leave_link(struct soft_cpu *cpu, struct call call, struct translation *t)
 {
 	uint64_t generation = cpu->jit->generation;
 	const struct insn *target;
@@ -133,6 +131,23 @@ static const struct insn *leave_link(struct soft_cpu *cpu, struct call call,
 	return code ? gate_to(cpu, code) : target;
 }
 
+/* If it was dropped, not by a jump entry or a decoded block that leads here again. */
+static const struct insn *leave_start(struct soft_cpu *cpu, const struct translation *t)
+{
+	if (!translation_is_dead(t) || attention_needed(cpu))
+		return NULL;
+	block_drop(cpu, translation_host(t), translation_mode(t));
+	return jump_resolve(cpu);
+}
+
+/* The interpreter refuses what the guest has switched off. */
+static const struct insn *leave_units(struct soft_cpu *cpu)
+{
+	struct block *block = attention_needed(cpu) ? NULL : block_decoded(cpu);
+
+	return block ? block->first(cpu, block->insns) : NULL;
+}
+
 const struct insn *jit_leave(struct soft_cpu *cpu)
 {
 	const struct call call = call_now(cpu);
@@ -140,15 +155,11 @@ const struct insn *jit_leave(struct soft_cpu *cpu)
 
 	switch ((enum call_type)call.type) {
 	case CALL_START:
-		/* If it was dropped, not by a jump entry that leads here again. */
-		return translation_is_dead(t) && !attention_needed(cpu) ? jump_resolve(cpu) : NULL;
+		return leave_start(cpu, t);
 	case CALL_SECOND:
 		return leave_second(cpu, t);
 	case CALL_UNITS:
-		/* The interpreter will say so. */
-		block_drop_page(cpu,
-				(const uint8_t *)((uintptr_t)translation_host(t) & ~PAGE_MASK));
-		return NULL;
+		return leave_units(cpu);
 	case CALL_LINK:
 	case CALL_FAR_LINK:
 		return leave_link(cpu, call, t);

@@ -1,12 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * The code cache, and when a block gets translated.
- *
- * The cache is one memory mapped twice, writable and executable, never both. It only grows; when it
- * is full all blocks are dropped and it starts anew. Code that runs is never overwritten, but for
- * single jumps: what drops blocks leaves their code where it is, and both places that start anew are
- * reached only from outside translated code.
- */
+/* What a vCPU has of the translator, and when a block gets translated. */
 #include "cpu/soft/jit/jit_priv.h"
 
 #include <asm/prctl.h>
@@ -20,19 +13,17 @@
 #include <unistd.h>
 
 #include "base/check.h"
-#include "base/cleanup.h"
 #include "cpu/soft/engine_priv.h"
 #include "cpu/soft/jit/translate_priv.h"
 #include "cpu/soft/jit/verify_priv.h"
 #include "cpu/soft/native_exec_priv.h"
 #include "cpu/soft/tier_priv.h"
-#include "host/fd.h"
 
-/* Room for the largest block, and new room for stubs. */
-#define CODE_PER_BLOCK (CALL_CODE_MAX + (UINT64_C(64) << 10))
+/* Beside all translations, for decoded blocks, at least. */
+#define SPARE_BYTES (UINT64_C(3) << 20)
 
-/* A block has more code than that, so that its tables are never full before the cache is. */
-#define CODE_PER_TRANSLATION 256u
+/* For how many more translations there is room when decoded blocks get the rest. */
+#define GROWTH UINT32_C(32768)
 
 /* Each part of the blocks cools down once in so many times that the decoded ones are forgotten. */
 #define COOLING 32u
@@ -48,66 +39,16 @@
 #define SS_AUTODISARM (1u << 31)
 #endif
 
-static int map_code(struct jit *jit)
+static uint64_t decoded_max(const struct code_cache *cache)
 {
-	AUTO_CLOSE int fd = memfd_create("cella-code", MFD_CLOEXEC);
-
-	if (fd < 0 || ftruncate(fd, (off_t)jit->size) < 0)
-		return -errno;
-	jit->write = mmap(NULL, jit->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (jit->write == MAP_FAILED)
-		return -errno;
-	jit->run = mmap(NULL, jit->size, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
-	if (jit->run == MAP_FAILED)
-		return -errno;
-	jit->signal_stack = mmap(NULL, SIGNAL_STACK_BYTES, PROT_READ | PROT_WRITE,
-				 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	return jit->signal_stack == MAP_FAILED ? -errno : 0;
+	return MAX(cache->capacity * sizeof(*cache->translations) + SPARE_BYTES,
+		   BLOCK_CACHE_SHARED);
 }
 
-static uint32_t round_down_to_power(uint64_t value)
+static void *map(uint64_t bytes)
 {
-	return UINT32_C(1) << (63 - __builtin_clzll(value));
-}
-
-static void init_vectors(struct jit *jit, struct soft_cpu *cpu)
-{
-	jit->vectors = native_host(cpu->native)->mask;
-	cpu->vector_mask = native_host(cpu->native)->mask & (XCR0_SSE | XCR0_AVX);
-	cpu->host_mxcsr = __builtin_ia32_stmxcsr();
-}
-
-int jit_new(struct jit **ret_jit, struct soft_cpu *cpu, uint64_t code_bytes)
-{
-	struct jit *jit = calloc(1, sizeof(*jit));
-	int rc;
-
-	if (!jit)
-		return -ENOMEM;
-	jit->size = MAX(code_bytes, JIT_CODE_BYTES_MIN);
-	jit->write = jit->run = jit->signal_stack = MAP_FAILED;
-	jit->translator = malloc(sizeof(*jit->translator));
-	jit->trace = malloc(TRACE_BYTES);
-	rc = jit->translator && jit->trace ? map_code(jit) : -ENOMEM;
-	if (!rc)
-		rc = translations_new(jit,
-				      MIN(round_down_to_power(jit->size / CODE_PER_TRANSLATION),
-					  CALL_TRANSLATIONS));
-	if (!rc)
-		rc = singles_new(jit);
-	if (!rc && cpu->engine->options.verify)
-		rc = verify_new(&cpu->verify);
-	if (rc) {
-		jit_free(jit);
-		return rc;
-	}
-	init_vectors(jit, cpu);
-	common_emit(jit, cpu);
-	jit->used = jit->common.end;
-	cpu->self = cpu;
-	cpu->gate = (struct insn){ .exec = (insn_exec *)jit->common.gate };
-	*ret_jit = jit;
-	return 0;
+	return mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 }
 
 static void unmap(void *memory, uint64_t bytes)
@@ -116,14 +57,45 @@ static void unmap(void *memory, uint64_t bytes)
 		munmap(memory, bytes);
 }
 
+int jit_new(struct jit **ret_jit, struct soft_cpu *cpu)
+{
+	struct jit *jit = calloc(1, sizeof(*jit));
+	int rc;
+
+	if (!jit)
+		return -ENOMEM;
+	jit->cache = cpu->engine->code;
+	jit->generation = jit->cache->generation;
+	jit->parked = true;
+	jit->limit = jit->cache->capacity;
+	jit->decoded = map(decoded_max(jit->cache));
+	jit->signal_stack = map(SIGNAL_STACK_BYTES);
+	jit->translator = malloc(sizeof(*jit->translator));
+	jit->trace = malloc(TRACE_BYTES);
+	rc = singles_new(jit);
+	if (!jit->translator || !jit->trace || jit->decoded == MAP_FAILED ||
+	    jit->signal_stack == MAP_FAILED)
+		rc = -ENOMEM;
+	if (!rc && cpu->engine->options.verify)
+		rc = verify_new(&cpu->verify);
+	if (rc) {
+		jit_free(jit);
+		return rc;
+	}
+	native_update_mask(cpu);
+	cpu->host_mxcsr = __builtin_ia32_stmxcsr();
+	cpu->self = cpu;
+	cpu->gate = (struct insn){ .exec = (insn_exec *)jit->cache->common.gate };
+	*ret_jit = jit;
+	return 0;
+}
+
 void jit_free(struct jit *jit)
 {
 	if (!jit)
 		return;
-	unmap(jit->write, jit->size);
-	unmap(jit->run, jit->size);
-	translations_free(jit);
 	singles_free(jit);
+	unmap(jit->decoded, decoded_max(jit->cache));
 	unmap(jit->signal_stack, SIGNAL_STACK_BYTES);
 	free(jit->translator);
 	free(jit->trace);
@@ -143,40 +115,42 @@ void jit_thread_begin(struct soft_cpu *cpu)
 	else
 		check(!syscall(SYS_arch_prctl, ARCH_SET_GS, cpu->tlb));
 	check(!sigaltstack(&stack, &jit->thread_stack));
+	jit_unpark(cpu);
 }
 
 void jit_thread_end(struct soft_cpu *cpu)
 {
+	jit_park(cpu->jit);
 	check(!sigaltstack(&cpu->jit->thread_stack, NULL));
 }
 
-void jit_forget(struct soft_cpu *cpu)
+/* When it is full, everything begins anew: from here on, only what is hot by itself gets in. */
+static bool is_nearly_full(const struct code_cache *cache)
 {
-	translations_forget(cpu->jit);
-	singles_forget(cpu->jit);
-	memset(cpu->jumps, 0, sizeof(cpu->jumps));
-	memset(cpu->jit->samples, 0, sizeof(cpu->jit->samples));
-	atomic_fetch_and(&cpu->attention, ~(unsigned)ATTENTION_TRACE);
+	return __atomic_load_n(&cache->used, __ATOMIC_RELAXED) > cache->size / 4 * 3;
 }
 
-void jit_reset(struct soft_cpu *cpu)
+static uint16_t heat_get(const uint16_t *heat)
 {
-	struct jit *jit = cpu->jit;
-
-	jit_forget(cpu);
-	memset(jit->unshared, 0, sizeof(jit->unshared));
-	jit->used = jit->common.end;
-	jit->stub_room = (struct stub_room){ 0 };
-	jit->count = 1;
-	jit->stats.guest_bytes = jit->stats.metadata_bytes = 0;
-	jit->stats.resets++;
+	return __atomic_load_n(heat, __ATOMIC_RELAXED);
 }
 
-/* A part of the blocks: code that runs once in a while is not to be translated in the end. */
-static void cool(struct jit *jit)
+static void heat_set(uint16_t *heat, unsigned value)
 {
-	for (unsigned i = 0; i < HEATS / COOLING; i++, jit->cooled++)
-		jit->heat[jit->cooled % HEATS] /= 2;
+	__atomic_store_n(heat, (uint16_t)value, __ATOMIC_RELAXED);
+}
+
+/* A part of the blocks, or all: code that runs once in a while is not to be translated in the end. */
+static void cool(struct code_cache *cache)
+{
+	unsigned count = is_nearly_full(cache) ? HEATS : HEATS / COOLING;
+	uint32_t first = __atomic_fetch_add(&cache->cooled, count, __ATOMIC_RELAXED);
+
+	for (unsigned i = 0; i < count; i++) {
+		uint16_t *heat = &cache->heat[(first + i) % HEATS];
+
+		heat_set(heat, heat_get(heat) / 2u);
+	}
 }
 
 void jit_forget_thunks(struct soft_cpu *cpu)
@@ -186,28 +160,39 @@ void jit_forget_thunks(struct soft_cpu *cpu)
 
 void jit_forget_decoded(struct soft_cpu *cpu)
 {
-	struct jit *jit = cpu->jit;
-
 	for (unsigned i = 0; i < JUMP_ENTRIES; i++) {
 		if (cpu->jumps[i].target != &cpu->gate)
 			cpu->jumps[i] = (struct jump_entry){ 0 };
 	}
-	cool(jit);
+	cool(cpu->jit->cache);
 }
 
-bool jit_is_full(const struct jit *jit)
+void *jit_spare(struct jit *jit, size_t *ret_bytes)
 {
-	return jit->size - jit->used < CODE_PER_BLOCK || translations_are_full(jit);
+	const struct code_cache *cache = jit->cache;
+	uint32_t count = __atomic_load_n(&cache->count, __ATOMIC_RELAXED);
+	size_t before = jit->decoded_size;
+
+	jit->limit = MIN(cache->capacity, count + GROWTH);
+	jit->decoded_size = round_down(
+		decoded_max(cache) - jit->limit * sizeof(*cache->translations), PAGE_SIZE);
+	if (jit->decoded_size < before)
+		madvise((uint8_t *)jit->decoded + jit->decoded_size, before - jit->decoded_size,
+			MADV_DONTNEED);
+	*ret_bytes = jit->decoded_size;
+	return jit->decoded;
 }
 
-bool jit_has_room(const struct jit *jit)
+bool jit_within_limit(const struct jit *jit)
 {
-	return !jit_is_full(jit) && translations_have_room(jit);
+	uint32_t count = __atomic_load_n(&jit->cache->count, __ATOMIC_RELAXED);
+
+	return jit->limit == jit->cache->capacity || count + 2 <= jit->limit;
 }
 
 const void *jit_code_of(const struct soft_cpu *cpu, const struct block *block)
 {
-	return block->body ? block->body : (const void *)(uintptr_t)cpu->jit->common.no_body;
+	return block->body ? block->body : (const void *)(uintptr_t)cpu->jit->cache->common.no_body;
 }
 
 static json_t *figure(const uint64_t *value)
@@ -218,18 +203,19 @@ static json_t *figure(const uint64_t *value)
 json_t *jit_stats(const struct soft_cpu *cpu)
 {
 	const struct jit *jit = cpu->jit;
+	const struct code_cache *cache = jit->cache;
 	const struct {
 		const char *name;
 		const uint64_t *value;
 	} figures[] = {
 		{ "blocks", &jit->stats.blocks },
 		{ "traces", &jit->stats.traces },
-		{ "code_bytes", &jit->used },
-		{ "cache_bytes", &jit->size },
-		{ "guest_bytes", &jit->stats.guest_bytes },
-		{ "metadata_bytes", &jit->stats.metadata_bytes },
-		{ "resets", &jit->stats.resets },
-		{ "drops", &jit->stats.drops },
+		{ "code_bytes", &cache->used },
+		{ "cache_bytes", &cache->size },
+		{ "guest_bytes", &cache->stats.guest_bytes },
+		{ "metadata_bytes", &cache->stats.metadata_bytes },
+		{ "resets", &cache->stats.resets },
+		{ "drops", &cache->stats.drops },
 		{ "replaced", &jit->stats.replaced },
 		{ "links", &jit->stats.links },
 		{ "link_epochs", &cpu->link_epoch },
@@ -250,10 +236,14 @@ json_t *jit_stats(const struct soft_cpu *cpu)
 	return all;
 }
 
+/* Decoded blocks get what the tables of translations do not take. */
 uint64_t jit_memory(const struct jit *jit)
 {
-	return sizeof(*jit) + sizeof(*jit->translator) + TRACE_BYTES + translations_memory(jit) +
-	       singles_memory() + SIGNAL_STACK_BYTES;
+	uint64_t tables = jit->cache->capacity * sizeof(*jit->cache->translations);
+
+	return sizeof(*jit) + sizeof(*jit->translator) + TRACE_BYTES +
+	       code_cache_ways(jit->cache) * sizeof(uint64_t) + code_cache_memory(jit->cache) +
+	       decoded_max(jit->cache) - tables + singles_memory() + SIGNAL_STACK_BYTES;
 }
 
 /* If there is room; if not, the next block that is decoded starts everything anew. */
@@ -266,22 +256,20 @@ static bool translate(struct soft_cpu *cpu, struct block *block)
 	return done;
 }
 
-static uint16_t *heat_of(struct jit *jit, const uint8_t *host, uint8_t mode)
+static uint16_t *heat_of(struct code_cache *cache, const uint8_t *host, uint8_t mode)
 {
-	return &jit->heat[block_hash(host, mode) % HEATS];
+	return &cache->heat[block_hash(host, mode) % HEATS];
 }
 
 /* Counts an entry of a block that is not translated; whether it should be. */
 static bool becomes_hot(struct soft_cpu *cpu, const struct block *block)
 {
-	uint16_t *heat = heat_of(cpu->jit, block->host, block->mode);
+	uint16_t *heat = heat_of(cpu->jit->cache, block->host, block->mode);
+	unsigned entries = heat_get(heat) + 1u;
+	bool hot = entries >= cpu->engine->options.heat;
 
-	if (*heat + 1u < cpu->engine->options.heat) {
-		++*heat;
-		return false;
-	}
-	*heat = 0;
-	return true;
+	heat_set(heat, hot ? 0 : entries);
+	return hot;
 }
 
 /* In place of a block's first handler, until the block is translated. */
@@ -291,6 +279,8 @@ static const struct insn *op_heat(struct soft_cpu *cpu, const struct insn *insn)
 
 	if (unlikely(cpu->verify) && verify_runs(cpu))
 		return NULL;
+	if (jit_lead(cpu, block))
+		return ENTER(cpu, insn);
 	if (!becomes_hot(cpu, block))
 		return block->first(cpu, insn);
 	if (!translate(cpu, block))
@@ -303,11 +293,11 @@ static const struct insn *op_heat(struct soft_cpu *cpu, const struct insn *insn)
 /* Of a block that has been entered before, and decoded: that is as dear as running it many times. */
 static void reheat(struct soft_cpu *cpu, const struct block *block)
 {
-	uint16_t *heat = heat_of(cpu->jit, block->host, block->mode);
-	unsigned hot = cpu->engine->options.heat, sum = *heat + hot / DECODING_SHARE;
+	uint16_t *heat = heat_of(cpu->jit->cache, block->host, block->mode);
+	unsigned before = heat_get(heat), hot = cpu->engine->options.heat;
 
-	if (*heat)
-		*heat = (uint16_t)MIN(sum, hot - 1);
+	if (before && !is_nearly_full(cpu->jit->cache))
+		heat_set(heat, MIN(before + hot / DECODING_SHARE, hot - 1u));
 }
 
 void jit_watch(struct soft_cpu *cpu, struct block *block)
@@ -321,14 +311,17 @@ void jit_watch(struct soft_cpu *cpu, struct block *block)
 
 const void *jit_code_at(const struct soft_cpu *cpu, const uint8_t *host)
 {
-	const struct translation *t = translation_find(cpu->jit, host, cpu->mode);
+	const struct code_cache *cache = cpu->jit->cache;
+	const struct translation *t = translation_find(cache, host, cpu->mode);
 
-	return t ? translation_code(cpu->jit, t) : NULL;
+	return t ? translation_code(cache, t) : NULL;
 }
 
-void jit_drop_page(struct soft_cpu *cpu, const uint8_t *page)
+void code_cache_drop_page(struct code_cache *cache, const uint8_t *page)
 {
-	translations_drop_page(cpu->jit, page);
+	CACHE_LOCK_SCOPE(cache);
+
+	translations_drop_page(cache, page);
 }
 
 static unsigned unshared_bit(const uint8_t *host, uint8_t mode)
@@ -336,22 +329,31 @@ static unsigned unshared_bit(const uint8_t *host, uint8_t mode)
 	return block_hash(host, mode) % UNSHARED;
 }
 
-bool jit_is_unshared(const struct jit *jit, const uint8_t *host, uint8_t mode)
+bool jit_is_unshared(const struct code_cache *cache, const uint8_t *host, uint8_t mode)
 {
 	unsigned bit = unshared_bit(host, mode);
 
-	return jit->unshared[bit / 64] >> bit % 64 & 1;
+	return __atomic_load_n(&cache->unshared[bit / 64], __ATOMIC_RELAXED) >> bit % 64 & 1;
+}
+
+void jit_drop(struct soft_cpu *cpu, struct translation *t)
+{
+	CACHE_LOCK_SCOPE(cpu->jit->cache);
+
+	if (translation_may_go_on(cpu->jit, t))
+		translation_drop(cpu->jit->cache, t);
 }
 
 void jit_unshare(struct soft_cpu *cpu, struct translation *t)
 {
+	struct code_cache *cache = cpu->jit->cache;
 	const uint8_t *host = translation_host(t);
 	uint8_t mode = translation_mode(t);
 	unsigned bit = unshared_bit(host, mode);
 
-	cpu->jit->unshared[bit / 64] |= UINT64_C(1) << bit % 64;
-	*heat_of(cpu->jit, host, mode) = cpu->engine->options.heat - 1;
+	__atomic_fetch_or(&cache->unshared[bit / 64], UINT64_C(1) << bit % 64, __ATOMIC_RELAXED);
+	heat_set(heat_of(cache, host, mode), cpu->engine->options.heat - 1u);
 	cpu->jit->stats.replaced++;
-	translation_drop(cpu->jit, t);
+	jit_drop(cpu, t);
 	block_drop(cpu, host, mode);
 }

@@ -12,7 +12,7 @@
  * soft_cpu`. So faults are raised where they always are, by longjmp out of the host code, and
  * nothing of exact state is known to the translator alone.
  *
- * One translator a vCPU; its thread only.
+ * The code is that of all vCPUs of the machine; each one translates on its own thread.
  */
 #pragma once
 
@@ -21,14 +21,29 @@
 #include <stdint.h>
 
 struct block;
+struct code_cache;
 struct insn;
 struct jit;
 struct soft_cpu;
+struct soft_engine;
 
 #define JIT_CODE_BYTES_MIN (UINT64_C(1) << 20)
 
-/* `code_bytes`: size of the code cache. -ENOMEM, or what memfd_create() and mmap() say. */
-int jit_new(struct jit **ret_jit, struct soft_cpu *cpu, uint64_t code_bytes);
+/* What the vCPUs share, by the engine's options. -ENOMEM, or what memfd_create() and mmap() say. */
+int code_cache_new(struct code_cache **ret_cache, struct soft_engine *engine);
+void code_cache_free(struct code_cache *cache);
+
+/* How many a vCPU must have of soft_cpu.ways. */
+uint32_t code_cache_ways(const struct code_cache *cache);
+
+/* Bytes that it takes at most beside the code. */
+uint64_t code_cache_memory(const struct code_cache *cache);
+
+/* The code of blocks that touch the page leads to the run loop from now on. It may be running. Any thread. */
+void code_cache_drop_page(struct code_cache *cache, const uint8_t *page);
+
+/* Of a vCPU, with the engine's cache. -ENOMEM. */
+int jit_new(struct jit **ret_jit, struct soft_cpu *cpu);
 void jit_free(struct jit *jit);
 
 /*
@@ -51,30 +66,32 @@ const struct insn *trace_step(struct soft_cpu *cpu);
 /* The code of the block there in the present mode; NULL: none. */
 const void *jit_code_at(const struct soft_cpu *cpu, const uint8_t *host);
 
-/* The code of blocks that touch the page leads to the run loop from now on. It may be running. */
-void jit_drop_page(struct soft_cpu *cpu, const uint8_t *page);
+/* From now on nothing is translated, until all vCPUs have done jit_renew(), and the cache is empty. */
+void jit_empty(struct soft_cpu *cpu);
 
-/* The same for all code, but what is running finds out in the run loop only. Until jit_reset() nothing
- * must be translated. */
-void jit_forget(struct soft_cpu *cpu);
+/* If the cache is being emptied: the vCPU, which runs none of its code, forgets what it knows of it; true. Jump entries
+ * and decoded blocks are the caller's. */
+bool jit_renew(struct soft_cpu *cpu);
 
-/* None runs: the cache is empty. */
-void jit_reset(struct soft_cpu *cpu);
+/* The vCPU runs none of its code for a while, and the other way round: then ATTENTION_CACHE calls for jit_renew(). */
+void jit_park(struct jit *jit);
+void jit_unpark(struct soft_cpu *cpu);
 
 /* The interpreter's cache is empty; the thunks are gone. */
 void jit_forget_decoded(struct soft_cpu *cpu);
 void jit_forget_thunks(struct soft_cpu *cpu);
 
-/* Whether a block can be translated; if not, whether that takes jit_reset(). */
+/* Whether a block can be translated; if not, whether that takes jit_empty(). */
 bool jit_has_room(const struct jit *jit);
 bool jit_is_full(const struct jit *jit);
 
 /*
  * Memory for the interpreter's blocks that translations do not take at present, aligned to 8 bytes: what
  * is not translated is decoded, and there is more of the one or of the other. It is good until the next
- * call, for which jit_has_room() asks when translations have come near.
+ * call, which is due when translations are not within the limit any more.
  */
 void *jit_spare(struct jit *jit, size_t *ret_bytes);
+bool jit_within_limit(const struct jit *jit);
 
 /* The code that a jump entry has for a block that is not translated. */
 const void *jit_code_of(const struct soft_cpu *cpu, const struct block *block);
@@ -82,5 +99,5 @@ const void *jit_code_of(const struct soft_cpu *cpu, const struct block *block);
 /* Figures for the statistics: a new object. Any thread. */
 json_t *jit_stats(const struct soft_cpu *cpu);
 
-/* Bytes that it takes at most, beside the code cache. */
+/* Bytes that it takes at most, with the tables of the code cache. */
 uint64_t jit_memory(const struct jit *jit);

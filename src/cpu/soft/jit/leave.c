@@ -20,12 +20,8 @@ static void emit_other_page(struct translator *t, int32_t distance, struct stub 
 {
 	struct code *c = &t->code;
 
-	emit_lea_code(c, SCRATCH_0);
-	c->bytes[c->used - 6] = 0x8b; /* a load instead of LEA: the exit's key */
-	stub->key = c->used - 4;
-	emit_rm(c, 0x3b | WIDE, SCRATCH_0, FIELD(link_key));
-	stub->key_disp = c->used - 4;
-	stub_from(stub, emit_jump(c, IF_NE));
+	stub->way = cache_new_way(t->jit);
+	stub_from(stub, emit_way_check(c, stub->way, t->scope));
 	emit_rm(c, word(t, 0x81), ALU_ADD, FIELD(code_page));
 	code_u32(c, (uint32_t)distance);
 	stub->site = emit_jump(c, ALWAYS);
@@ -57,7 +53,7 @@ static void emit_link(struct translator *t, const struct unit *u, uint16_t live,
 	if (save)
 		emit_flags_save(&t->code, SCRATCH_0);
 	if (!distance) {
-		stub->site = emit_jump(&t->code, ALWAYS);
+		stub->site = emit_jump_to_join(&t->code, ALWAYS);
 		stub_from(stub, stub->site);
 	} else if (distance == (int32_t)distance) {
 		emit_other_page(t, (int32_t)distance, stub);
@@ -137,7 +133,7 @@ static void emit_jcc(struct translator *t, const struct unit *u)
 	unsigned taken;
 
 	flags_into_host(t, SCRATCH_0);
-	taken = emit_jump(&t->code, u->z.opcode & 15);
+	taken = emit_jump_to_join(&t->code, u->z.opcode & 15);
 	emit_link(t, u, t->live_out[0], unit_next(t, u), 0);
 	emit_link(t, u, t->live_out[1], unit_target(t, u), taken);
 }
@@ -177,7 +173,7 @@ void emit_followed(struct translator *t, const struct unit *u)
 		if (u->followed == FOLLOWED_TARGET)
 			condition ^= 1;
 		t->sides[t->side_count++] =
-			(struct side){ emit_jump(&t->code, condition), u, t->flags };
+			(struct side){ emit_jump_to_join(&t->code, condition), u, t->flags };
 		break;
 	case KIND_CALL_NEAR:
 		emit_push_return(t, u, leave_stub(t, u));

@@ -10,6 +10,9 @@
 #include "cpu/soft/jit/translate_priv.h"
 #include "cpu/soft/mmu_priv.h"
 
+/* So often going the slow way is as dear as translating a block. */
+#define ELSEWHERE_MAX 64u
+
 /*
  * Fills the TLB with the page of the last byte, whose tag the code looked for. If that is there, the
  * access begins in another page, and is for the handler.
@@ -35,46 +38,69 @@ static struct translation *translated_at(struct soft_cpu *cpu, uint64_t rip)
 
 	if (!host || attention_needed(cpu) || !mmu_has_room_for_linked(cpu))
 		return NULL;
-	return translation_find(cpu->jit, host, cpu->mode);
+	return translation_find(cpu->jit->cache, host, cpu->mode);
 }
 
-static void put_distance(uint8_t *site, const uint8_t *to)
+static int32_t distance(const uint8_t *site, const uint8_t *to)
 {
-	int32_t distance = (int32_t)(to - (site + 4));
-
-	memcpy(site, &distance, sizeof(distance));
+	return (int32_t)(to - (site + sizeof(int32_t)));
 }
 
-/* Joins a way out in its page. */
+static uint64_t page_of(const struct translation *t)
+{
+	return (uintptr_t)translation_host(t) & ~PAGE_MASK;
+}
+
+/* With the lock. */
+static bool can_join(const struct soft_cpu *cpu, const struct translation *from,
+		     const struct translation *to)
+{
+	return cache_is_current(cpu->jit) && !translation_is_dead(from) && !translation_is_dead(to);
+}
+
+/* Joins a way out in its page. Others may be about to take it. */
 static void join_near(struct soft_cpu *cpu, struct call call, const struct translation *from,
 		      const struct translation *to)
 {
-	struct jit *jit = cpu->jit;
-	/* Forwards, attention can wait. */
-	bool inner = call.back > translation_offset(from);
+	struct code_cache *cache = cpu->jit->cache;
+	uint8_t *site = cache->write + from->code + call.retry;
+	uint32_t way = (uint32_t)distance(site, cache->write + to->code);
+	CACHE_LOCK_SCOPE(cache);
 
-	put_distance(jit->write + from->code + call.retry,
-		     jit->write + to->code + (inner ? ATTENTION_BYTES : 0));
-	jit->stats.links++;
+	if (!can_join(cpu, from, to) || page_of(from) != page_of(to))
+		return;
+	code_replace(site, way, sizeof(way));
+	cpu->jit->stats.links++;
 }
 
-/* To another page, for as long as the link key is what it is. */
+/*
+ * To another page, for as long as the link key is what it is. Nobody takes the way before the first one has joined
+ * it, and it leads to the same place ever after: if a vCPU has something else there often, `from` is dropped, to be
+ * translated with a new way.
+ */
 static void join_far(struct soft_cpu *cpu, struct call call, struct far_way *way,
-		     const struct translation *from, const struct translation *to)
+		     struct translation *from, const struct translation *to)
 {
-	struct jit *jit = cpu->jit;
-	enum link_scope scope;
-	int32_t disp;
+	struct code_cache *cache = cpu->jit->cache;
+	uint8_t *site = cache->write + from->code + call.retry;
+	enum link_scope scope = way->global ? LINK_GLOBAL : LINK_LOCAL;
+	int32_t far = distance(site, cache->write + to->code);
 
-	if (!way->key_disp)
+	if (!way->way || (link_note(cpu, cpu->rip) != LINK_GLOBAL && scope == LINK_GLOBAL))
 		return;
-	scope = link_note(cpu, cpu->rip);
-	disp = gs_displacement(offsetof(struct soft_cpu, link_key) +
-			       scope * sizeof(cpu->link_key[0]));
-	memcpy(jit->write + way->key_disp, &disp, sizeof(disp));
-	way->key = cpu->link_key[scope];
-	put_distance(jit->write + from->code + call.retry, jit->write + to->code);
-	jit->stats.links++;
+	CACHE_LOCK_SCOPE(cache);
+	if (!can_join(cpu, from, to))
+		return;
+	if (!way->to) {
+		memcpy(site, &far, sizeof(far));
+		way->to = (uint32_t)(to - cache->translations);
+	} else if ((cache->translations[way->to].key & ~TRANSLATION_DEAD) != to->key) {
+		if (++way->elsewhere == ELSEWHERE_MAX)
+			translation_drop(cache, from);
+		return;
+	}
+	way_enter(cpu, way->way, scope);
+	cpu->jit->stats.links++;
 }
 
 static uint64_t link_rip(const struct soft_cpu *cpu, struct call call)
@@ -89,9 +115,9 @@ static uint64_t link_rip(const struct soft_cpu *cpu, struct call call)
 	return cpu_code64(cpu) ? rip : (uint32_t)rip;
 }
 
-const uint8_t *link_follow(struct soft_cpu *cpu, struct call call, const struct translation *from)
+const uint8_t *link_follow(struct soft_cpu *cpu, struct call call, struct translation *from)
 {
-	struct jit *jit = cpu->jit;
+	struct code_cache *cache = cpu->jit->cache;
 	const struct translation *to;
 
 	cpu->rip = link_rip(cpu, call);
@@ -101,10 +127,11 @@ const uint8_t *link_follow(struct soft_cpu *cpu, struct call call, const struct 
 	if (call.type == CALL_LINK)
 		join_near(cpu, call, from, to);
 	else
-		join_far(cpu, call, (void *)(jit->write + (cpu->call_value - (uintptr_t)jit->run)),
-			 from, to);
+		join_far(cpu, call,
+			 (void *)(cache->write + (cpu->call_value - (uintptr_t)cache->run)), from,
+			 to);
 	cpu->code_page = cpu->rip & ~PAGE_MASK;
-	return translation_code(jit, to);
+	return translation_code(cache, to);
 }
 
 /*
@@ -116,14 +143,14 @@ static bool enter_jump(struct soft_cpu *cpu, uint64_t rip, enum link_scope scope
 	const struct translation *target = translated_at(cpu, rip);
 	struct jump_entry entry = {
 		.rip = rip,
-		.code = (const void *)(uintptr_t)cpu->jit->common.no_body,
+		.code = (const void *)(uintptr_t)cpu->jit->cache->common.no_body,
 	};
 
 	if (cpu_code64(cpu) && !linear_is_canonical(cpu, rip))
 		return false;
 	cpu->jit->stats.jumps++;
 	if (target && (link_note(cpu, rip) == LINK_GLOBAL || scope == LINK_LOCAL)) {
-		entry.code = translation_code(cpu->jit, target);
+		entry.code = translation_code(cpu->jit->cache, target);
 		/* To be compared, it is entered in another way. */
 		entry.target = cpu->verify ? NULL : &cpu->gate;
 	}
@@ -136,18 +163,22 @@ static bool enter_jump(struct soft_cpu *cpu, uint64_t rip, enum link_scope scope
 static uint64_t follow_dropped(struct soft_cpu *cpu, const struct translation *t)
 {
 	const struct translation *to = translation_is_dead(t) ? translated_at(cpu, cpu->rip) : NULL;
+	struct code_cache *cache = cpu->jit->cache;
 
-	if (!to || to->key != (t->key & ~TRANSLATION_DEAD))
+	if (!to)
 		return 0;
-	translation_divert(cpu->jit, t, to);
-	return (uintptr_t)translation_code(cpu->jit, to);
+	CACHE_LOCK_SCOPE(cache);
+	if (to->key != (t->key & ~TRANSLATION_DEAD) || !cache_is_current(cpu->jit))
+		return 0;
+	translation_divert(cache, t, to);
+	return (uintptr_t)translation_code(cache, to);
 }
 
 uint64_t jit_retry(struct soft_cpu *cpu)
 {
-	struct jit *jit = cpu->jit;
+	struct code_cache *cache = cpu->jit->cache;
 	const struct call call = call_now(cpu);
-	const struct translation *t = &jit->translations[call.block];
+	struct translation *t = &cache->translations[call.block];
 	bool again;
 
 	cpu->rip = cpu->code_page + translation_base(t);
@@ -169,5 +200,7 @@ uint64_t jit_retry(struct soft_cpu *cpu)
 	default:
 		again = call_is_miss(call) && fill(cpu, call);
 	}
-	return again && !translation_is_dead(t) ? (uintptr_t)jit->run + t->code + call.retry : 0;
+	return again && translation_may_go_on(cpu->jit, t)
+		       ? (uintptr_t)translation_code(cache, t) + call.retry
+		       : 0;
 }

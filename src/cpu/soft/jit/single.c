@@ -3,8 +3,9 @@
  * Instructions of translated blocks that handlers do: decoded again when they are needed.
  *
  * Those that are needed often are the same ones most of the time: a direct-mapped table keeps them.
- * The bytes in memory are those that were translated, or somebody is about to say that they changed,
- * which is looked at behind the reading as a translation does (see code.c).
+ * The bytes in memory are those that were translated, or somebody says that they changed, which is looked
+ * at behind the reading as a translation does (see code.c), or has said so, and then what is done is the
+ * last instruction of the block, which was dropped.
  */
 #include <errno.h>
 #include <stdlib.h>

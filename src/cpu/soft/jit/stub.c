@@ -15,11 +15,10 @@
 #include "base/check.h"
 #include "cpu/soft/jit/translate_priv.h"
 
-/* The longest one, and what is taken of the cache at a time for stubs. */
+/* The longest one. */
 #define STUB_BYTES_MAX 256u
-#define ROOM_BYTES     (64u << 10)
 
-static_assert(STUBS_MAX * STUB_BYTES_MAX <= ROOM_BYTES, "room for those of a block");
+static_assert(STUBS_MAX * STUB_BYTES_MAX <= ROOM_BYTES_MIN, "room for those of a block");
 
 struct stub *stub_new(struct translator *t, const struct unit *unit, unsigned kind)
 {
@@ -60,7 +59,7 @@ static void emit_call(struct translator *t, struct call call)
 	code_byte(c, 0x49); /* mov r11, imm64 */
 	code_byte(c, 0xb8 | (SCRATCH_1 & 7));
 	emit_u64(c, operand);
-	emit_jump_out(c, t->base, t->jit->common.call);
+	emit_jump_out(c, t->base, t->jit->cache->common.call);
 }
 
 /* In front of the instruction. */
@@ -128,7 +127,7 @@ static void emit_insn_stub(struct translator *t, const struct stub *stub)
 /* Loads the registers of a unit; see emit_load(). */
 static void emit_vector_stub(struct translator *t, const struct stub *stub)
 {
-	const struct jit_common *common = &t->jit->common;
+	const struct jit_common *common = &t->jit->cache->common;
 	struct code *c = &t->code;
 	unsigned data = emit_lea_code(c, SCRATCH_1);
 
@@ -144,8 +143,9 @@ static void emit_link_stub(struct translator *t, const struct stub *stub)
 {
 	bool far = stub->delta & ~(int64_t)PAGE_MASK;
 	struct code *c = &t->code;
-	struct far_way way = { .pages = (int32_t)(stub->delta >> PAGE_SHIFT),
-			       .key_disp = stub->key_disp };
+	const struct far_way way = { .pages = (int32_t)(stub->delta >> PAGE_SHIFT),
+				     .global = t->scope == LINK_GLOBAL,
+				     .way = stub->way };
 	unsigned data = far ? emit_lea_code(c, SCRATCH_0) : 0;
 
 	emit_call(t, (struct call){ .type = far ? CALL_FAR_LINK : CALL_LINK,
@@ -156,8 +156,6 @@ static void emit_link_stub(struct translator *t, const struct stub *stub)
 	while (c->used % alignof(struct far_way))
 		code_byte(c, 0);
 	jump_fill(c, data, c->used);
-	if (stub->key)
-		jump_fill(c, stub->key, c->used + offsetof(struct far_way, key));
 	code_bytes(c, &way, sizeof(way));
 }
 
@@ -183,22 +181,16 @@ static void emit_stub(struct translator *t, const struct stub *stub)
 	}
 }
 
-/* Where the stubs go: into the room that is left, or a new one behind the block's code. */
-static void find_room(struct translator *t)
+bool emit_stubs(struct translator *t)
 {
-	t->stub_room = t->jit->stub_room;
-	if (t->stub_room.end - t->stub_room.used >= t->stub_count * STUB_BYTES_MAX)
-		return;
-	t->stub_room = (struct stub_room){ t->end, t->end + ROOM_BYTES };
-	t->end += ROOM_BYTES;
-}
+	struct room *room = &t->jit->stubs;
 
-void emit_stubs(struct translator *t)
-{
-	find_room(t);
-	t->code.used = t->stub_room.used;
-	t->code.size = t->stub_room.end;
+	if (room->end - room->used < t->stub_count * STUB_BYTES_MAX &&
+	    !cache_new_room(t->jit, room))
+		return false;
+	t->code.used = room->used;
+	t->code.size = room->end;
 	for (unsigned i = 0; i < t->stub_count; i++)
 		emit_stub(t, &t->stubs[i]);
-	t->stub_room.used = t->code.used;
+	return true;
 }

@@ -63,7 +63,7 @@ void trace_sample(struct soft_cpu *cpu)
 	if (atomic_load(&cpu->attention) & ATTENTION_TRACE)
 		return;
 	if (host)
-		t = translation_find(cpu->jit, host, cpu->mode);
+		t = translation_find(cpu->jit->cache, host, cpu->mode);
 	if (t && !translation_is_trace(t))
 		trace_count(cpu, host);
 }
@@ -151,6 +151,7 @@ static void make(struct soft_cpu *cpu)
 {
 	const struct path *path = &cpu->jit->path;
 	uint64_t rip = path->page | ((uintptr_t)path->head & PAGE_MASK);
+	uint64_t served = atomic_load(&cpu->acknowledged);
 	uint8_t begins[TRACE_BLOCKS];
 	unsigned count;
 
@@ -161,7 +162,7 @@ static void make(struct soft_cpu *cpu)
 	if (count < 2)
 		return;
 	cpu->jit->trace->first = cpu->jit->trace->insns[0].exec;
-	jit_translate_trace(cpu, path->head, rip, begins, count);
+	jit_translate_trace(cpu, path->head, rip, begins, count, served);
 }
 
 const struct insn *trace_step(struct soft_cpu *cpu)

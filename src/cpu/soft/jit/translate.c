@@ -26,11 +26,14 @@
 #include "cpu/soft/engine_priv.h"
 #include "cpu/soft/jit/perf_priv.h"
 #include "cpu/soft/jit/verify_priv.h"
+#include "cpu/soft/native_exec_priv.h"
 
-/* The most that an instruction takes, before stubs; all ways out of a trace's middle; and where blocks begin. */
+/* The most that an instruction takes, before stubs; all ways out of a trace's middle; where blocks begin; and how
+ * much of a room they are begun in at least. */
 #define UNIT_BYTES_MAX  1024u
 #define SIDES_BYTES_MAX (TRACE_BLOCKS * 64u)
 #define CODE_ALIGN      16u
+#define CODE_BYTES_MIN  (2 * (UNIT_BYTES_MAX + SIDES_BYTES_MAX))
 
 static insn_exec *handler_of(const struct translator *t, const struct insn *insn)
 {
@@ -99,7 +102,7 @@ static void find_vector_units(struct translator *t)
 		struct unit *u = &t->units[i];
 		uint8_t bit = unit_bit(u->native_unit);
 
-		if (bit && !t->jit->vectors) {
+		if (bit && !native_host(t->cpu->native)->mask) {
 			u->kind = KIND_CALL;
 			u->memory = u->traps = u->x87_pointers = false;
 			u->reads = FLAGS_ALL;
@@ -191,13 +194,8 @@ static void emit_start_unit(struct translator *t, uint8_t unit)
 /* Whether the second page still follows the first one. */
 static void emit_check_second(struct translator *t)
 {
-	const struct translation *second = &t->jit->translations[t->number + 1];
-
-	emit_load_imm(&t->code, SCRATCH_0, (uintptr_t)&second->second_key);
-	emit_rm(&t->code, MOV_LOAD, SCRATCH_0, at(SCRATCH_0, 0));
-	emit_rm(&t->code, 0x3b | WIDE, SCRATCH_0,
-		in_cpu(offsetof(struct soft_cpu, link_key) + sizeof(uint64_t) * LINK_LOCAL));
-	stub_from(stub_new(t, &t->units[0], STUB_SECOND), emit_jump(&t->code, IF_NE));
+	stub_from(stub_new(t, &t->units[0], STUB_SECOND),
+		  emit_way_check(&t->code, t->second_way, LINK_LOCAL));
 }
 
 static void emit_start(struct translator *t)
@@ -237,53 +235,75 @@ static void emit_rest(struct translator *t, const struct unit *u)
 	stub_from(stub, emit_jump(&t->code, ALWAYS));
 }
 
-static void emit_units(struct translator *t)
+/* False: the room ends. */
+static bool emit_units(struct translator *t)
 {
 	unsigned count = t->block->count;
 
 	t->flags = FLAGS_STATE;
 	t->holds = NO_GROUP;
 	for (unsigned i = 0; i < count; i++) {
-		if (t->code.used - t->start > CALL_CODE_MAX - UNIT_BYTES_MAX - SIDES_BYTES_MAX) {
+		if (t->code.size - t->code.used < UNIT_BYTES_MAX + SIDES_BYTES_MAX) {
+			if (t->code.size - t->start < CALL_CODE_MAX)
+				return false;
 			emit_rest(t, &t->units[i]);
-			return;
+			return true;
 		}
 		if (unlikely(t->cpu->verify) && i && t->units[i].begins)
 			emit_next_start(t, &t->units[i]);
 		emit_unit(t, &t->units[i],
 			  i + 1 < count ? t->units[i + 1].live : t->live_out[0] | t->live_out[1]);
 	}
+	return true;
 }
 
-static void emit_block(struct translator *t)
+/* All but the stubs, where the room for code begins. False: that is too small. */
+static bool emit_code(struct translator *t)
 {
+	const struct room *room = &t->jit->code;
+
+	if (room->end - room->used < CODE_BYTES_MIN)
+		return false;
+	t->start = room->used;
+	t->code = (struct code){ t->jit->cache->write, t->start,
+				 MIN(t->start + CALL_CODE_MAX, room->end) };
+	t->x87_last = NULL;
+	t->stub_count = t->side_count = 0;
 	emit_start(t);
-	emit_units(t);
+	if (!emit_units(t))
+		return false;
 	emit_sides(t);
-	t->end = round_up(t->code.used, CODE_ALIGN);
-	emit_stubs(t);
+	t->end = (uint32_t)round_up(t->code.used, CODE_ALIGN);
+	return true;
+}
+
+/* False: there is no room. */
+static bool emit_block(struct translator *t)
+{
+	bool second = t->block->second;
+
+	t->number = cache_new_number(t->jit, second ? 2 : 1);
+	t->second_way = second ? cache_new_way(t->jit) : 0;
+	if (!t->number || (second && !t->second_way))
+		return false;
+	if (!emit_code(t) && (!cache_new_room(t->jit, &t->jit->code) || !emit_code(t)))
+		return false;
+	return emit_stubs(t);
 }
 
 static void begin(struct translator *t, struct soft_cpu *cpu, struct block *block,
 		  const uint8_t *head, uint64_t rip)
 {
-	struct jit *jit = cpu->jit;
-
 	t->cpu = cpu;
-	t->jit = jit;
+	t->jit = cpu->jit;
 	t->block = block;
 	t->head = head;
 	t->rip = rip;
-	t->number = jit->count;
-	t->start = (uint32_t)jit->used;
-	t->code = (struct code){ jit->write, t->start, t->start + CALL_CODE_MAX };
-	t->base = (uintptr_t)jit->run;
+	t->base = (uintptr_t)t->jit->cache->run;
 	t->offset = (unsigned)((uintptr_t)block->host & PAGE_MASK);
 	t->code32 = !(block->mode & MODE_CODE64);
 	t->scope = link_note(cpu, rip);
 	t->vector_unit = t->x87_unit = 0;
-	t->x87_last = NULL;
-	t->stub_count = t->side_count = 0;
 }
 
 /* False: what is switched off is for the interpreter to refuse. */
@@ -294,40 +314,84 @@ static bool find_all(struct translator *t)
 		return false;
 	find_live_out(t);
 	find_live(t);
-	t->shared =
-		t->code32 || jit_is_unshared(t->jit, t->head, t->block->mode) ? 0 : share_checks(t);
+	t->shared = t->code32 || jit_is_unshared(t->jit->cache, t->head, t->block->mode)
+			    ? 0
+			    : share_checks(t);
 	return true;
 }
 
 static void name_for_perf(const struct translator *t, const char *what)
 {
 	if (unlikely(t->cpu->engine->perf >= 0))
-		perf_add(t->cpu->engine->perf, t->jit->run + t->start, t->code.used - t->start,
+		perf_add(t->cpu->engine->perf, t->jit->cache->run + t->start, t->end - t->start,
 			 what, t->rip);
 }
 
-/* What was emitted counts from now on. `bytes`: as in struct translation. */
-static void install(struct translator *t, unsigned bytes)
+/*
+ * Whether what was read is what is there. Whoever changes code says so first to all vCPUs, then drops what is made of
+ * it, then writes: so if nobody has told this one yet, with the lock held, what is entered now is dropped then.
+ */
+static bool is_as_read(const struct translator *t)
 {
-	struct jit *jit = t->jit;
+	atomic_thread_fence(memory_order_seq_cst);
+	return cache_is_current(t->jit) && !(atomic_load(&t->cpu->attention) & ATTENTION_REQUEST);
+}
 
-	jit->translations[t->number] = (struct translation){
+/* What was emitted counts from now on, in place of `before` (NULL: of nothing). `bytes`: as in struct translation.
+ * False: not any more. */
+static bool install(struct translator *t, unsigned bytes)
+{
+	struct code_cache *cache = t->jit->cache;
+	struct translation *entry = &cache->translations[t->number], *before;
+	const uint8_t *second = t->block->second;
+	CACHE_LOCK_SCOPE(cache);
+
+	if (!is_as_read(t))
+		return false;
+	before = translation_find(cache, t->head, t->block->mode);
+	if (before && bytes && likely(!t->cpu->verify))
+		return false; /* another vCPU was faster */
+	if (before)
+		translation_drop(cache, before);
+	*entry = (struct translation){
 		.key = translation_key(t->head, t->block->mode),
 		.code = t->start,
 		.bytes = (uint16_t)bytes,
 		.units = t->vector_unit | t->x87_unit,
 	};
-	translation_add(jit, t->block->second);
-	jit->used = t->end;
-	jit->stub_room = t->stub_room;
+	if (second)
+		entry[1] = (struct translation){ .key = (uintptr_t)second | TRANSLATION_SECOND,
+						 .second_way = t->second_way };
+	translation_add(cache, t->number, second);
+	t->jit->code.used = t->end;
+	t->jit->stubs.used = t->code.used;
+	return true;
 }
 
-/* Lets a decoded block lead to the code. */
+static void lead_to(const struct jit *jit, struct block *block, const uint8_t *code)
+{
+	block->body = code;
+	block->insns[0].exec = (insn_exec *)jit->cache->common.enter_block;
+}
+
+/* To what was made just now. */
 static void lead(const struct translator *t, struct block *block)
 {
-	block->body = t->jit->run + t->start;
-	if (likely(!t->cpu->verify))
-		block->insns[0].exec = (insn_exec *)t->jit->common.enter_block;
+	if (unlikely(t->cpu->verify))
+		verify_lead(t, block);
+	else
+		lead_to(t->jit, block, t->jit->cache->run + t->start);
+}
+
+bool jit_lead(struct soft_cpu *cpu, struct block *block)
+{
+	const struct translation *to = NULL;
+
+	if (likely(!cpu->verify))
+		to = translation_find(cpu->jit->cache, block->host, block->mode);
+	if (to)
+		lead_to(cpu->jit, block, translation_code(cpu->jit->cache, to));
+	return to;
 }
 
 bool jit_translate(struct soft_cpu *cpu, struct block *block)
@@ -338,17 +402,16 @@ bool jit_translate(struct soft_cpu *cpu, struct block *block)
 	if (!read_units(t))
 		return false;
 	t->stop = cpu->verify ? verify_count(t) : 0;
-	if ((cpu->verify && !t->stop) || !find_all(t))
+	if ((cpu->verify && !t->stop) || !find_all(t) || !emit_block(t))
 		return false;
-	emit_block(t);
-	/* Whoever changes code says so first: what was read here is what was decoded. */
-	atomic_thread_fence(memory_order_seq_cst);
-	if (block->dead || atomic_load(&cpu->attention) & ATTENTION_REQUEST)
+	/* Looking ahead may have answered those who change code. */
+	if (block->dead)
 		return false;
-	name_for_perf(t, "block");
 	if (unlikely(cpu->verify))
-		verify_install(t);
-	install(t, block->bytes);
+		verify_append(t);
+	if (!install(t, block->bytes))
+		return jit_lead(cpu, block);
+	name_for_perf(t, "block");
 	lead(t, block);
 	t->jit->stats.blocks++;
 	return true;
@@ -385,29 +448,20 @@ static bool follow_blocks(struct translator *t, const uint8_t *begins, unsigned 
 }
 
 bool jit_translate_trace(struct soft_cpu *cpu, const uint8_t *head, uint64_t rip,
-			 const uint8_t *begins, unsigned count)
+			 const uint8_t *begins, unsigned count, uint64_t served)
 {
 	struct jit *jit = cpu->jit;
 	struct translator *t = jit->translator;
-	uint64_t served = atomic_load(&cpu->acknowledged), generation = jit->generation;
-	struct translation *before;
 	struct block *decoded;
 
 	begin(t, cpu, jit->trace, head, rip);
-	if (!read_units(t) || !follow_blocks(t, begins, count) || !find_all(t))
+	if (!read_units(t) || !follow_blocks(t, begins, count) || !find_all(t) || !emit_block(t))
 		return false;
-	emit_block(t);
-	/* As above; and looking ahead may have answered those who did. */
-	atomic_thread_fence(memory_order_seq_cst);
-	if (served != atomic_load(&cpu->acknowledged) || generation != jit->generation ||
-	    atomic_load(&cpu->attention) & ATTENTION_REQUEST)
+	/* As above. */
+	if (served != atomic_load(&cpu->acknowledged) || !install(t, 0))
 		return false;
-	before = translation_find(jit, head, cpu->mode);
-	decoded = block_lookup(cpu, head, cpu->mode);
-	if (before)
-		translation_drop(jit, before);
 	name_for_perf(t, "trace");
-	install(t, 0);
+	decoded = block_lookup(cpu, head, cpu->mode);
 	if (decoded)
 		lead(t, decoded);
 	jit->stats.traces++;

@@ -120,8 +120,8 @@ struct stub {
 	/* STUB_VECTOR: bit in soft_cpu.vector_live */
 	uint8_t vector_unit;
 	/* STUB_LINK: the jump to be joined, and where it leads from the start of the page. To another
-	 * page: where the code has the place of the key, and which key it is. */
-	unsigned site, key, key_disp;
+	 * page: its index in soft_cpu.ways. */
+	unsigned site, way;
 	int64_t delta;
 };
 
@@ -141,9 +141,9 @@ struct translator {
 	struct code code;
 	uint64_t base;   /* where the cache runs */
 	uint32_t start;  /* of the block's code */
-	uint32_t end;    /* of all that is taken of the cache */
+	uint32_t end;    /* of it, stubs left out */
 	uint32_t number; /* of the translation */
-	struct stub_room stub_room;
+	uint32_t second_way;
 	enum flags_place flags;
 	uint16_t live_out[2]; /* by link */
 	unsigned offset;      /* of the block in its page; of a trace 0 */
@@ -238,7 +238,7 @@ void emit_sides(struct translator *t);
 /* stub.c */
 struct stub *stub_new(struct translator *t, const struct unit *unit, unsigned kind);
 void stub_from(struct stub *stub, unsigned from);
-void emit_stubs(struct translator *t);
+bool emit_stubs(struct translator *t); /* false: there is no room for them */
 
 /* unit.c: one instruction. `live_after`: flags whose value behind it matters. */
 void emit_unit(struct translator *t, const struct unit *u, uint16_t live_after);
@@ -250,23 +250,26 @@ void flags_into_host(struct translator *t, unsigned scratch);
 /* FOP and FIP of `u` (NULL: nothing) to soft_cpu. Leaves flags alone. */
 void emit_x87_last(struct translator *t, const struct unit *u);
 
+/* Lets a decoded block lead to its code; false: it has none. */
+bool jit_lead(struct soft_cpu *cpu, struct block *block);
+
 /* False: not now; the block may be dead. */
 bool jit_translate(struct soft_cpu *cpu, struct block *block);
 
 /*
  * In place of what begins at `head`, `rip` in the guest: instructions of blocks that follow each other, with
  * offsets in the page, which is jit.trace's block. `begins`: of them, those that `count` blocks begin with.
- * False: not now, or there is nothing to gain.
+ * `served`: soft_cpu.acknowledged before they were decoded. False: not now, or there is nothing to gain.
  */
 bool jit_translate_trace(struct soft_cpu *cpu, const uint8_t *head, uint64_t rip,
-			 const uint8_t *begins, unsigned count);
+			 const uint8_t *begins, unsigned count, uint64_t served);
 
 /* trace.c: counts that the block there, in the present mode, was found running; whether that is why the run
  * loop is to note the way from there. */
 bool trace_count(struct soft_cpu *cpu, const uint8_t *host);
 
 /* common.c */
-void common_emit(struct jit *jit, struct soft_cpu *cpu);
+void common_emit(struct code_cache *cache);
 
 /*
  * What translated code calls, in this order. soft_cpu.call says what for.

@@ -5,59 +5,34 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/bits.h"
+#include "base/check.h"
 #include "cpu/soft/jit/cache_priv.h"
 
-/* Behind what all translations take, for decoded blocks. */
-#define SPARE_BYTES (UINT64_C(3) << 20)
-
-/* For how many more of them there is room when decoded blocks get the rest. */
-#define GROWTH UINT32_C(32768)
-
-static uint64_t bytes(const struct jit *jit)
+static uint64_t bytes(const struct code_cache *cache)
 {
-	return (uint64_t)jit->capacity * sizeof(*jit->translations) + SPARE_BYTES;
+	return cache->capacity * sizeof(*cache->translations);
 }
 
-int translations_new(struct jit *jit, uint32_t capacity)
+int translations_new(struct code_cache *cache, uint32_t capacity)
 {
-	jit->capacity = jit->limit = capacity;
-	jit->count = 1;
-	jit->hash = calloc(capacity, sizeof(*jit->hash));
-	jit->translations = mmap(NULL, bytes(jit), PROT_READ | PROT_WRITE,
-				 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	return jit->hash && jit->translations != MAP_FAILED ? 0 : -ENOMEM;
+	cache->capacity = capacity;
+	cache->hash = calloc(capacity, sizeof(*cache->hash));
+	cache->translations = mmap(NULL, bytes(cache), PROT_READ | PROT_WRITE,
+				   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	return cache->hash && cache->translations != MAP_FAILED ? 0 : -ENOMEM;
 }
 
-void translations_free(struct jit *jit)
+void translations_free(struct code_cache *cache)
 {
-	if (jit->translations && jit->translations != MAP_FAILED)
-		munmap(jit->translations, bytes(jit));
-	free(jit->hash);
+	if (cache->translations && cache->translations != MAP_FAILED)
+		munmap(cache->translations, bytes(cache));
+	free(cache->hash);
 }
 
-uint64_t translations_memory(const struct jit *jit)
+uint64_t translations_memory(const struct code_cache *cache)
 {
-	return bytes(jit) + jit->capacity * sizeof(*jit->hash);
-}
-
-bool translations_have_room(const struct jit *jit)
-{
-	return jit->limit - jit->count >= 2;
-}
-
-bool translations_are_full(const struct jit *jit)
-{
-	return jit->capacity - jit->count < 2;
-}
-
-void *jit_spare(struct jit *jit, size_t *ret_bytes)
-{
-	size_t taken;
-
-	jit->limit = MIN(jit->capacity, jit->count + GROWTH);
-	taken = jit->limit * sizeof(*jit->translations);
-	*ret_bytes = bytes(jit) - taken;
-	return (uint8_t *)jit->translations + taken;
+	return bytes(cache) + cache->capacity * sizeof(*cache->hash);
 }
 
 static const uint8_t *page_of(const struct translation *t)
@@ -65,108 +40,107 @@ static const uint8_t *page_of(const struct translation *t)
 	return (const uint8_t *)((uintptr_t)translation_host(t) & ~PAGE_MASK);
 }
 
-static uint32_t *page_list(struct jit *jit, const uint8_t *page)
+static uint32_t *page_list(struct code_cache *cache, const uint8_t *page)
 {
-	return &jit->pages[((uintptr_t)page >> PAGE_SHIFT) % PAGE_LISTS];
+	return &cache->pages[((uintptr_t)page >> PAGE_SHIFT) % PAGE_LISTS];
 }
 
-static void list_in_page(struct jit *jit, uint32_t number)
+static void list_in_page(struct code_cache *cache, uint32_t number)
 {
-	struct translation *t = &jit->translations[number];
-	uint32_t *list = page_list(jit, page_of(t));
+	struct translation *t = &cache->translations[number];
+	uint32_t *list = page_list(cache, page_of(t));
 
 	t->page_next = *list;
 	*list = number;
 }
 
-static uint32_t *bucket_of(const struct jit *jit, const struct translation *t)
+static uint32_t *bucket_of(const struct code_cache *cache, const struct translation *t)
 {
-	return translation_bucket(jit, translation_host(t), translation_mode(t));
+	return translation_bucket(cache, translation_host(t), translation_mode(t));
 }
 
-void translation_add(struct jit *jit, const uint8_t *second)
+void translation_add(struct code_cache *cache, uint32_t number, const uint8_t *second)
 {
-	uint32_t number = jit->count++;
-	struct translation *t = &jit->translations[number];
-	uint32_t *bucket = bucket_of(jit, t);
+	struct translation *t = &cache->translations[number];
+	uint32_t *bucket = bucket_of(cache, t);
 
+	list_in_page(cache, number);
+	if (second)
+		list_in_page(cache, number + 1);
 	t->hash_next = *bucket;
-	*bucket = number;
-	list_in_page(jit, number);
-	if (second) {
-		t[1] = (struct translation){ .key = (uintptr_t)second | TRANSLATION_SECOND };
-		list_in_page(jit, jit->count++);
-	}
-	jit->stats.guest_bytes += t->bytes;
-	jit->stats.metadata_bytes = (jit->count - 1) * sizeof(*t);
+	__atomic_store_n(bucket, number, __ATOMIC_RELEASE);
+	cache->stats.guest_bytes += t->bytes;
+	cache->stats.metadata_bytes = (cache->count - 1) * sizeof(*t);
 }
 
-/* Code there becomes a jump. */
-static void put_jump(uint8_t *at, const uint8_t *to)
+void code_replace(uint8_t *at, uint64_t bytes, unsigned count)
 {
-	int32_t distance = (int32_t)(to - (at + 5));
+	unsigned offset = (uintptr_t)at % sizeof(uint64_t), shift = 8 * offset;
+	uint64_t *word = (uint64_t *)(at - offset), mask = bits_mask(8 * count) << shift;
 
-	at[0] = 0xe9;
-	memcpy(at + 1, &distance, sizeof(distance));
+	check(offset + count <= sizeof(*word));
+	__atomic_store_n(word, (*word & ~mask) | (bytes << shift & mask), __ATOMIC_RELEASE);
 }
 
-/* Both ways in: with the look for attention and behind it. */
-static void divert(const struct jit *jit, const struct translation *t, const uint8_t *to)
+/* The way in becomes a jump; its first instruction is longer than that. */
+static void divert(const struct code_cache *cache, const struct translation *t, const uint8_t *to)
 {
-	uint8_t *code = jit->write + t->code;
+	const unsigned length = 5;
+	const uint8_t opcode = 0xe9;
+	uint8_t *code = cache->write + t->code;
+	uint32_t distance = (uint32_t)(to - (code + length));
 
-	put_jump(code, to);
-	put_jump(code + ATTENTION_BYTES, to);
+	code_replace(code, opcode | (uint64_t)distance << 8, length);
 }
 
-static const uint8_t *start_stub(const struct jit *jit, const struct translation *t)
+static const uint8_t *start_stub(const struct code_cache *cache, const struct translation *t)
 {
-	const uint8_t *code = jit->write + t->code;
+	const uint8_t *code = cache->write + t->code;
 	int32_t distance;
 
 	memcpy(&distance, code + START_JUMP_OFFSET, sizeof(distance));
 	return code + ATTENTION_BYTES + distance;
 }
 
-void translation_drop(struct jit *jit, struct translation *t)
+void translation_drop(struct code_cache *cache, struct translation *t)
 {
-	uint32_t number = (uint32_t)(t - jit->translations), *at = bucket_of(jit, t);
+	uint32_t number = (uint32_t)(t - cache->translations), *at = bucket_of(cache, t);
 
 	if (translation_is_dead(t))
 		return;
 	while (*at && *at != number)
-		at = &jit->translations[*at].hash_next;
-	*at = t->hash_next;
-	t->key |= TRANSLATION_DEAD;
-	divert(jit, t, start_stub(jit, t));
-	jit->stats.drops++;
+		at = &cache->translations[*at].hash_next;
+	__atomic_store_n(at, t->hash_next, __ATOMIC_RELEASE);
+	__atomic_store_n(&t->key, t->key | TRANSLATION_DEAD, __ATOMIC_RELEASE);
+	divert(cache, t, start_stub(cache, t));
+	cache->stats.drops++;
 }
 
-void translations_drop_page(struct jit *jit, const uint8_t *page)
+void translations_drop_page(struct code_cache *cache, const uint8_t *page)
 {
-	uint32_t *at = page_list(jit, page);
+	uint32_t *at = page_list(cache, page);
 
 	while (*at) {
-		struct translation *t = &jit->translations[*at];
+		struct translation *t = &cache->translations[*at];
 
 		if (page_of(t) != page) {
 			at = &t->page_next;
 			continue;
 		}
 		*at = t->page_next;
-		translation_drop(jit, t->key & TRANSLATION_SECOND ? t - 1 : t);
+		translation_drop(cache, t->key & TRANSLATION_SECOND ? t - 1 : t);
 	}
 }
 
-void translations_forget(struct jit *jit)
+void translations_forget(struct code_cache *cache)
 {
-	memset(jit->hash, 0, jit->capacity * sizeof(*jit->hash));
-	memset(jit->pages, 0, sizeof(jit->pages));
-	jit->generation++;
+	for (uint32_t i = 0; i < cache->capacity; i++)
+		__atomic_store_n(&cache->hash[i], 0, __ATOMIC_RELAXED);
+	memset(cache->pages, 0, sizeof(cache->pages));
 }
 
-void translation_divert(struct jit *jit, const struct translation *dead,
+void translation_divert(struct code_cache *cache, const struct translation *dead,
 			const struct translation *to)
 {
-	divert(jit, dead, jit->write + to->code);
+	divert(cache, dead, cache->write + to->code);
 }

@@ -236,7 +236,7 @@ static struct verified verified_read(const struct soft_cpu *cpu, const struct bl
 {
 	struct verified b;
 
-	memcpy(&b, cpu->jit->write + block->verified, sizeof(b));
+	memcpy(&b, cpu->jit->cache->write + block->verified, sizeof(b));
 	return b;
 }
 
@@ -350,7 +350,7 @@ static bool interpret(struct soft_cpu *cpu, struct block *block, unsigned limit)
 
 static const struct insn *enter_code(struct soft_cpu *cpu, const struct insn *first)
 {
-	insn_exec *enter = (insn_exec *)cpu->jit->common.enter_block;
+	insn_exec *enter = (insn_exec *)cpu->jit->cache->common.enter_block;
 
 	return enter(cpu, first);
 }
@@ -552,7 +552,7 @@ void verify_emit_start(struct translator *t, const struct unit *u, struct stub *
 	stub_from(leave, emit_jump(c, IF_NE));
 }
 
-void verify_install(struct translator *t)
+void verify_append(struct translator *t)
 {
 	const struct verified v = {
 		.stop = t->stop,
@@ -562,8 +562,13 @@ void verify_install(struct translator *t)
 
 	t->block->verified = t->code.used;
 	code_bytes(&t->code, &v, sizeof(v));
-	t->stub_room.used = t->code.used;
-	t->block->insns[0].exec = verify_block;
+}
+
+void verify_lead(const struct translator *t, struct block *block)
+{
+	block->body = t->jit->cache->run + t->start;
+	if (block == t->block)
+		block->insns[0].exec = verify_block;
 }
 
 void verify_stats(const struct verify *verify, json_t *all)

@@ -31,11 +31,10 @@ void verify_free(struct verify *verify);
 /* How many of a block's instructions, from the first, may be run twice. */
 unsigned verify_count(const struct translator *t);
 
-/*
- * Puts what verify_block() needs behind the code of a block, and makes the block's first instruction
- * lead there.
- */
-void verify_install(struct translator *t);
+/* Puts what a comparison needs behind the code of a block; and lets the block, or the first one of a trace, lead to
+ * its code. */
+void verify_append(struct translator *t);
+void verify_lead(const struct translator *t, struct block *block);
 
 /* At the start of a block, which begins with `u`, behind the look for attention. `leave`: the stub that leaves
  * for the run loop. Destroys flags and both scratch registers. */

@@ -281,3 +281,16 @@ void board_set(struct board *b, const struct vcpu_state *state)
 		abort();
 	}
 }
+
+int64_t board_figure(struct board *b, unsigned vcpu, const char *object, const char *name)
+{
+	json_t *all = soft_engine_ops.stats(b->engine);
+	const json_t *from = json_array_get(json_object_get(all, "vcpus"), vcpu);
+	int64_t value;
+
+	if (object)
+		from = json_object_get(from, object);
+	value = json_integer_value(json_object_get(from, name));
+	json_decref(all);
+	return value;
+}

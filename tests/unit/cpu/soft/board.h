@@ -59,3 +59,6 @@ void board_map(struct board *board, uint64_t linear, uint64_t gpa);
 
 uint64_t board_peek(struct board *board, uint64_t gpa, unsigned bytes);
 void board_poke(struct board *board, uint64_t gpa, uint64_t value, unsigned bytes);
+
+/* One of the statistics of a vCPU, or of an object in them if `object` is not NULL; 0: there is none. */
+int64_t board_figure(struct board *board, unsigned vcpu, const char *object, const char *name);

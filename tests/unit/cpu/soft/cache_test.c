@@ -14,21 +14,6 @@
 #define SPACING   32u
 #define ROUNDS    3u
 
-/* Of vCPU 0, or of its translator. */
-static int64_t figure(struct board *b, const char *name)
-{
-	json_t *all = soft_engine_ops.stats(b->engine);
-	const json_t *one = json_array_get(json_object_get(all, "vcpus"), 0);
-	const json_t *found = json_object_get(one, name);
-	int64_t value;
-
-	if (!found)
-		found = json_object_get(json_object_get(one, "translator"), name);
-	value = json_integer_value(found);
-	json_decref(all);
-	return value;
-}
-
 /* add $i, %rax; push %rdx; inc %rdx; pop %rdx; ret */
 static void write_function(struct board *b, uint32_t i)
 {
@@ -74,8 +59,8 @@ static void cache_filled_many_times_changes_nothing(void **state)
 	assert_int_equal(s->gpr[GPR_RAX], (uint64_t)ROUNDS * FUNCTIONS * (FUNCTIONS - 1) / 2);
 	assert_int_equal(s->gpr[GPR_RDX], 0x1234);
 	assert_int_equal(s->gpr[GPR_RSP], BOARD_STACK);
-	assert_true(figure(b, "resets") > ROUNDS);
-	assert_true(figure(b, "code_bytes") <= INT64_C(1) << 20);
+	assert_true(board_figure(b, 0, "translator", "resets") > ROUNDS);
+	assert_true(board_figure(b, 0, "translator", "code_bytes") <= INT64_C(1) << 20);
 	board_free(b);
 }
 
@@ -120,7 +105,7 @@ static void cache_of_code_that_all_changed_while_it_stood_starts_anew(void **sta
 			board_set(b, s);
 			assert_int_equal(board_run(b, code, sizeof(code)), VCPU_EXIT_KICKED);
 			assert_int_equal(board_state(b)->gpr[GPR_RAX], (uint64_t)PAGES * value);
-			assert_int_equal(figure(b, "cache_flushes"), value - 1);
+			assert_int_equal(board_figure(b, 0, NULL, "cache_flushes"), value - 1);
 		}
 		board_free(b);
 	}

@@ -450,6 +450,61 @@ static void program_x87_pointers_are_set_kept_or_cleared(void **state)
 	}
 }
 
+/* One page of code at two addresses of an address space, with another page behind each. */
+static void program_page_mapped_twice_leads_on_to_either_neighbour(void **state)
+{
+	static const uint8_t code[] = {
+		0xbd, 0x64, 0x00, 0x00, 0x00, /* mov $100, %ebp */
+		0xbb, 0x00, 0xff, 0x5f, 0x00, /* 1: mov $0x5fff00, %ebx */
+		0xba, 0x14, 0x80, 0x00, 0x00, /* mov $2f, %edx */
+		0x01, 0xf3,                   /* add %esi, %ebx */
+		0xff, 0xe3,                   /* jmp *%rbx */
+		0x90,                         /* */
+		0x01, 0xc8,                   /* 2: add %ecx, %eax */
+		0xbb, 0x00, 0xff, 0x9f, 0x00, /* mov $0x9fff00, %ebx */
+		0xba, 0x24, 0x80, 0x00, 0x00, /* mov $3f, %edx */
+		0x01, 0xf3,                   /* add %esi, %ebx */
+		0xff, 0xe3,                   /* jmp *%rbx */
+		0x01, 0xc8,                   /* 3: add %ecx, %eax */
+		0xff, 0xcd,                   /* dec %ebp */
+		0x75, 0xdb,                   /* jnz 1b */
+		STOP,
+	};
+	/* At the end of the page, from 0xff0 on: a jump to the next one; an instruction in both. */
+	static const uint8_t end[] = { 0xe9, 0x1b, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xb9, 0, 0 };
+	static const struct {
+		uint64_t entry;
+		uint32_t sum;
+	} rows[] = { { 0xf0, 100 * (3 + 5) }, { 0xfd, 100 * (0x30000 + 0x50000) } };
+	struct board *b = *state;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct vcpu_state *s;
+
+		board_reset(b, BOARD_LONG);
+		board_map(b, 0x800000, 0x400000);
+		board_map(b, 0xa00000, 0x200000);
+		memory_write(b->memory, GPA(0x5ffff0), end, sizeof(end));
+		for (unsigned which = 0; which < 2; which++) {
+			const uint8_t number = which ? 5 : 3;
+			/* The rest of mov $n, %ecx; jmp *%rdx; and from 0x10 on both */
+			const uint8_t next[] = { number, 0,      0xff, 0xe2, 0, 0,    0,   0,
+						 0,      0,      0,    0,    0, 0,    0,   0,
+						 0xb9,   number, 0,    0,    0, 0xff, 0xe2 };
+
+			memory_write(b->memory, GPA(which ? 0x200000 : 0x600000), next,
+				     sizeof(next));
+		}
+		s = board_state(b);
+		s->gpr[GPR_RAX] = 0;
+		s->gpr[GPR_RSI] = rows[i].entry;
+		board_set(b, s);
+		assert_int_equal(board_run(b, code, sizeof(code)), VCPU_EXIT_KICKED);
+		assert_int_equal(board_state(b)->rip, BOARD_CODE + sizeof(code));
+		assert_int_equal(board_state(b)->gpr[GPR_RAX], rows[i].sum);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -459,6 +514,7 @@ int main(void)
 		cmocka_unit_test(program_single_step_traps_after_each_instruction),
 		cmocka_unit_test(program_breakpoints_hit_where_set),
 		cmocka_unit_test(program_crossing_pages_follows_the_second_page),
+		cmocka_unit_test(program_page_mapped_twice_leads_on_to_either_neighbour),
 		cmocka_unit_test(program_code_outside_of_ram_is_undefined),
 		cmocka_unit_test(program_locked_access_across_pages_is_whole),
 		cmocka_unit_test(program_string_copy_overlaps_as_one_by_one),

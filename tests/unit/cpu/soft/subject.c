@@ -247,6 +247,7 @@ static void run_translated(struct subject *s, struct soft_cpu *cpu, const uint8_
 {
 	static const uint8_t ud2[] = { 0x0f, 0x0b };
 
+	code_cache_drop_page(cpu->engine->code, s->code);
 	block_drop_page(cpu, s->code);
 	memcpy(s->code, code, length);
 	memcpy(s->code + length, ud2, sizeof(ud2));

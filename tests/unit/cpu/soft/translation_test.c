@@ -14,21 +14,6 @@
 #define STOP 0xe6, BOARD_STOP /* out %al, $BOARD_STOP */
 #define PAGE UINT64_C(4096)
 
-/* Of vCPU 0, or of its translator. */
-static int64_t figure(struct board *b, const char *name)
-{
-	json_t *all = soft_engine_ops.stats(b->engine);
-	const json_t *one = json_array_get(json_object_get(all, "vcpus"), 0);
-	const json_t *found = json_object_get(one, name);
-	int64_t value;
-
-	if (!found)
-		found = json_object_get(json_object_get(one, "translator"), name);
-	value = json_integer_value(found);
-	json_decref(all);
-	return value;
-}
-
 static struct board *new_board(void)
 {
 	struct board *b = NULL;
@@ -75,7 +60,7 @@ static void changed_code_is_met_by_its_callers(void **state)
 		assert_int_equal(board_run(b, code, sizeof(code)), VCPU_EXIT_KICKED);
 		/* Each turn adds what the one before has put there, twice. */
 		assert_int_equal(board_state(b)->gpr[GPR_RAX], TURNS * (TURNS + 1) - 2);
-		assert_true(figure(b, "drops") >= TURNS - 1);
+		assert_true(board_figure(b, 0, "translator", "drops") >= TURNS - 1);
 		board_free(b);
 	}
 }
@@ -109,8 +94,8 @@ static void block_with_too_much_code_is_done_to_its_end(void **state)
 		for (uint32_t i = 0; i < PUSHES; i++)
 			assert_int_equal(board_peek(b, BOARD_STACK - 8 * (i + 1), 8), 1000 + i);
 	}
-	assert_true(figure(b, "leaves") > 0);
-	assert_true(figure(b, "decoded_again") > 0);
+	assert_true(board_figure(b, 0, "translator", "leaves") > 0);
+	assert_true(board_figure(b, 0, "translator", "decoded_again") > 0);
 	board_free(b);
 }
 
@@ -148,14 +133,14 @@ static void translated_blocks_outlive_decoded_ones(void **state)
 		assert_int_equal(board_run(b, code, sizeof(code)), VCPU_EXIT_KICKED);
 		assert_int_equal(board_state(b)->gpr[GPR_RAX], BLOCKS);
 		if (!turn)
-			decoded = figure(b, "blocks");
+			decoded = board_figure(b, 0, NULL, "blocks");
 	}
-	assert_true(figure(b, "decoded_flushes") > 0);
-	assert_int_equal(figure(b, "resets"), 0);
+	assert_true(board_figure(b, 0, NULL, "decoded_flushes") > 0);
+	assert_int_equal(board_figure(b, 0, "translator", "resets"), 0);
 	/* Those of the loop, which was written anew; pages that came to be mapped. */
-	assert_in_range(figure(b, "blocks"), decoded, decoded + 16);
-	assert_true(figure(b, "metadata_bytes") >= (int64_t)BLOCKS * 24);
-	assert_true(figure(b, "memory_bytes") < INT64_C(16) << 20);
+	assert_in_range(board_figure(b, 0, NULL, "blocks"), decoded, decoded + 16);
+	assert_true(board_figure(b, 0, "translator", "metadata_bytes") >= (int64_t)BLOCKS * 24);
+	assert_true(board_figure(b, 0, NULL, "memory_bytes") < INT64_C(16) << 20);
 	board_free(b);
 }
 

@@ -60,15 +60,20 @@ static enum vcpu_exit run_again(struct board *b)
 	return soft_engine_ops.vcpu_run(b->vcpus[0]);
 }
 
+static struct code_cache *cache_of(struct board *b)
+{
+	return cpu_of(b)->engine->code;
+}
+
 /* Replaces bytes in the translated code; how often they were there. */
 static unsigned spoil(struct board *b, const uint8_t *old, const uint8_t *new, unsigned count)
 {
-	struct jit *jit = cpu_of(b)->jit;
+	struct code_cache *cache = cache_of(b);
 	unsigned found = 0;
 
-	for (uint64_t i = jit->common.end; i + count <= jit->used; i++) {
-		if (!memcmp(jit->write + i, old, count)) {
-			memcpy(jit->write + i, new, count);
+	for (uint64_t i = cache->common.end; i + count <= cache->used; i++) {
+		if (!memcmp(cache->write + i, old, count)) {
+			memcpy(cache->write + i, new, count);
 			found++;
 		}
 	}
@@ -133,9 +138,7 @@ static void verify_wrong_code_ends_with_error(void **state)
 /* The block at this offset from BOARD_CODE. */
 static struct translation *block_at(struct board *b, unsigned offset)
 {
-	struct soft_cpu *cpu = cpu_of(b);
-
-	return translation_find(cpu->jit, memory_map(b->memory, GPA(BOARD_CODE + offset), 1),
+	return translation_find(cache_of(b), memory_map(b->memory, GPA(BOARD_CODE + offset), 1),
 				MODE_CODE64);
 }
 
@@ -143,14 +146,14 @@ static struct translation *block_at(struct board *b, unsigned offset)
 static uint8_t *way_of(struct board *b, const struct translation *t, struct call *ret_call)
 {
 	const unsigned mov = 10, jmp = 5;
-	struct jit *jit = cpu_of(b)->jit;
+	struct code_cache *cache = cache_of(b);
 
-	for (uint64_t i = jit->common.end; i + mov <= jit->used; i++) {
-		memcpy(ret_call, jit->write + i + 2, sizeof(*ret_call));
-		if (jit->write[i] == 0x49 && jit->write[i + 1] == 0xbb &&
-		    ret_call->block == (uint64_t)(t - jit->translations) &&
+	for (uint64_t i = cache->common.end; i + mov <= cache->used; i++) {
+		memcpy(ret_call, cache->write + i + 2, sizeof(*ret_call));
+		if (cache->write[i] == 0x49 && cache->write[i + 1] == 0xbb &&
+		    ret_call->block == (uint64_t)(t - cache->translations) &&
 		    (ret_call->type == CALL_LINK || ret_call->type == CALL_FAR_LINK))
-			return jit->write + round_up(i + mov + jmp, alignof(struct far_way));
+			return cache->write + round_up(i + mov + jmp, alignof(struct far_way));
 	}
 	fail();
 	return NULL;
@@ -159,16 +162,7 @@ static uint8_t *way_of(struct board *b, const struct translation *t, struct call
 /* How far from the jump of a block's way out the code of `to` is. */
 static int32_t distance_to(struct board *b, const uint8_t *site, const struct translation *to)
 {
-	return (int32_t)(cpu_of(b)->jit->write + to->code - (site + 4));
-}
-
-static uint64_t figure(struct board *b, const char *name)
-{
-	json_t *all = jit_stats(cpu_of(b));
-	uint64_t value = (uint64_t)json_integer_value(json_object_get(all, name));
-
-	json_decref(all);
-	return value;
+	return (int32_t)(cache_of(b)->write + to->code - (site + 4));
 }
 
 static void verify_joined_jump_to_a_wrong_block_ends_with_error(void **state)
@@ -184,11 +178,11 @@ static void verify_joined_jump_to_a_wrong_block_ends_with_error(void **state)
 	assert_int_equal(board_run(b, code, sizeof(code)), VCPU_EXIT_KICKED);
 	assert_int_equal(run_again(b), VCPU_EXIT_KICKED);
 	assert_int_equal(run_again(b), VCPU_EXIT_KICKED);
-	assert_true(figure(b, "verified_joined") >= 2);
+	assert_true(board_figure(b, 0, "translator", "verified_joined") >= 2);
 	way_of(b, block_at(b, 0), &call);
-	site = cpu_of(b)->jit->write + block_at(b, 0)->code + call.retry;
+	site = cache_of(b)->write + block_at(b, 0)->code + call.retry;
 	memcpy(&distance, site, sizeof(distance));
-	assert_int_equal(distance, distance_to(b, site, block_at(b, 2)) + ATTENTION_BYTES);
+	assert_int_equal(distance, distance_to(b, site, block_at(b, 2)));
 	distance = distance_to(b, site, block_at(b, 4));
 	memcpy(site, &distance, sizeof(distance));
 	assert_int_equal(run_again(b), VCPU_EXIT_ERROR);
@@ -236,9 +230,10 @@ static void spoil_key(struct board *b)
 
 	memcpy(&way, at, sizeof(way));
 	assert_int_equal(call.type, CALL_FAR_LINK);
-	assert_true(way.key);
-	way.key = cpu_of(b)->link_key[LINK_LOCAL];
-	memcpy(at, &way, sizeof(way));
+	assert_true(way.way && way.to);
+	assert_int_not_equal(cpu_of(b)->ways[way.way], 0);
+	cpu_of(b)->code_page = BOARD_CODE & ~PAGE_MASK;
+	way_enter(cpu_of(b), way.way, way.global ? LINK_GLOBAL : LINK_LOCAL);
 }
 
 static void spoil_jump_entry(struct board *b)
@@ -254,9 +249,11 @@ static void verify_stale_way_ends_with_error(void **state)
 	static const struct {
 		uint8_t code[8]; /* at BOARD_CODE: goes to FAR */
 		void (*spoil)(struct board *b);
+		unsigned
+			there; /* a way stays what it was first, a jump entry is what it was last */
 	} rows[] = {
-		{ { 0xe9, 0xfb, 0x7f, 0x1f, 0x00 }, spoil_key },
-		{ { 0xff, 0xe3 }, spoil_jump_entry }, /* jmp *%rbx */
+		{ { 0xe9, 0xfb, 0x7f, 0x1f, 0x00 }, spoil_key, 1 },
+		{ { 0xff, 0xe3 }, spoil_jump_entry, 0 }, /* jmp *%rbx */
 	};
 	static const uint8_t stop[] = { STOP };
 
@@ -271,7 +268,7 @@ static void verify_stale_way_ends_with_error(void **state)
 		memory_write(b->memory, GPA(BOARD_CODE + WHERE), stop, sizeof(stop));
 		far_run(b, 0);
 		far_run(b, 1);
-		far_prepare(b, 0);
+		far_prepare(b, rows[i].there);
 		rows[i].spoil(b);
 		assert_int_equal(soft_engine_ops.vcpu_run(b->vcpus[0]), VCPU_EXIT_ERROR);
 		teardown(state);
@@ -293,9 +290,9 @@ static void verify_wrong_code_across_pages_ends_with_error(void **state)
 	prepare(b);
 	assert_int_equal(board_run(b, code, sizeof(code)), VCPU_EXIT_KICKED);
 	assert_int_equal(run_again(b), VCPU_EXIT_KICKED);
-	compared = figure(b, "verified");
+	compared = board_figure(b, 0, "translator", "verified");
 	assert_int_equal(run_again(b), VCPU_EXIT_KICKED);
-	assert_int_equal(figure(b, "verified"), compared + 2);
+	assert_int_equal(board_figure(b, 0, "translator", "verified"), compared + 2);
 	assert_int_equal(spoil(b, old, new, sizeof(old)), 1);
 	assert_int_equal(run_again(b), VCPU_EXIT_ERROR);
 }
