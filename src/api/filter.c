@@ -155,6 +155,59 @@ void filter_free(struct filter *filter)
 	free(filter);
 }
 
+static bool has_row(const struct schema_field *rows, const char *path)
+{
+	size_t length = strcspn(path, ".");
+
+	for (; rows && rows->name; rows++) {
+		if (strncmp(rows->name, path, length) || rows->name[length])
+			continue;
+		return !path[length] || rows->type == SCHEMA_MAP || rows->type == SCHEMA_ANY ||
+		       has_row(rows->fields, path + length + 1);
+	}
+	return false;
+}
+
+static bool has_member(const struct api_kind *kind, const char *path)
+{
+	static const char *const members[] = { "kind",      "project", "name",  "uid",
+					       "revision",  "created", "notes", "labels",
+					       "protected", "deleting" };
+	size_t length = strcspn(path, ".");
+	const char *inner = path[length] ? path + length + 1 : NULL;
+
+	if (!strncmp(path, "labels.", 7))
+		return true;
+	if (length == 4 && !strncmp(path, "spec", length))
+		return !inner || has_row(kind->spec, inner);
+	if (length == 6 && !strncmp(path, "status", length))
+		return !inner || has_row(kind->status, inner);
+	for (unsigned i = 0; i < ARRAY_SIZE(members); i++) {
+		if (!strcmp(path, members[i]))
+			return true;
+	}
+	return false;
+}
+
+int filter_check(const struct filter *filter, const struct api_kind *kind, struct err *err)
+{
+	const struct condition *condition;
+
+	vec_for_each (condition, &filter->conditions) {
+		const char *path = condition->path;
+
+		if (has_member(kind, path))
+			continue;
+		err_set(err, EINVAL, "filter: no %s has '%.64s'", kind->name, path);
+		if (has_row(kind->status, path))
+			return err_hint(err, "did you mean 'status.%.64s'?", path);
+		if (has_row(kind->spec, path))
+			return err_hint(err, "did you mean 'spec.%.64s'?", path);
+		return err_hint(err, "write conditions as status.state=running,labels.tier!=web");
+	}
+	return 0;
+}
+
 /* The member whose name is the longest beginning of the path: labels may have dots in their names. */
 static const json_t *step(const json_t *object, const char *path, const char **ret_rest)
 {

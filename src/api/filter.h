@@ -14,7 +14,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 
-#include "base/err.h"
+#include "api/kind.h"
 
 #define FILTER_CONDITIONS_MAX 32
 
@@ -23,6 +23,9 @@ struct filter;
 /* -EINVAL says what is wrong with the text. */
 int filter_parse(struct filter **ret_filter, const char *text, struct err *err);
 void filter_free(struct filter *filter);
+
+/* -EINVAL if a condition is about what no object of the kind has: it would silently fit none. */
+int filter_check(const struct filter *filter, const struct api_kind *kind, struct err *err);
 
 /* NULL: everything fits. */
 bool filter_fits(const struct filter *filter, const json_t *object);

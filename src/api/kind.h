@@ -71,6 +71,9 @@ extern const struct api_kind api_project, api_vm, api_disk, api_image, api_templ
 	api_network, api_security_group, api_key, api_user, api_role, api_token, api_operation,
 	api_node;
 
+/* Rows of a machine's spec that are lists of devices: disks, nets. */
+extern const struct schema_field api_vm_devices[];
+
 /* All of them, NULL at the end. */
 extern const struct api_kind *const api_kinds[];
 

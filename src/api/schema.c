@@ -50,16 +50,10 @@ static int refuse(const struct report *report, const struct place *place)
 
 static void print_number(struct str *text, const struct schema_field *field, uint64_t number)
 {
-	static const char units[] = "KMGT";
-	int unit = -1;
-
-	while (field->type == SCHEMA_SIZE && number && !(number & 1023) && unit < 3) {
-		number >>= 10;
-		unit++;
-	}
-	str_printf(text, "%llu", (unsigned long long)number);
-	if (unit >= 0)
-		str_add_bytes(text, &units[unit], 1);
+	if (field->type == SCHEMA_SIZE)
+		str_add_size(text, number);
+	else
+		str_printf(text, "%llu", (unsigned long long)number);
 }
 
 static uint64_t field_max(const struct schema_field *field)
@@ -170,9 +164,12 @@ static int check_value(const struct schema_field *field, json_t *value, const st
 		break;
 	case SCHEMA_INTEGER:
 	case SCHEMA_SIZE:
-		rc = json_is_integer(value) ? check_number(field, json_integer_value(value) >= 0,
-							   (uint64_t)json_integer_value(value), err)
-					    : err_set(err, EINVAL, "must be a whole number");
+		rc = json_is_integer(value)
+			     ? check_number(field, json_integer_value(value) >= 0,
+					    (uint64_t)json_integer_value(value), err)
+			     : err_set(err, EINVAL, "must be a whole number%s",
+				       field->type == SCHEMA_SIZE ? ", or a size such as \"512M\""
+								  : "");
 		break;
 	case SCHEMA_BOOLEAN:
 		if (!json_is_boolean(value))
@@ -194,6 +191,17 @@ static int check_value(const struct schema_field *field, json_t *value, const st
 	return rc ? refuse(report, place) : 0;
 }
 
+/* "512M" of a document as the number that it stands for; NULL: it is none. */
+static json_t *size_of(const struct schema_field *field, const json_t *value)
+{
+	uint64_t bytes;
+
+	if (field->type != SCHEMA_SIZE || !json_is_string(value) ||
+	    parse_size(json_string_value(value), &bytes) || bytes > INT64_MAX)
+		return NULL;
+	return json_integer((json_int_t)bytes);
+}
+
 static int check_list(const struct schema_field *field, json_t *list, const struct report *report,
 		      struct place *place)
 {
@@ -212,9 +220,13 @@ static int check_list(const struct schema_field *field, json_t *list, const stru
 	}
 	json_array_foreach(list, index, item)
 	{
+		json_t *size;
 		int rc;
 
 		place->index = index + 1;
+		size = size_of(field, item);
+		if (size && !json_array_set_new(list, index, size))
+			item = size;
 		rc = check_value(field, item, report, place);
 		if (rc)
 			return rc;
@@ -226,7 +238,10 @@ static int check_field(const struct schema_field *field, json_t *object,
 		       const struct report *report, struct place *place)
 {
 	json_t *value = json_object_get(object, field->name);
+	json_t *size = value && !field->list ? size_of(field, value) : NULL;
 
+	if (size && !json_object_set_new(object, field->name, size))
+		value = size;
 	if (!value && field->preset) {
 		value = json_loads(field->preset, JSON_DECODE_ANY, NULL);
 		if (json_object_set_new(object, field->name, value))

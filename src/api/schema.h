@@ -62,7 +62,8 @@ struct schema_field {
 const struct schema_field *schema_find(const struct schema_field *fields, const char *name);
 
 /*
- * Checks `object` against the rows and adds missing presets. `what` starts the message:
+ * Checks `object` against the rows, adds missing presets, and puts numbers in the place of sizes that
+ * are text ("512M"). `what` starts the message:
  * "configuration", "parameters". -EINVAL names the first thing that is wrong; `object` may then
  * have some of its presets.
  */

@@ -21,10 +21,10 @@ struct audit;
 struct events;
 struct housekeeping;
 struct idempotency;
-struct images;
 struct metrics;
 struct networks;
 struct operations;
+struct pool_locks;
 struct reconciler;
 struct vms;
 
@@ -59,8 +59,8 @@ struct node {
 	struct reconciler *reconciler;
 	struct vms *vms;
 	struct metrics *metrics;
-	struct images *images;
 	struct networks *networks;
+	struct pool_locks *pool_locks;
 };
 
 /* 36 characters and a NUL. */

@@ -183,6 +183,7 @@ void web_answer(struct web_exchange *exchange, struct web_response *response)
 	struct web *web = exchange->web;
 	const struct web_request *request = &exchange->request;
 
+	web_compress(&exchange->head, response);
 	log_debug("%s: %u: %s", request->peer.address, response->status, request->path);
 	if (web_response_output(web, response, request->method == WEB_HEAD, exchange->keep_alive,
 				&exchange->output)) {

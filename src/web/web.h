@@ -59,6 +59,7 @@ struct web_response {
 	const char *type; /* "application/json"; NULL: no body */
 	char *body;       /* malloc'ed; the server frees it */
 	size_t bytes;
+	bool compressible; /* the body, which has no secret in it */
 	int fd; /* > 0: the body is this file from where it stands, `bytes` of it; closed then */
 	unsigned header_count;
 	struct {

@@ -176,6 +176,8 @@ void web_upload_flush(struct web_exchange *exchange);
 /* No more bytes will come. */
 void web_upload_break(struct web_exchange *exchange, int rc);
 
+/* Compresses the body if the answer allows it, and who asked with `head` takes it. */
+void web_compress(const struct web_head *head, struct web_response *response);
 /* The head of an answer. */
 void web_response_head(struct str *head, const struct web_response *response, bool keep_alive);
 int web_response_output(struct web *web, struct web_response *response, bool is_head,

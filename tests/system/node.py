@@ -12,6 +12,7 @@
         events.until(lambda event: event["type"] == "delete")
 """
 import contextlib
+import gzip
 import http.client
 import json
 import os
@@ -53,7 +54,8 @@ class Answer:
         self.bytes = response.read()
         self.json = None
         if self.headers.get("content-type", "").startswith("application/json") and self.bytes:
-            self.json = json.loads(self.bytes)
+            packed = self.headers.get("content-encoding") == "gzip"
+            self.json = json.loads(gzip.decompress(self.bytes) if packed else self.bytes)
 
     @property
     def error(self):
@@ -178,8 +180,11 @@ class Node:
         return self.log.read().decode(errors="replace")
 
     def printed(self):
-        """What it wrote to stdout: "socket", "console", "sign in" and their values."""
-        text = (self.folder / "stdout").read_text()
+        """What it writes to stdout, once it answers: "socket", "console", "sign in" and their values."""
+        deadline = time.monotonic() + TIMEOUT
+        while not (text := (self.folder / "stdout").read_text()):
+            assert time.monotonic() < deadline, self.words()
+            time.sleep(0.005)
         return dict(line.split("  ", 1) for line in text.splitlines())
 
     def disconnect(self):

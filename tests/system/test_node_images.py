@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 import threading
 import time
+import uuid
 
 import pytest
 
@@ -40,7 +41,7 @@ def pool_of(node):
 
 def files(node):
     """Names in the default pool, without the uids in front."""
-    return sorted(path.name.partition(".")[2] for path in pool_of(node).iterdir())
+    return sorted(path.name.partition(".")[2] for path in pool_of(node).iterdir() if not path.name.startswith("."))
 
 
 def make(node, path, name, spec, state="done"):
@@ -136,6 +137,30 @@ def test_pool_is_a_folder_of_its_own(node, tmp_path):
     assert (tmp_path / "fast").is_dir()
 
 
+def test_folder_is_the_pool_of_one_daemon(node, tmp_path):
+    shared = {"path": str(tmp_path / "shared")}
+    part = tmp_path / "shared" / f"{uuid.uuid4()}.part"
+    (tmp_path / "other").mkdir()
+    with Machines(tmp_path / "other") as other:
+        other.post("/v1/pools", {"name": "theirs", "spec": shared}, status=201)
+        disk = make(other, DISKS, "a", {"pool": "theirs", "size": MIB})
+        refused(node.post("/v1/pools", {"name": "ours", "spec": shared}), 409, "in-use", "another cellad")
+        refused(node.post("/v1/pools?dry-run", {"name": "ours", "spec": shared}), 409, "in-use", "another cellad")
+        other.stop()
+        node.post("/v1/pools", {"name": "ours", "spec": shared}, status=201)
+        wait_for(lambda: node.get("/v1/pools/ours")["status"].get("state") == "ready")
+        part.write_bytes(b"work of the first one")
+        other.start()
+        wait_for(lambda: "another cellad" in other.get("/v1/pools/theirs")["status"].get("problem", ""))
+        assert other.get("/v1/pools/theirs")["status"]["state"] == "failed" and part.exists()
+        refused(other.post(DISKS, {"name": "b", "spec": {"pool": "theirs", "size": MIB}}), 409, "in-use", "another cellad")
+        refused(other.post(IMAGES, {"name": "b", "spec": {"pool": "theirs"}}), 409, "in-use", "another cellad")
+        delete(node, "/v1/pools/ours")
+        wait_for(lambda: other.get("/v1/pools/theirs")["status"]["state"] == "ready")
+        assert not part.exists() and os.path.exists(disk["status"]["path"])
+        make(other, DISKS, "b", {"pool": "theirs", "size": MIB})
+
+
 def test_pool_that_nobody_knows_is_refused(node):
     refused(node.post(DISKS, {"name": "a", "spec": {"pool": "none", "size": MIB}}), 404, "not-found")
 
@@ -219,7 +244,7 @@ def test_full_disk_is_told_and_recovers(node, small, tmp_path):
     refused(put(node, "up", bytes(1000), (0, 6 * MIB)), 507, "no-space")
     (small / "other").unlink()
     delete(node, f"{IMAGES}/big")
-    assert [path.name for path in small.iterdir()] == []
+    assert [path.name for path in small.iterdir()] == [".cella.lock"]
     make(node, IMAGES, "big", spec)
 
 
@@ -689,6 +714,17 @@ def test_machine_of_an_image_has_its_disk_and_boot_files(node, tmp_path):
     assert "secret" not in str(node.get(f"{VMS}/web1").bytes) + node.words()
 
 
+def test_disks_go_with_their_machine_unless_kept_or_protected(node, tmp_path):
+    bootable(node, tmp_path, "true")
+    changes = {"gone": {}, "kept": {"spec": {"keep": True}}, "guarded": {"protected": True}}
+    for name, change in changes.items():
+        machine(node, {"image": "i"}, name)
+        assert node.patch(f"{DISKS}/{name}", change).status == 200
+        node.done(node.delete(f"{VMS}/{name}"))
+    wait_for(lambda: node.get(f"{DISKS}/gone", status=None).status == 404)
+    assert [disk["name"] for disk in node.get(DISKS)["items"]] == ["guarded", "kept"]
+
+
 def test_seed_disk_is_read_by_others(node, tmp_path):
     bootable(node, tmp_path, "true")
     node.post(f"{PROJECT}/keys", {"name": "me", "spec": {"public-key": KEY}}, status=201)
@@ -868,7 +904,7 @@ def node_of_an_ordinary_user():
             shutil.copy(program, folder)
         shutil.chown(folder, "nobody", "nogroup")
         user = ("setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs")
-        with Machines(folder, program=folder / "cellad", wrapper=user, env={"HOME": "/nonexistent"}) as node:
+        with Machines(folder, program=folder / "cellad", wrapper=user, env={"HOME": "/nonexistent", "TMPDIR": name}) as node:
             yield node
 
 

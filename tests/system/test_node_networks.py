@@ -199,7 +199,7 @@ class World(Machines):
     def guest(self, name, network="lan", labels=None, **net):
         """A machine that runs, and the namespace in the place of its guest."""
         guest = self.add(Guest(self, name))
-        spec = {"boot": {"kernel": "/dev/null"}, "running": True, "nets": [{"network": network, **net}]}
+        spec = {"boot": {"kernel": "/dev/null"}, "memory": 16 << 20, "running": True, "nets": [{"network": network, **net}]}
         self.post(VMS, {"name": name, "labels": labels or {}, "spec": spec}, status=201)
         guest.wait("ip", "link", "show", "eth0", "up")
         guest.tap = self.facts(name)["interface"]
@@ -245,7 +245,7 @@ def fixture_world(tmp_path):
 def test_guests_get_leases_names_and_reach_each_other_and_the_outside(world):
     status = world.network()
     assert status["subnet"] == "10.99.1.0/24" and status["bridge"].startswith("ce-")
-    web, db = world.guest("web"), world.guest("db", address="10.99.1.77")
+    web, db = world.guest("web", address="10.99.1.76"), world.guest("db", address="10.99.1.77")
     lease = web.take_lease()
     assert (lease["mask"], lease["router"], lease["dns"], lease["mtu"]) == ("24", "10.99.1.1", "10.99.1.1", "1500")
     assert (lease["domain"], lease["hostname"]) == ("cella.internal", "web")
@@ -451,7 +451,8 @@ def neighbours(space):
 
 def test_spoofed_frames_are_dropped(world):
     world.network()
-    thief, victim = world.guest("thief"), world.guest("victim")
+    # Addresses of their own: one that the daemon chooses may be the one that is nobody's here.
+    thief, victim = world.guest("thief", address="10.99.1.10"), world.guest("victim", address="10.99.1.11")
     for guest in (thief, victim):
         guest.take_lease()
         guest.take_address6()
@@ -494,7 +495,8 @@ def test_a_guest_is_no_server_of_addresses_and_no_router(world):
 
 def test_trusted_machine_may_send_as_anybody(world):
     world.network()
-    router, other = world.guest("router", spoofing=True), world.guest("other")
+    router = world.guest("router", spoofing=True, address="10.99.1.10")
+    other = world.guest("other", address="10.99.1.11")
     for guest in (router, other):
         guest.take_lease()
     router.run("ip", "addr", "add", "10.99.1.200/24", "dev", "eth0")

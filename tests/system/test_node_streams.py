@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Streams of events, consoles and logs end with the right to them, at once, however it ends."""
+"""Streams of events, consoles and logs end with the right to them, at once, however it ends; an answer that was waited for
+needs it as well."""
 import contextlib
 import http.client
 import json
@@ -145,6 +146,35 @@ def test_upload_ends_with_its_token(node):
     answer = Answer(connection.getresponse())
     connection.close()
     assert (answer.status, answer.error) == (403, "forbidden"), answer
+
+
+@pytest.mark.parametrize("end,status,code", [
+    ("none", 200, None),
+    ("token", 401, "unauthenticated"),
+    ("disabled", 401, "unauthenticated"),
+    ("grants", 403, "forbidden"),
+])
+def test_answer_that_was_waited_for_needs_the_right_to_it(node, end, status, code):
+    """A disk waits for its image, which never comes."""
+    name = f"wait-{end}"
+    node.post("/v1/projects/default/images", {"name": name}, status=201)
+    node.request("PUT", f"/v1/projects/default/images/{name}/content", b"x",
+                 {"content-type": "application/octet-stream", "content-range": "bytes 0-0/1000"}, 200)
+    node.post("/v1/users", {"name": name, "spec": {"grants": [{"role": "user"}]}}, status=201)
+    secret = node.post("/v1/tokens", {"name": name, "spec": {"user": name}}, status=201)["secret"]
+    connection = UnixConnection(node.socket)
+    with node.events(kind="operation") as events:
+        connection.request("POST", "/v1/projects/default/disks?wait=10m", json.dumps({"name": name, "spec": {"image": name}}),
+                           {"authorization": f"Bearer {secret}", "content-type": "application/json"})
+        begun = events.until(lambda event: event["object"]["status"]["state"] == "running")
+    if end == "token":
+        node.done(node.delete(f"/v1/tokens/{name}"))
+    elif end in ENDS:
+        node.patch(f"/v1/users/{name}", {"spec": {"disabled": True} if end == "disabled" else {"grants": []}})
+    node.delete(f"/v1/operations/{begun[-1]['object']['uid']}")
+    answer = Answer(connection.getresponse())
+    connection.close()
+    assert answer.status == status and (not code or answer.error == code), answer
 
 
 def test_streams_of_others_go_on(node):

@@ -31,6 +31,12 @@ COUNT = bytes.fromhex("30 c9"                              # xor cl, cl
                       "fe c1  eb e3")                      # inc cl; jmp again
 
 
+def groups_of(uid):
+    """The machine's control groups: one, or in version 1 one of each controller."""
+    mounted = pathlib.Path("/sys/fs/cgroup")
+    return [group for place in [mounted, *mounted.iterdir()] if (group := place / "cella" / uid).is_dir()]
+
+
 class Machines(Node):
     """A daemon whose machines end with it, for a test."""
 
@@ -48,7 +54,7 @@ class Machines(Node):
     @staticmethod
     def forget_groups(uid):
         deadline = time.monotonic() + TIMEOUT
-        for group in pathlib.Path("/sys/fs/cgroup").glob(f"**/cella/{uid}"):
+        for group in groups_of(uid):
             while group.exists() and time.monotonic() < deadline:
                 with contextlib.suppress(OSError):
                     group.rmdir()
@@ -524,11 +530,8 @@ def test_log_can_be_followed(node):
 # ---- limits and measurements ----
 
 def cgroup_file(uid, names):
-    """The first of these files in the machine's control group."""
-    for name in names:
-        for path in pathlib.Path("/sys/fs/cgroup").glob(f"**/cella/{uid}/{name}"):
-            return path
-    return None
+    """The first of these files in the machine's control groups."""
+    return next(path for name in names for group in groups_of(uid) if (path := group / name).exists())
 
 
 def test_control_group_has_the_limits_and_goes_with_the_process(node):

@@ -13,7 +13,7 @@ import pytest
 
 import tiny
 from node import ROOT, TIMEOUT
-from test_node_vm import VMS, Machines
+from test_node_vm import VMS, Machines, groups_of
 
 KILLS = int(os.environ.get("CELLA_KILLS", "15"))
 COUNT = 8
@@ -85,5 +85,4 @@ def test_machines_outlive_any_number_of_daemons(node):
         node.done(node.delete(f"{VMS}/{machine['name']}"))
     assert not processes(node)
     assert not [uid for uid in uids if (node.data / "run" / uid).exists()]
-    groups = {group.name for group in pathlib.Path("/sys/fs/cgroup").glob("**/cella/*")}
-    assert not groups & set(uids)
+    assert not [group for uid in uids for group in groups_of(uid)]

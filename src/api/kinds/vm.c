@@ -116,12 +116,27 @@ static const struct schema_field cloud_init[] = {
 	{ 0 },
 };
 
+#define DEVICE_ROWS                                                                                \
+	{ .name = "disks",                                                                         \
+	  .type = SCHEMA_OBJECT,                                                                   \
+	  .list = true,                                                                            \
+	  .fields = disks,                                                                         \
+	  .preset = "[]",                                                                          \
+	  .flags = SCHEMA_LIVE,                                                                    \
+	  .help = "disks" },                                                                       \
+	{                                                                                          \
+		.name = "nets", .type = SCHEMA_OBJECT, .list = true, .max_items = 16,              \
+		.fields = nets, .preset = "[]", .flags = SCHEMA_LIVE, .help = "network cards"      \
+	}
+
+const struct schema_field api_vm_devices[] = { DEVICE_ROWS, { 0 } };
+
 static const struct schema_field spec[] = {
 	{ .name = "running",
 	  .type = SCHEMA_BOOLEAN,
 	  .preset = "false",
 	  .flags = SCHEMA_LIVE,
-	  .help = "is to run" },
+	  .help = "it is to run: starts it, and stops it when taken back" },
 	IMAGE_ROW("image", "image that its first disk is made from", .flags = SCHEMA_FIXED),
 	{ .name = "disk-size",
 	  .type = SCHEMA_SIZE,
@@ -140,7 +155,7 @@ static const struct schema_field spec[] = {
 	  .min = 1,
 	  .max = 1024,
 	  .preset = "\"host\"",
-	  .help = "CPU model" },
+	  .help = "CPU model: host (as much as engine and host offer) or x86-64-v1 to x86-64-v4" },
 	{ .name = "memory",
 	  .type = SCHEMA_SIZE,
 	  .min = 16 * MIB,
@@ -167,21 +182,7 @@ static const struct schema_field spec[] = {
 	  .fields = boot,
 	  .preset = "{}",
 	  .help = "what to boot" },
-	{ .name = "disks",
-	  .type = SCHEMA_OBJECT,
-	  .list = true,
-	  .fields = disks,
-	  .preset = "[]",
-	  .flags = SCHEMA_LIVE,
-	  .help = "disks" },
-	{ .name = "nets",
-	  .type = SCHEMA_OBJECT,
-	  .list = true,
-	  .max_items = 16,
-	  .fields = nets,
-	  .preset = "[]",
-	  .flags = SCHEMA_LIVE,
-	  .help = "network cards" },
+	DEVICE_ROWS,
 	{ .name = "cloud-init",
 	  .type = SCHEMA_OBJECT,
 	  .fields = cloud_init,

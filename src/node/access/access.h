@@ -100,6 +100,9 @@ int stay_begin(struct node *node, struct stay *stay, const struct identity *who,
 /* Afterwards `over` is not called any more. Of one that was not begun (zero) too. Any thread. */
 void stay_end(struct node *node, struct stay *stay);
 
+/* The project that rights to an object of the kind are looked up for. */
+const char *access_place(const struct api_kind *kind, const char *project, const char *name);
+
 /*
  * `project` "": the server's; of a project itself: its name; NULL: any project. `labels`: the object's (of a new one:
  * those that it is to have; of a change: ask for both, before and after); NULL: whether there could be

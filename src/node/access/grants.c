@@ -343,6 +343,11 @@ static bool grant_reaches(const struct grant *grant, enum api_verb verb,
 	return all || !project || !strcmp(grant->project, project);
 }
 
+const char *access_place(const struct api_kind *kind, const char *project, const char *name)
+{
+	return kind == &api_project ? name : project;
+}
+
 bool access_allows(const struct identity *identity, enum api_verb verb, const struct api_kind *kind,
 		   const char *project, const json_t *labels)
 {

@@ -200,7 +200,7 @@ static int prepare_new(struct change *change, struct object *disk, struct proble
 		rc = refuse(problem, "spec.size", "it cannot be smaller than what it is made from");
 	if (rc)
 		return rc;
-	rc = pool_find(change->node, schema_string(object_spec(disk), "pool"), &pool, problem);
+	rc = pool_use(change->node, schema_string(object_spec(disk), "pool"), &pool, problem);
 	if (rc) {
 		problem_field(problem, "spec.pool");
 		return rc;
@@ -233,7 +233,7 @@ static int prepare(struct change *change, const struct object *before, struct ob
 		problem_hint(problem, "make another one and copy what is needed");
 		return rc;
 	}
-	rc = pool_find(change->node, schema_string(object_spec(after), "pool"), &pool, problem);
+	rc = pool_use(change->node, schema_string(object_spec(after), "pool"), &pool, problem);
 	if (rc)
 		return rc;
 	rc = pool_require_promise(change->node, &pool, bytes - now, problem);

@@ -61,7 +61,7 @@ static int make_init(struct make *make, struct operation *operation, struct prob
 		return rc;
 	spec = object_spec(&make->disk);
 	make->wanted = schema_integer(spec, "size");
-	rc = pool_find(operation->node, schema_string(spec, "pool"), &make->pool, problem);
+	rc = pool_use(operation->node, schema_string(spec, "pool"), &make->pool, problem);
 	if (rc)
 		return rc;
 	make->part = pool_path(&make->pool, make->disk.uid, POOL_PART);

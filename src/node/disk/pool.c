@@ -20,7 +20,7 @@
 #include "base/log.h"
 #include "base/macros.h"
 #include "node/object/kind_ops.h"
-#include "node/disk/pool_clean.h"
+#include "node/disk/pool_lock.h"
 
 #define DEFAULT_POOL    "default"
 #define OWN_FOLDERS     "pools"
@@ -80,6 +80,18 @@ int pool_find(struct node *node, const char *name, struct pool *ret_pool, struct
 		return rc;
 	rc = pool_of(node, &object, ret_pool, problem);
 	object_fini(&object);
+	return rc;
+}
+
+int pool_use(struct node *node, const char *name, struct pool *ret_pool, struct problem *problem)
+{
+	int rc = pool_find(node, name, ret_pool, problem);
+
+	if (!rc) {
+		rc = pool_lock_take(node, ret_pool->path, problem);
+		if (rc)
+			pool_fini(ret_pool);
+	}
 	return rc;
 }
 
@@ -316,6 +328,8 @@ static int prepare(struct change *change, const struct object *before, struct ob
 	if (!rc && object_each(change->node, &api_pool, NULL, compare_folder, &twin) == 1)
 		rc = problem_set(problem, API_CODE_EXISTS, "folder '%s' is that of pool '%s'", path,
 				 twin.name);
+	if (!rc)
+		rc = pool_lock_check(change->node, path, problem);
 	if (rc)
 		problem_field(problem, "spec.path");
 	return rc;
@@ -392,6 +406,7 @@ static int let_go(struct node *node, const struct object *object, const struct p
 
 	if (rc)
 		return rc;
+	pool_lock_drop(node, pool->path);
 	/* One of the operator's stays, one that has other things in it as well. */
 	if (!schema_string(object_spec(object), "path"))
 		rmdir(pool->path);
@@ -409,6 +424,8 @@ static int reconcile(struct node *node, const struct object *object, struct prob
 		pool_fini(&pool);
 		return rc;
 	}
+	if (!rc)
+		rc = pool_lock_take(node, pool.path, problem);
 	if (!rc)
 		rc = measure(node, &pool, &space, problem);
 	if (rc)
@@ -431,12 +448,13 @@ void pool_changed(struct node *node, const char *name)
 
 /* ---- at the start ---- */
 
-static int clean(void *ctx, const struct object *object)
+static int take(void *ctx, const struct object *object)
 {
 	AUTO_FREE char *path = folder_of(ctx, object);
+	struct problem problem = PROBLEM_INIT;
 
-	if (path)
-		pool_clean(path);
+	if (path && pool_lock_take(ctx, path, &problem))
+		log_warn("pool '%s': %s", object->name, problem.err.text);
 	return 0;
 }
 
@@ -456,8 +474,10 @@ static int start(struct node *node, struct err *err)
 	struct object object = { .kind = &api_pool, .name = DEFAULT_POOL };
 	struct problem problem = PROBLEM_INIT;
 	struct change change;
-	int rc = make_own_folders(node, err);
+	int rc = pool_locks_open(node, err);
 
+	if (!rc)
+		rc = make_own_folders(node, err);
 	if (rc)
 		return rc;
 	rc = object_create(node, &object, json_object(), &change, &problem);
@@ -469,13 +489,14 @@ static int start(struct node *node, struct err *err)
 		*err = problem.err;
 		return err_wrap(err, "pool '%s'", DEFAULT_POOL);
 	}
-	rc = object_each(node, &api_pool, NULL, clean, node);
+	rc = object_each(node, &api_pool, NULL, take, node);
 	return rc ? err_errno(err, rc, "cannot read every pool") : 0;
 }
 
 const struct kind_ops pool_ops = {
 	.kind = &api_pool,
 	.start = start,
+	.stop = pool_locks_close,
 	.prepare = prepare,
 	.release = release,
 	.reconcile = reconcile,

@@ -8,6 +8,7 @@
  *	UID.kernel, .initrd  that boot an image
  *	UID.upload           the part of an image that a client has sent
  *	UID.download[.fetch] the part of an image that was fetched
+ *	.cella.lock          whose folder it is
  */
 #pragma once
 
@@ -27,6 +28,8 @@ struct pool {
 
 /* -ENOENT with API_CODE_NOT_FOUND: there is no such pool. */
 int pool_find(struct node *node, const char *name, struct pool *ret_pool, struct problem *problem);
+/* The same, to write there. API_CODE_IN_USE: its folder is another daemon's. */
+int pool_use(struct node *node, const char *name, struct pool *ret_pool, struct problem *problem);
 void pool_fini(struct pool *pool);
 
 /* "FOLDER/<uid><suffix>". Caller frees; NULL: no memory. */

@@ -190,7 +190,7 @@ enum message_right message_allows(struct node *node, const struct message *messa
 		return operation_allows(node, who, API_READ, message->operation) ? MESSAGE_SHOWN
 										 : MESSAGE_HIDDEN;
 	}
-	place = asked_place(message->kind, message->project, message->name);
+	place = access_place(message->kind, message->project, message->name);
 	if (message->labels)
 		return access_allows(who, API_READ, message->kind, place, message->labels)
 			       ? MESSAGE_SHOWN

@@ -33,8 +33,8 @@ int image_work_init(struct image_work *work, struct operation *operation, struct
 	rc = operation_object(operation, &work->image, problem);
 	if (rc)
 		return rc;
-	rc = pool_find(operation->node, schema_string(object_spec(&work->image), "pool"),
-		       &work->pool, problem);
+	rc = pool_use(operation->node, schema_string(object_spec(&work->image), "pool"),
+		      &work->pool, problem);
 	if (rc)
 		return rc;
 	work->path = pool_path(&work->pool, work->image.uid, IMAGE_DISK);
@@ -216,11 +216,12 @@ int image_create(struct operation *operation, struct problem *problem)
 	state = schema_string(status, "state");
 	if (!state || strcmp(state, "ready") != 0) {
 		rc = fill(&work, problem);
+		/* Before it is told: then another upload may bring another operation, and that its part. */
+		unlink(work.part);
 		if (!rc)
 			tell_ready(&work);
 		else
 			tell_failed(&work, rc, problem);
-		unlink(work.part);
 		/* Deleted meanwhile: what came later goes as well. */
 		if (operation_object(operation, &now, NULL))
 			image_remove_files(&work.pool, work.image.uid);

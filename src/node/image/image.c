@@ -317,7 +317,7 @@ static int prepare(struct change *change, const struct object *before, struct ob
 		rc = check_host_files(change, spec, problem);
 	if (rc)
 		return rc;
-	rc = pool_find(change->node, schema_string(spec, "pool"), &pool, problem);
+	rc = pool_use(change->node, schema_string(spec, "pool"), &pool, problem);
 	if (rc) {
 		problem_field(problem, "spec.pool");
 		return rc;

@@ -63,13 +63,20 @@ static void over(struct stay *stay)
 	atomic_store(&container_of(stay, struct upload, stay)->over, true);
 }
 
-static void upload_free(struct upload *upload)
+/* Another request may go on with it. */
+static void let_go(struct upload *upload)
 {
 	stay_end(upload->node, &upload->stay);
-	object_fini(&upload->image);
-	pool_fini(&upload->pool);
 	if (upload->fd >= 0)
 		close(upload->fd);
+	upload->fd = -1;
+}
+
+static void upload_free(struct upload *upload)
+{
+	let_go(upload);
+	object_fini(&upload->image);
+	pool_fini(&upload->pool);
 	free(upload);
 }
 
@@ -197,10 +204,12 @@ static void end(void *ctx, int rc)
 		rc = begin_import(upload, id);
 	else
 		tell_received(upload);
+	/* Before the answer, behind which the next part may come at once. */
+	let_go(upload);
 	if (rc)
 		reply_problem(upload->exchange, &upload->problem);
 	else if (upload->at == upload->total)
-		operations_answer(upload->node, id, 0, upload->exchange);
+		operations_answer(upload->node, NULL, id, 0, upload->exchange);
 	else
 		answer_part(upload);
 	upload_free(upload);
@@ -274,6 +283,7 @@ static int open_file(struct upload *upload, struct problem *problem)
 	AUTO_FREE char *folder = pool_path(&upload->pool, upload->image.uid, IMAGE_IMPORT);
 	AUTO_FREE char *path = folder ? upload_path(folder) : NULL;
 	struct stat st;
+	int rc;
 
 	if (!path)
 		return no_memory(problem);
@@ -285,6 +295,10 @@ static int open_file(struct upload *upload, struct problem *problem)
 	if (flock(upload->fd, LOCK_EX | LOCK_NB))
 		return problem_set(problem, API_CODE_CONFLICT,
 				   "another client is sending image '%s'", upload->image.name);
+	/* Whoever had the lock may have sent the last byte. */
+	rc = require_state(upload->node, &upload->image, problem);
+	if (rc)
+		return rc;
 	if (fstat(upload->fd, &st))
 		goto failed;
 	if (upload->at > (uint64_t)st.st_size) {
@@ -329,8 +343,8 @@ int upload_begin(struct call *call, uint64_t bytes, const struct web_upload_ops 
 	if (!rc)
 		rc = take_range(upload, call->request, bytes, problem);
 	if (!rc)
-		rc = pool_find(call->node, schema_string(object_spec(&upload->image), "pool"),
-			       &upload->pool, problem);
+		rc = pool_use(call->node, schema_string(object_spec(&upload->image), "pool"),
+			      &upload->pool, problem);
 	if (!rc)
 		rc = get_room(upload,
 			      upload->total == WEB_BYTES_UNKNOWN ? 0 : upload->total - upload->at,

@@ -214,11 +214,13 @@ json_t *metrics_sample(struct node *node)
 {
 	struct round round = { .node = node, .vms = json_array() };
 	json_t *values = sample_node(node);
+	uint64_t now_ms;
 
 	object_each(node, &api_vm, NULL, sample_vm, &round);
 	json_object_set_new(values, "vms", json_integer((json_int_t)json_array_size(round.vms)));
 	json_object_set_new(values, "vms-running", json_integer(round.running));
 	json_object_set_new(values, "vms-memory", json_integer((json_int_t)round.memory));
-	return json_pack("{s:I, s:o, s:o}", "time", (json_int_t)(node_now_ms() / 1000), "node",
-			 values, "vms", round.vms);
+	now_ms = node_now_ms();
+	return json_pack("{s:I, s:f, s:o, s:o}", "time", (json_int_t)(now_ms / 1000), "measured",
+			 (double)now_ms / 1000, "node", values, "vms", round.vms);
 }

@@ -232,6 +232,11 @@ char *metrics_text(struct node *node, const struct identity *who)
 
 	add_help(&out, "cella_build_info", "gauge", "The version of the daemon.");
 	str_add(&out, "cella_build_info{version=\"" CELLA_VERSION "\"} 1\n");
+	add_help(&out, "cella_sample_timestamp_seconds", "gauge",
+		 "When the daemon has measured what is told here.");
+	if (sample)
+		str_printf(&out, "cella_sample_timestamp_seconds %.3f\n",
+			   json_real_value(json_object_get(sample, "measured")));
 	for (unsigned i = 0; i < ARRAY_SIZE(metrics); i++)
 		add_metric(&out, &metrics[i], host, vms);
 	add_states(&out, vms);

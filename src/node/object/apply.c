@@ -232,7 +232,7 @@ static int finish(struct apply *apply, struct change *change, struct problem *pr
 static int check_only(struct apply *apply, const struct document *document, json_t *step,
 		      struct problem *problem)
 {
-	const char *place = asked_place(document->kind, document->project, document->name);
+	const char *place = access_place(document->kind, document->project, document->name);
 	struct object object = { .kind = document->kind };
 	json_t *wanted = json_deep_copy(document->wanted);
 	int rc = object_check(document->kind, wanted, problem);

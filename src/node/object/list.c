@@ -80,6 +80,9 @@ static int read_filter(struct listing *listing, struct problem *problem)
 	else if (filter.length)
 		rc = refuse(problem, "filter",
 			    filter_parse(&listing->filter, filter.text, &problem->err));
+	if (!rc && listing->filter && listing->source->kind)
+		rc = refuse(problem, "filter",
+			    filter_check(listing->filter, listing->source->kind, &problem->err));
 	if (!rc)
 		*problem->field = '\0';
 	if (listing->filter && listing->source->status_key) {
@@ -353,7 +356,7 @@ static bool object_allows(struct asked *asked, const struct list_source *source,
 		return true;
 	if (!object_parse_key(source->kind, item->key, project, name))
 		return false;
-	place = asked_place(source->kind, project, name);
+	place = access_place(source->kind, project, name);
 	none = json_object();
 	allowed = none && access_allows(&asked->who, API_READ, source->kind, place, none);
 	json_decref(none);

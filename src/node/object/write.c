@@ -53,7 +53,7 @@ int write_create(struct node *node, const struct identity *who, const struct api
 		return rc;
 	snprintf(object.project, sizeof(object.project), "%s", project);
 	snprintf(object.name, sizeof(object.name), "%s", schema_string(wanted, "name"));
-	rc = access_require(who, API_CREATE, kind, asked_place(kind, project, object.name),
+	rc = access_require(who, API_CREATE, kind, access_place(kind, project, object.name),
 			    json_object_get(wanted, "labels"), problem);
 	if (!rc)
 		rc = expect_project(change, project, problem);
@@ -119,7 +119,7 @@ int write_replace(struct node *node, const struct identity *who, const struct ob
 		  json_t *wanted, struct change *change, struct object *ret_object, bool *ret_same,
 		  struct problem *problem)
 {
-	const char *place = asked_place(before->kind, before->project, before->name);
+	const char *place = access_place(before->kind, before->project, before->name);
 	struct object after;
 	int rc;
 

@@ -154,14 +154,16 @@ void operations_poke(struct node *node, const char *uid)
 	}
 }
 
-/* What has not begun ends at once; what runs is told. NULL: there is none such. */
-static struct run *cancel(struct operations *all, const char *id)
+/* What has not begun ends at once; what runs is told. NULL: there is none such, or it has ended, which
+ * the store need not know yet. */
+static struct run *cancel(struct operations *all, const char *id, bool *ret_ended)
 {
 	struct run *run;
 
 	LOCK_SCOPE(&all->lock);
 	run = operations_find_locked(all, id);
-	if (!run || run->ended)
+	*ret_ended = run && operation_has_ended(run->document);
+	if (!run || *ret_ended)
 		return NULL;
 	run->refs++;
 	if (run->cancelled)
@@ -177,11 +179,11 @@ static struct run *cancel(struct operations *all, const char *id)
 int operations_cancel(struct node *node, const char *id, struct problem *problem)
 {
 	struct operations *all = node->operations;
-	struct run *run = cancel(all, id);
 	struct store_item item;
 	char key[KEY_SIZE];
 	json_t *document;
 	bool ended;
+	struct run *run = cancel(all, id, &ended);
 	int rc;
 
 	if (run) {
@@ -199,7 +201,7 @@ int operations_cancel(struct node *node, const char *id, struct problem *problem
 		return -ENOENT;
 	}
 	document = json_loadb(item.value, item.bytes, 0, NULL);
-	ended = operation_has_ended(document);
+	ended |= operation_has_ended(document);
 	json_decref(document);
 	store_item_fini(&item);
 	/* Stored is not begun: the one who stored it is about to. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Operations as they are stored and shown. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
@@ -53,32 +54,44 @@ bool operation_has_ended(const json_t *document)
 	return json_object_get(json_object_get(document, "status"), "ended");
 }
 
+int operation_resource(struct node *node, const json_t *document, struct object *ret_object)
+{
+	const json_t *resource = json_object_get(json_object_get(document, "spec"), "resource");
+	const char *kind = schema_string(resource, "kind");
+	const char *project = schema_string(resource, "project");
+	const char *name = schema_string(resource, "name");
+	const char *uid = schema_string(resource, "uid");
+	struct object gone = { .kind = kind ? api_kind_find(kind) : NULL };
+
+	if (!gone.kind || !project || !name || !uid)
+		return -EINVAL;
+	if (!object_get_by_uid(node, gone.kind, uid, ret_object, NULL))
+		return 0;
+	snprintf(gone.project, sizeof(gone.project), "%s", project);
+	snprintf(gone.name, sizeof(gone.name), "%s", name);
+	snprintf(gone.uid, sizeof(gone.uid), "%s", uid);
+	*ret_object = gone;
+	return 0;
+}
+
 bool operation_allows(struct node *node, const struct identity *who, enum api_verb verb,
 		      const json_t *document)
 {
-	const json_t *spec = json_object_get(document, "spec");
-	const json_t *resource = json_object_get(spec, "resource");
-	const char *actor = schema_string(spec, "actor");
-	const char *name = schema_string(resource, "kind");
-	const char *project = schema_string(resource, "project");
-	const char *uid = schema_string(resource, "uid");
-	const struct api_kind *kind = name ? api_kind_find(name) : NULL;
-	struct object object = { 0 };
-	json_t *labels;
+	const char *actor = schema_string(json_object_get(document, "spec"), "actor");
+	struct object object;
+	json_t *unknown;
 	bool allowed;
 
 	if (who->root || (actor && !*who->token && !strcmp(actor, who->user)))
 		return true;
-	if (!kind || !project || !uid)
+	if (operation_resource(node, document, &object))
 		return false;
 	/* Of what has gone nobody knows the labels: it is for those who see all. */
-	if (object_get_by_uid(node, kind, uid, &object, NULL)) {
-		labels = json_object();
-	} else {
-		labels = json_incref((json_t *)object_labels(&object));
-		object_fini(&object);
-	}
-	allowed = access_allows(who, verb, kind, project, labels);
-	json_decref(labels);
+	unknown = json_object();
+	allowed = access_allows(who, verb, object.kind,
+				access_place(object.kind, object.project, object.name),
+				object.document ? object_labels(&object) : unknown);
+	json_decref(unknown);
+	object_fini(&object);
 	return allowed;
 }

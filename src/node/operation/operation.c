@@ -445,6 +445,7 @@ void operations_stop(struct node *node)
 	list_for_each (run, &all->runs, node)
 		run_answer_waiters_locked(run);
 	pthread_mutex_unlock(&all->lock);
+	operations_answer_rest(all);
 }
 
 void operations_close(struct node *node)
@@ -457,7 +458,6 @@ void operations_close(struct node *node)
 	pthread_mutex_lock(&all->lock);
 	while ((run = list_first(&all->runs, struct run, node)))
 		run_put_locked(run);
-	operations_forget_waiters_locked(all);
 	pthread_mutex_unlock(&all->lock);
 	pthread_cond_destroy(&all->idle);
 	pthread_cond_destroy(&all->room);

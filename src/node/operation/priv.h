@@ -21,6 +21,9 @@ json_t *operation_document(const char *id, const struct object *object, const ch
 /* As the API shows it. New reference; NULL: no memory. */
 json_t *operation_json(const json_t *document, uint64_t revision);
 bool operation_has_ended(const json_t *document);
+/* The object that it is on; of one that has gone kind, project, name and uid alone. -EINVAL: there is
+ * none in the document. */
+int operation_resource(struct node *node, const json_t *document, struct object *ret_object);
 /* Whether the document may be shown. */
 bool operation_allows(struct node *node, const struct identity *who, enum api_verb verb,
 		      const json_t *document);
@@ -46,9 +49,10 @@ void operations_prune(struct node *node);
 
 /*
  * Answers the exchange with the operation when it has ended, or as it is then when `ms` have passed
- * or the daemon stops: status 200, or 202 while it goes on. Does not wait.
+ * or the daemon stops: status 200, or 202 while it goes on. `who` asks (NULL: only without waiting), and
+ * is refused after waiting who may do less with the operation's object by then. Does not wait.
  */
-void operations_answer(struct node *node, const char *id, unsigned ms,
+void operations_answer(struct node *node, const struct identity *who, const char *id, unsigned ms,
 		       struct web_exchange *exchange);
 
 /* ---- for the files of the operations ---- */
@@ -76,8 +80,8 @@ struct operations {
 	pthread_cond_t idle;  /* a thread has ended */
 	struct list runs;     /* struct run: pending and running */
 	struct list queue;
-	struct list answered; /* struct waiter, until the loop frees it */
-	unsigned waiters;     /* that are not answered */
+	struct list answered; /* struct waiter, until the loop answers it */
+	unsigned waiters;     /* of runs */
 	unsigned threads, active;
 	unsigned children;   /* programs that run */
 	pthread_cond_t room; /* for another one */
@@ -93,10 +97,10 @@ struct run *operations_find_locked(struct operations *all, const char *id);
 void run_put_locked(struct run *run);
 /* The document goes to the store as it is in memory; several may do that at once. */
 int run_save(struct run *run);
-/* Answers those who wait for it. */
+/* Those who wait for it are answered by the loop. */
 void run_answer_waiters_locked(struct run *run);
-/* The loop runs no more. */
-void operations_forget_waiters_locked(struct operations *all);
+/* The same at once, since the loop may run no more. */
+void operations_answer_rest(struct operations *all);
 /* Another one may use the thread's place while this one waits. */
 void operations_leave_locked(struct operations *all);
 void operations_enter_locked(struct operations *all);

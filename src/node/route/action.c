@@ -133,7 +133,7 @@ static int try_action(struct asked *asked, const struct api_action *action, cons
 static int act(struct asked *asked, struct problem *problem)
 {
 	const struct api_action *action = api_action_find(asked->kind, asked->part);
-	const char *place = asked_place(asked->kind, asked->project, asked->name);
+	const char *place = access_place(asked->kind, asked->project, asked->name);
 	json_t *params;
 	unsigned ms;
 	int rc = access_require(&asked->who, action->verb, asked->kind, place, NULL, problem);

@@ -124,7 +124,7 @@ static int require_item(const struct asked *asked, const struct store_item *item
 
 static int show(struct asked *asked, struct problem *problem)
 {
-	const char *place = asked_place(asked->kind, asked->project, asked->name);
+	const char *place = access_place(asked->kind, asked->project, asked->name);
 	struct store_item item;
 	char key[KEY_SIZE];
 	int rc = access_require(&asked->who, API_READ, asked->kind, place, NULL, problem);
@@ -155,7 +155,7 @@ int reply_operation(const struct asked *asked, const char *id, struct problem *p
 	int rc = asked_wait(asked, &ms, problem);
 
 	if (!rc)
-		operations_answer(asked->node, id, ms, asked->web->exchange);
+		operations_answer(asked->node, &asked->who, id, ms, asked->web->exchange);
 	return rc;
 }
 
@@ -216,7 +216,7 @@ static int try_create(struct asked *asked, const json_t *body, struct problem *p
 
 static int create(struct asked *asked, struct problem *problem)
 {
-	const char *place = asked_place(asked->kind, asked->project, "");
+	const char *place = access_place(asked->kind, asked->project, "");
 	json_t *body;
 	unsigned ms;
 	int rc;

@@ -145,15 +145,10 @@ int route_find(struct asked *asked, struct problem *problem)
 
 /* ---- rights ---- */
 
-const char *asked_place(const struct api_kind *kind, const char *project, const char *name)
-{
-	return kind == &api_project ? name : project;
-}
-
 int require_object(const struct identity *who, enum api_verb verb, const struct object *object,
 		   struct problem *problem)
 {
-	const char *place = asked_place(object->kind, object->project, object->name);
+	const char *place = access_place(object->kind, object->project, object->name);
 
 	if (!access_allows(who, API_READ, object->kind, place, object_labels(object)))
 		return object_not_found(object->kind, object->name, problem);
@@ -163,7 +158,7 @@ int require_object(const struct identity *who, enum api_verb verb, const struct 
 int asked_object(struct asked *asked, enum api_verb verb, struct object *ret_object,
 		 struct problem *problem)
 {
-	const char *place = asked_place(asked->kind, asked->project, asked->name);
+	const char *place = access_place(asked->kind, asked->project, asked->name);
 	int rc = access_require(&asked->who, verb, asked->kind, place, NULL, problem);
 
 	if (!rc)

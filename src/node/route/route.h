@@ -76,8 +76,6 @@ bool asked_has(const struct asked *asked, const char *etag);
 
 /* ---- rights ---- */
 
-/* The project that rights to an object of the kind are looked up for. */
-const char *asked_place(const struct api_kind *kind, const char *project, const char *name);
 /* The object, for whoever may do that to it; one that may not even be read is not found. */
 int asked_object(struct asked *asked, enum api_verb verb, struct object *ret_object,
 		 struct problem *problem);

@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What the server says of itself. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
 #include "api/openapi.h"
+#include "base/str.h"
 #include "node/metrics/metrics.h"
 #include "node/route/reply.h"
 #include "node/route/route.h"
@@ -26,8 +32,26 @@ static int show_server(struct asked *asked, struct problem *problem)
 
 static int show_openapi(struct asked *asked, struct problem *problem)
 {
-	(void)problem;
-	reply_json(asked->web->exchange, 200, openapi_document());
+	struct web_response response = { .status = 200, .compressible = true };
+	json_t *document = openapi_document();
+	char *text = json_dumps(document, JSON_COMPACT);
+	char etag[32];
+
+	json_decref(document);
+	if (!text)
+		return problem_set(problem, API_CODE_UNAVAILABLE, "out of memory");
+	snprintf(etag, sizeof(etag), "\"%016" PRIx64 "\"", text_hash(text, 0));
+	web_response_header(&response, "etag:", "%s", etag);
+	web_response_header(&response, "cache-control:", "no-cache");
+	if (asked_has(asked, etag)) {
+		free(text);
+		response.status = 304;
+	} else {
+		response.type = "application/json";
+		response.bytes = strlen(text);
+		response.body = text;
+	}
+	web_answer(asked->web->exchange, &response);
 	return 0;
 }
 

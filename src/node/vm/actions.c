@@ -75,14 +75,16 @@ static const char *last_line(const char *words)
 	return line ? line + 1 : words;
 }
 
-static int has_failed(const struct state *state, struct problem *problem)
+static int has_failed(const struct operation *operation, const struct state *state,
+		      struct problem *problem)
 {
 	if (!is(state, "crashed") && !is(state, "failed"))
 		return problem_set(problem, API_CODE_CONFLICT, "it was stopped meanwhile");
 	problem_set(problem, API_CODE_CONFLICT, "the machine %s: %s",
 		    is(state, "failed") ? "could not start" : "crashed",
 		    *state->words ? last_line(state->words) : "without a word");
-	problem_hint(problem, "its logs may tell more: cella vm logs --source vmm");
+	problem_hint(problem, "its logs may tell more: cella vm logs %s --source vmm",
+		     operation->name);
 	return -EIO;
 }
 
@@ -102,7 +104,7 @@ static int await_running(struct operation *operation, const char *not_started,
 			return 0;
 		/* It is told off before it is given up: both have to be seen. */
 		if (!state.wanted)
-			return has_failed(&state, problem);
+			return has_failed(operation, &state, problem);
 		if (operation_cancelled(operation))
 			return cancelled(problem);
 		operation_progress(operation, "starting", 0, 0);

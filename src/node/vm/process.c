@@ -176,12 +176,19 @@ static void set_ended(struct vm_process *process, const char *reason)
 	let_go(process);
 }
 
+/* Of one that has left no word. A VM process has an end file from its beginning on: what has none went with the
+ * daemon that was about to start it. */
+static const char *silent_end(const struct vm_process *process)
+{
+	return faccessat(process->folder_fd, VM_END_FILE, F_OK, 0) ? "interrupted" : "lost";
+}
+
 static void pidfd_ready(struct loop_fd *source, uint32_t events)
 {
 	struct vm_process *process = container_of(source, struct vm_process, source);
 
 	(void)events;
-	set_ended(process, "lost");
+	set_ended(process, silent_end(process));
 	process->ops->changed(process->ctx);
 }
 
@@ -324,10 +331,7 @@ int vm_process_find(struct vm_process *process, const char *boot, struct err *er
 		return vm_process_watch(process, &pid, pidfd, err);
 	process->pid = pid;
 	process->started_ms = pid_file_ms(process);
-	/* It has an end file from its beginning on. */
-	set_ended(process, strcmp(pid.boot, boot)                                ? "host-restart"
-			   : faccessat(process->folder_fd, VM_END_FILE, F_OK, 0) ? "interrupted"
-										 : "lost");
+	set_ended(process, strcmp(pid.boot, boot) ? "host-restart" : silent_end(process));
 	return 0;
 }
 

@@ -305,6 +305,13 @@ static void remove_files(struct vm *vm)
 		log_warn("machine %s: its folder stays: %s", vm->uid, strerrordesc_np(errno));
 }
 
+/* Whether a disk stays when its machine goes: made apart from it, or protected meanwhile. */
+static bool disk_stays(const struct object *disk)
+{
+	return schema_boolean(object_spec(disk), "keep") ||
+	       schema_boolean(disk->document, "protected");
+}
+
 /* Disks that were made for it go with it. */
 static int delete_disks(struct vm *vm, const struct object *object, struct problem *problem)
 {
@@ -325,7 +332,7 @@ static int delete_disks(struct vm *vm, const struct object *object, struct probl
 			continue;
 		}
 		change_begin(&change, node, NULL);
-		if (!disk.deleting && !schema_boolean(object_spec(&disk), "keep")) {
+		if (!disk.deleting && !disk_stays(&disk)) {
 			rc = change_delete(&change, &disk, problem);
 			rc = rc ? rc : change_commit(&change, problem);
 		}

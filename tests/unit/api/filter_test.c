@@ -187,12 +187,43 @@ static void fields_that_overlap_change_nothing(void **state)
 	json_decref(object);
 }
 
+static void conditions_on_what_no_object_has_are_refused(void **state)
+{
+	static const struct {
+		const char *filter;
+		const char *text, *hint; /* NULL: it is taken */
+	} cases[] = {
+		{ "name~web,labels.any.thing=1,!protected,labels", NULL, NULL },
+		{ "status.state=running,spec.memory>=1G,spec.boot.kernel,spec", NULL, NULL },
+		{ "spec.disks.disk=a,status.nets.mac=b,created>2026", NULL, NULL },
+		{ "state=running", "no vm has 'state'", "did you mean 'status.state'?" },
+		{ "name,memory>1G", "no vm has 'memory'", "did you mean 'spec.memory'?" },
+		{ "status.stat=running", "no vm has 'status.stat'", "write conditions as" },
+		{ "name.first=a", "no vm has 'name.first'", "write conditions as" },
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct err err = ERR_INIT;
+		struct filter *filter;
+		int rc;
+
+		assert_int_equal(filter_parse(&filter, cases[i].filter, &err), 0);
+		rc = filter_check(filter, &api_vm, &err);
+		if (rc != (cases[i].text ? -EINVAL : 0) ||
+		    (rc && (!strstr(err.text, cases[i].text) || !strstr(err.hint, cases[i].hint))))
+			fail_msg("%s: %d '%s' '%s'", cases[i].filter, rc, err.text, err.hint);
+		filter_free(filter);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(conditions_fit_as_they_say),
 		cmocka_unit_test(conditions_are_told_apart_by_their_member),
 		cmocka_unit_test(text_that_is_no_filter_is_refused),
+		cmocka_unit_test(conditions_on_what_no_object_has_are_refused),
 		cmocka_unit_test(fields_copy_what_is_asked_for),
 		cmocka_unit_test(fields_that_overlap_change_nothing),
 	};

@@ -33,6 +33,7 @@ static const struct schema_field fields[] = {
 	  .min = 1 << 20,
 	  .max = UINT64_C(4) << 40,
 	  .multiple = 4096 },
+	{ .name = "rooms", .type = SCHEMA_SIZE, .list = true },
 	{ .name = "inner", .type = SCHEMA_OBJECT, .fields = part_fields },
 	{ .name = "parts",
 	  .type = SCHEMA_OBJECT,
@@ -67,6 +68,11 @@ static const struct {
 	{ "{\"count\": true}", "'count': must be a whole number", NULL },
 	{ "{\"room\": 1048577}", "'room': must be 1M to 4T, in steps of 4K", NULL },
 	{ "{\"room\": -4096}", "'room': must be 1M to 4T", NULL },
+	{ "{\"room\": \"2M\"}", NULL, NULL },
+	{ "{\"room\": \"2Mx\"}", "'room': must be a whole number, or a size such as", NULL },
+	{ "{\"room\": \"4K\"}", "'room': must be 1M to 4T", NULL },
+	{ "{\"rooms\": [\"4K\", \"x\"]}", "'rooms[1]': must be a whole number", NULL },
+	{ "{\"count\": \"7\"}", "'count': must be a whole number", NULL },
 	{ "{\"inner\": {}}", "'inner.id': is missing", NULL },
 	{ "{\"inner\": {\"id\": \"\"}}", "'inner.id': must have 1 to 8 characters", NULL },
 	{ "{\"inner\": {\"id\": \"123456789\"}}", "'inner.id': must have 1 to 8 characters", NULL },
@@ -100,6 +106,19 @@ static void schema_check_missing_keys_become_presets(void **state)
 	json_t *value = json_loads("{\"parts\": [{\"id\": \"a\"}]}", 0, NULL);
 	json_t *expected = json_loads(
 		"{\"colour\": \"red\", \"parts\": [{\"id\": \"a\", \"on\": true}]}", 0, NULL);
+
+	(void)state;
+	assert_int_equal(schema_check(fields, value, "thing", NULL), 0);
+	assert_true(json_equal(value, expected));
+	json_decref(expected);
+	json_decref(value);
+}
+
+static void schema_check_sizes_of_text_become_numbers(void **state)
+{
+	json_t *value = json_loads("{\"room\": \"2M\", \"rooms\": [1, \"4KiB\"]}", 0, NULL);
+	json_t *expected = json_loads(
+		"{\"colour\": \"red\", \"room\": 2097152, \"rooms\": [1, 4096]}", 0, NULL);
 
 	(void)state;
 	assert_int_equal(schema_check(fields, value, "thing", NULL), 0);
@@ -166,6 +185,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(schema_check_any_value_accepts_or_names_it),
 		cmocka_unit_test(schema_check_missing_keys_become_presets),
+		cmocka_unit_test(schema_check_sizes_of_text_become_numbers),
 		cmocka_unit_test(schema_parse_any_text_gives_value_or_says_what_it_must_be),
 		cmocka_unit_test(schema_find_unknown_or_partial_name_gives_null),
 	};

@@ -41,9 +41,11 @@ struct web_exchange {
 	bool gone;
 	char *body;
 	char cookie[512]; /* that the answer sets */
+	void (*answered)(
+		struct web_exchange *exchange); /* what a quick client does then; or NULL */
 };
 
-void web_answer(struct web_exchange *exchange, struct web_response *response)
+static inline void keep_answer(struct web_exchange *exchange, const struct web_response *response)
 {
 	LOCK_SCOPE(&exchange->lock);
 	exchange->answers++;
@@ -56,6 +58,16 @@ void web_answer(struct web_exchange *exchange, struct web_response *response)
 				 response->headers[i].value);
 	}
 	pthread_cond_broadcast(&exchange->changed);
+}
+
+void web_answer(struct web_exchange *exchange, struct web_response *response)
+{
+	void (*answered)(struct web_exchange * exchange) = exchange->answered;
+
+	/* Whoever waits for the answer may free the exchange. */
+	keep_answer(exchange, response);
+	if (answered)
+		answered(exchange);
 }
 
 void web_response_header(struct web_response *response, const char *name, const char *format, ...)

@@ -3,6 +3,8 @@
 
 #include "../fixture.h"
 
+#include "node/access/priv.h"
+
 /* ---- what the operations of the tests do ---- */
 
 static struct {
@@ -160,6 +162,8 @@ static void set_notes(struct rig *rig, const char *notes)
 	object_fini(&object);
 }
 
+static const struct identity root = { .user = ROOT_NAME, .root = true, .way = "u0" };
+
 /* How it is after so long, or at its end. */
 static json_t *wait_for(struct rig *rig, const char *id, unsigned ms, unsigned status)
 {
@@ -167,7 +171,7 @@ static json_t *wait_for(struct rig *rig, const char *id, unsigned ms, unsigned s
 	json_t *shown;
 
 	exchange_init(&exchange);
-	operations_answer(&rig->node, id, ms, &exchange);
+	operations_answer(&rig->node, &root, id, ms, &exchange);
 	shown = exchange_wait(&exchange);
 	assert_int_equal(exchange.status, status);
 	exchange_fini(&exchange);
@@ -279,7 +283,7 @@ static void requests_of_clients_that_left_do_not_pile_up(void **state)
 	for (unsigned i = 0; i <= CLIENTS; i++) {
 		exchange_init(&clients[i]);
 		clients[i].gone = i < CLIENTS;
-		operations_answer(&rig->node, id, 60000, &clients[i]);
+		operations_answer(&rig->node, &root, id, 60000, &clients[i]);
 	}
 	for (unsigned i = 0; i < CLIENTS; i++) {
 		json_decref(exchange_wait(&clients[i]));
@@ -292,6 +296,137 @@ static void requests_of_clients_that_left_do_not_pile_up(void **state)
 	for (unsigned i = 0; i <= CLIENTS; i++)
 		exchange_fini(&clients[i]);
 	free(clients);
+}
+
+/* ---- who waits ---- */
+
+#define WEB_RULES                                                                                  \
+	"{\"rules\": [{\"kinds\": [\"pool\"], \"verbs\": [\"read\", \"operate\"],"                 \
+	" \"labels\": {\"tier\": \"web\"}}]}"
+
+static void make(struct rig *rig, const struct api_kind *kind, const char *name, const char *spec,
+		 struct object *ret_object)
+{
+	assert_int_equal(rig_create(rig, kind, name, spec, ret_object, NULL), 0);
+}
+
+/* A user with rights to pools of the web, known by a certificate. */
+static void make_alice(struct rig *rig, struct identity *ret_alice)
+{
+	struct identity known = { .way = "c00" };
+	struct store_commit commit = { 0 };
+	char key[STORE_KEY_MAX + 1], text[128];
+	struct object role, user;
+
+	make(rig, &api_role, "web", WEB_RULES, &role);
+	make(rig, &api_user, "alice", "{\"grants\": [{\"role\": \"web\"}]}", &user);
+	user_index_key("certificate", "00", key);
+	snprintf(text, sizeof(text), "{\"user\": \"alice\", \"uid\": \"%s\"}", user.uid);
+	store_put(&commit, key, text, strlen(text));
+	assert_int_equal(store_commit(rig->node.store, &commit, NULL, NULL), 0);
+	store_commit_fini(&commit);
+	assert_int_equal(access_renew(&rig->node, &known, ret_alice), 0);
+	object_fini(&role);
+	object_fini(&user);
+}
+
+/* A member of an object anew, or the object goes. */
+static void set(struct rig *rig, const struct api_kind *kind, const char *name, const char *member,
+		const char *value)
+{
+	struct object object;
+
+	assert_int_equal(object_get(&rig->node, kind, "", name, &object, NULL), 0);
+	if (member)
+		json_object_set_new(object.document, member, json_loads(value, 0, NULL));
+	assert_int_equal(member ? rig_put(rig, &object, NULL) : rig_delete(rig, &object, NULL), 0);
+	object_fini(&object);
+}
+
+static const struct {
+	const char *what;
+	const struct api_kind *kind; /* that is changed while alice waits; NULL: none */
+	const char *name, *member, *value;
+	unsigned refused; /* by that status; 0: she gets the answer */
+} changes[] = {
+	{ "nothing", NULL, NULL, NULL, NULL, 0 },
+	{ "more rights", &api_role, "web", "spec",
+	  "{\"rules\": [{\"kinds\": [\"*\"], \"verbs\": [\"*\"]}]}", 0 },
+	{ "the object has gone", &api_pool, "fast", NULL, NULL, 0 },
+	{ "the object is not of the web", &api_pool, "fast", "labels", "{\"tier\": \"db\"}", 403 },
+	{ "the role is empty", &api_role, "web", "spec", "{\"rules\": []}", 403 },
+	{ "the role has gone", &api_role, "web", NULL, NULL, 403 },
+	{ "the role is taken away", &api_user, "alice", "spec", "{}", 403 },
+	{ "the user is disabled", &api_user, "alice", "spec", "{\"disabled\": true}", 401 },
+	{ "the user has gone", &api_user, "alice", NULL, NULL, 401 },
+};
+
+/* Alice waits for an operation of a pool when that row comes to pass. */
+static void begin_wait(struct rig *rig, unsigned row, char id[UID_SIZE],
+		       struct web_exchange *exchange)
+{
+	struct identity alice;
+	struct object pool;
+
+	make(rig, &api_pool, "fast", "{}", &pool);
+	object_fini(&pool);
+	set(rig, &api_pool, "fast", "labels", "{\"tier\": \"web\"}");
+	make_alice(rig, &alice);
+	begin(rig, "wait", NULL, id);
+	exchange_init(exchange);
+	operations_answer(&rig->node, &alice, id, 60000, exchange);
+	identity_fini(&alice);
+	if (changes[row].kind)
+		set(rig, changes[row].kind, changes[row].name, changes[row].member,
+		    changes[row].value);
+}
+
+static void expect_answer(struct web_exchange *exchange, unsigned row)
+{
+	unsigned refused = changes[row].refused;
+
+	json_decref(exchange_wait(exchange));
+	if (refused ? exchange->status != refused : exchange->status / 100 != 2)
+		fail_msg("%s: %u", changes[row].what, exchange->status);
+	exchange_fini(exchange);
+}
+
+static void answer_to_a_wait_needs_the_rights_of_its_end(void **state)
+{
+	for (unsigned row = 0; row < ARRAY_SIZE(changes); row++) {
+		struct web_exchange exchange;
+		char id[UID_SIZE];
+
+		if (row)
+			world_init(state);
+		begin_wait(*state, row, id, &exchange);
+		operations_cancel(&((struct rig *)*state)->node, id, NULL);
+		expect_answer(&exchange, row);
+		if (row + 1 < ARRAY_SIZE(changes))
+			rig_fini(state);
+	}
+}
+
+/* The loop runs no more then, as in the daemon. */
+static void answer_to_a_wait_comes_before_the_daemon_ends(void **state)
+{
+	for (unsigned row = 0; row < ARRAY_SIZE(changes); row++) {
+		struct web_exchange exchange;
+		char id[UID_SIZE];
+		struct rig *rig;
+
+		if (row)
+			world_init(state);
+		rig = *state;
+		begin_wait(rig, row, id, &exchange);
+		loop_hold(rig->node.loop);
+		operations_stop(&rig->node);
+		assert_int_equal(exchange.answers, 1);
+		loop_release(rig->node.loop);
+		expect_answer(&exchange, row);
+		if (row + 1 < ARRAY_SIZE(changes))
+			rig_fini(state);
+	}
 }
 
 static void operation_unknown_is_not_found(void **state)
@@ -312,10 +447,28 @@ static void operation_cancelled_ends(void **state)
 	wait_for_begun(1);
 	assert_int_equal(operations_cancel(&rig->node, id, NULL), 0);
 	expect_end(rig, id, "cancelled");
-	while (operations_cancel(&rig->node, id, &problem) == 0)
-		usleep(1000);
+	assert_int_equal(operations_cancel(&rig->node, id, &problem), -EALREADY);
 	assert_int_equal(problem.code, API_CODE_CONFLICT);
 	assert_int_equal(operations_cancel(&rig->node, "none", &problem), -ENOENT);
+}
+
+/* By whoever looks without waiting: the run has some lines to go then. */
+static void operation_seen_ended_is_not_cancelled(void **state)
+{
+	struct rig *rig = *state;
+
+	for (unsigned i = 0; i < 200; i++) {
+		struct web_exchange exchange;
+		char id[UID_SIZE];
+
+		begin(rig, "quick", NULL, id);
+		do {
+			exchange_init(&exchange);
+			operations_answer(&rig->node, NULL, id, 0, &exchange);
+			exchange_fini(&exchange);
+		} while (exchange.status != 200);
+		assert_int_equal(operations_cancel(&rig->node, id, NULL), -EALREADY);
+	}
 }
 
 /* More of them than there are places, none of which ends: the last one is done at once. */
@@ -564,8 +717,11 @@ int main(void)
 		TEST(operation_unknown_action_fails),
 		TEST(operation_not_ended_is_shown_after_the_wait),
 		TEST(requests_of_clients_that_left_do_not_pile_up),
+		TEST(answer_to_a_wait_needs_the_rights_of_its_end),
+		TEST(answer_to_a_wait_comes_before_the_daemon_ends),
 		TEST(operation_unknown_is_not_found),
 		TEST(operation_cancelled_ends),
+		TEST(operation_seen_ended_is_not_cancelled),
 		TEST(operations_that_wait_hold_up_nobody),
 		TEST(operation_of_before_a_restart_goes_on),
 		TEST(operation_cancelled_before_a_restart_is_cancelled),

@@ -14,7 +14,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/pidfd.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -249,6 +251,49 @@ static void vm_process_is_found_again_by_its_folder(void **state)
 	assert_int_equal(f->process.end.signal, SIGKILL);
 }
 
+/* A process that only waits, of which this one is not the parent, as after a restart of the daemon. */
+static pid_t orphan(void)
+{
+	int ends[2];
+	pid_t child, pid = 0;
+
+	assert_int_equal(pipe(ends), 0);
+	child = fork();
+	if (!child) {
+		pid = fork();
+		if (!pid)
+			for (;;)
+				pause();
+		_exit(write(ends[1], &pid, sizeof(pid)) != sizeof(pid));
+	}
+	assert_int_equal(read(ends[0], &pid, sizeof(pid)), sizeof(pid));
+	assert_int_equal(waitpid(child, NULL, 0), child);
+	close(ends[0]);
+	close(ends[1]);
+	return pid;
+}
+
+/* Between its number in the file and its first own step a process goes with the daemon that starts it: the next
+ * daemon may still see it end. */
+static void vm_process_that_ends_silently_is_lost_or_never_began(void **state)
+{
+	struct fixture *f = *state;
+
+	for (unsigned began = 0; began < 2; began++) {
+		struct vm_pid pid = { .pid = orphan() };
+
+		if (began)
+			close(openat(f->folder_fd, VM_END_FILE, O_WRONLY | O_CREAT | O_CLOEXEC,
+				     0600));
+		assert_int_equal(vm_process_watch(&f->process, &pid, pidfd_open(pid.pid, 0), NULL),
+				 0);
+		vm_process_kill(&f->process, SIGKILL);
+		await(f, VM_ENDED, NULL);
+		assert_string_equal(f->process.end.reason, began ? "lost" : "interrupted");
+		vm_process_clear(&f->process);
+	}
+}
+
 static void vm_process_of_an_earlier_boot_has_ended_with_the_host(void **state)
 {
 	static const char text[] = "1 12 8b0d6a40-0000-4000-8000-0000000000ff\n";
@@ -341,6 +386,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(vm_process_of_whatever_end_tells_it),
 		TEST(vm_process_is_found_again_by_its_folder),
+		TEST(vm_process_that_ends_silently_is_lost_or_never_began),
 		TEST(vm_process_of_an_earlier_boot_has_ended_with_the_host),
 		TEST(vm_console_of_an_ended_machine_has_its_last_words),
 		TEST(vm_console_attached_again_goes_on_where_it_was),
