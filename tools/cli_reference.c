@@ -10,7 +10,7 @@
 #include "roff.h"
 
 /* `ctx`: whether the options are indented already; NULL: they are not to be. */
-static void print_option(void *ctx, const char *option, const char *help)
+static void print_option(void *ctx, const char *option, const char *help, bool key)
 {
 	bool *indented = ctx;
 
@@ -18,25 +18,29 @@ static void print_option(void *ctx, const char *option, const char *help)
 		fputs(".RS\n", stdout);
 		*indented = true;
 	}
-	fputs(".TP\n.B ", stdout);
+	fputs(key ? ".RS\n.TP\n.B " : ".TP\n.B ", stdout);
 	print_text(option);
 	putchar('\n');
 	print_sentence(help);
-	fputs(".\n", stdout);
+	fputs(key ? ".\n.RE\n" : ".\n", stdout);
 }
 
 /* A command without the options that all have, or that stand in a section of their own. */
-static void print_command(const struct api_kind *kind, const char *name, const char *arguments,
+static void print_command(const struct api_kind *kind, const char *name, const char *alias,
 			  const char *help)
 {
 	struct noun noun = { .kind = kind };
+	const char *arguments;
 	const struct verb *verb;
 	bool indented = false;
 
 	if (noun_set_verb(&noun, name, &verb, NULL))
 		return;
+	arguments = noun_arguments(&noun, verb);
 	printf(".TP\n.B ");
 	print_text(name);
+	if (alias && strcmp(alias, name))
+		printf(", %s", alias);
 	printf("\n");
 	if (*arguments) {
 		fputs(".I ", stdout);
@@ -59,25 +63,32 @@ static void print_commands(const struct api_kind *kind)
 {
 	puts(".SH COMMANDS");
 	for (const struct verb *verb = verbs; verb->name; verb++) {
-		if (verb_find(kind, verb->name) == verb)
-			print_command(kind, verb->name, verb->arguments, verb->help);
+		if (verb_is_of(verb, kind))
+			print_command(kind, verb_name(verb, kind), verb->alias, verb->help);
 	}
 	for (const struct api_action *action = kind->actions; action && action->name; action++) {
-		if (strcmp(action->name, "create") && !verb_find(kind, action->name))
-			print_command(kind, action->name, "NAME...", action->help);
+		if (action_is_verb(kind, action))
+			print_command(kind, action->name, NULL, action->help);
 	}
 }
 
 static void print_options(const struct api_kind *kind)
 {
-	struct ask rows = { .common = api_common_fields, .fields = kind->spec };
+	struct ask rows = { .common = api_common_fields, .fields = kind->spec, .kind = kind->name };
 	struct ask all = { .switches = ASK_SERVER | ASK_WAIT };
 
 	if (!kind->internal) {
 		puts(".SH OPTIONS OF CREATE AND EDIT\n"
 		     "Sizes take K, M, G and T.\n"
-		     "What is a list may be given several times; an object of a list is written as\n"
-		     "KEY=VALUE words with commas between, of which the first may be a value alone.\n"
+		     "What is a list may be given several times, also by its singular; an object of a list is\n"
+		     "written as KEY=VALUE words with commas between, of which the first may be a value alone.\n"
+		     "The name of an object that an option begins with may be left out where no other option\n"
+		     "ends so. In brackets stands what is taken when nothing is said.\n"
+		     ".PP\n"
+		     ".B edit\n"
+		     "replaces a list as a whole, empties it for an empty value, adds labels, and takes one away\n"
+		     "for\n"
+		     ".BR \"\\-\\-label KEY\\-\" .\n"
 		     ".B edit\n"
 		     "without any opens what can be changed in\n"
 		     ".BR $VISUAL \" or \" $EDITOR .");
@@ -85,6 +96,22 @@ static void print_options(const struct api_kind *kind)
 	}
 	puts(".SH OPTIONS OF ALL COMMANDS");
 	ask_each_option(&all, print_option, NULL);
+}
+
+static void print_examples(const struct api_kind *kind)
+{
+	const char *before = ".SH EXAMPLES\n.nf\n";
+
+	for (const struct noun_example *example = noun_examples; example->kind; example++) {
+		if (example->kind != kind)
+			continue;
+		fputs(before, stdout);
+		print_text(example->text);
+		putchar('\n');
+		before = "";
+	}
+	if (!*before)
+		puts(".fi");
 }
 
 int main(int argc, char **argv)
@@ -111,6 +138,7 @@ int main(int argc, char **argv)
 	     "Asks a server,\n.BR cellad (8);\nwhich one,\n.BR cella (1)\nsays.");
 	print_commands(kind);
 	print_options(kind);
+	print_examples(kind);
 	puts(".SH EXIT STATUS\n"
 	     "0 done, 1 wrong use or something failed here, 3 the server refused, 4 there is no such\n"
 	     "object, 5 not allowed, 6 the server cannot be reached, 7 the operation failed.\n"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* `apply`, `diff`, `export`: objects as documents, which the server compares with what it has. */
+/* `apply`, `diff`: documents of what is wanted, which the server compares with what it has. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,11 +35,12 @@ static int read_documents(const char *file, json_t *all, struct err *err)
 	AUTO_FREE char *text = NULL;
 	json_t *documents;
 	size_t count;
-	int rc = strcmp(file, "-") ? fd_read_file(file, TEXT_MAX, (void **)&text, &count, err)
-				   : read_input(&text, &count, err);
+	bool input = !strcmp(file, "-");
+	int rc = input ? read_input(&text, &count, err)
+		       : fd_read_file(file, TEXT_MAX, (void **)&text, &count, err);
 
 	if (!rc)
-		rc = yaml_parse(text, count, file, &documents, err);
+		rc = yaml_parse(text, count, input ? "the input" : file, &documents, err);
 	if (rc)
 		return rc;
 	/* A list stands for its items, and "items" as the API gives them. */
@@ -148,17 +149,11 @@ static bool print_step(const json_t *step, bool dry_run)
 
 static int step_failed(const json_t *step, struct err *err)
 {
-	const json_t *error = json_object_get(step, "error");
-	const char *message = json_string_value(json_object_get(error, "message"));
-	const char *hint = json_string_value(json_object_get(error, "hint"));
 	struct str name = { 0 };
 
 	name_step(step, &name);
-	err_set(err, EREMOTEIO, "%s: %s", name.text ? name.text : "", message ? message : "");
-	if (hint && *hint)
-		err_hint(err, "%s", hint);
-	str_make_plain(err->text);
-	str_make_plain(err->hint);
+	client_take_error(json_object_get(step, "error"), name.text ? name.text : "",
+			  "no reason is given", err);
 	str_fini(&name);
 	return EXIT_REFUSED;
 }
@@ -238,8 +233,15 @@ static int run_plan(const struct ask *ask, bool diff, struct err *err)
 	json_t *documents;
 	int code;
 
+	const char *command = diff ? "diff" : "apply";
+
+	if (ask_check_end(ask, 0, err)) {
+		err_hint(err, "did you mean 'cella %s -f %s'?", command, ask->words[0]);
+		return EXIT_FAILED;
+	}
 	if (!ask->file_count) {
-		err_set(err, EINVAL, "'%s' needs -f FILE", diff ? "diff" : "apply");
+		err_set(err, EINVAL, "'%s' needs -f FILE", command);
+		err_hint(err, "'-' is the input; see 'cella %s --help'", command);
 		return EXIT_FAILED;
 	}
 	if (read_all(ask, &documents, err))
@@ -257,8 +259,7 @@ static void print_help(const char *usage, const struct ask *ask)
 
 int apply_command(int argc, char **argv, struct err *err)
 {
-	struct ask ask = { .switches = ASK_HELP | ASK_CONTEXT | ASK_PROJECT | ASK_FILES |
-				       ASK_PRUNE | ASK_DRY_RUN | ASK_WAIT };
+	struct ask ask = { .switches = APPLY_SWITCHES };
 
 	if (ask_parse(&ask, "apply", argc - 1, argv + 1, err))
 		return EXIT_FAILED;
@@ -275,8 +276,7 @@ int apply_command(int argc, char **argv, struct err *err)
 
 int diff_command(int argc, char **argv, struct err *err)
 {
-	struct ask ask = { .switches =
-				   ASK_HELP | ASK_CONTEXT | ASK_PROJECT | ASK_FILES | ASK_PRUNE };
+	struct ask ask = { .switches = DIFF_SWITCHES };
 
 	if (ask_parse(&ask, "diff", argc - 1, argv + 1, err))
 		return EXIT_FAILED;
@@ -288,88 +288,4 @@ int diff_command(int argc, char **argv, struct err *err)
 		return EXIT_DONE;
 	}
 	return run_plan(&ask, true, err);
-}
-
-/* ---- export ---- */
-
-static int export_kind(struct client *client, const struct ask *ask, const char *kind, FILE *out,
-		       struct err *err)
-{
-	struct str url = { 0 };
-	json_t *answer;
-	size_t i;
-	json_t *document;
-	int code;
-
-	str_add(&url, "/v1/export?project=");
-	if (!(ask->given & ASK_ALL))
-		add_encoded(&url, ask->project ? ask->project : client->server.project);
-	if (kind)
-		str_printf(&url, "&kind=%s", kind);
-	if (ask->labels) {
-		str_add(&url, "&labels=");
-		add_encoded(&url, ask->labels);
-	}
-	code = client_get(client, url.text, &answer, err);
-	str_fini(&url);
-	if (code)
-		return code;
-	json_array_foreach(json_object_get(answer, "documents"), i, document)
-	{
-		fputs("---\n", out);
-		yaml_print(out, document);
-	}
-	json_decref(answer);
-	return EXIT_DONE;
-}
-
-static int export_words(struct client *client, const struct ask *ask, FILE *out, struct err *err)
-{
-	int code = EXIT_DONE;
-
-	for (unsigned i = 0; !code && i < ask->word_count; i++) {
-		const struct api_kind *kind = api_kind_find(ask->words[i]);
-
-		if (!kind) {
-			err_set(err, EINVAL, "'%s' is no kind of object", ask->words[i]);
-			return EXIT_FAILED;
-		}
-		code = export_kind(client, ask, kind->name, out, err);
-	}
-	return ask->word_count ? code : export_kind(client, ask, NULL, out, err);
-}
-
-int export_command(int argc, char **argv, struct err *err)
-{
-	struct ask ask = { .switches = ASK_HELP | ASK_CONTEXT | ASK_PROJECT | ASK_FILES | ASK_ALL |
-				       ASK_LABELS };
-	struct client client;
-	FILE *out = stdout;
-	int code;
-
-	if (ask_parse(&ask, "export", argc - 1, argv + 1, err))
-		return EXIT_FAILED;
-	if (ask.given & ASK_HELP) {
-		print_help(
-			"Usage: cella export [-f FILE] [KIND]...\n"
-			"Write objects as documents that 'apply' takes, of these kinds or of all; of the\n"
-			"project, or of the whole server (-A). Secrets are not in them.\n",
-			&ask);
-		return EXIT_DONE;
-	}
-	if (ask.file_count)
-		out = fopen(ask.files[0], "we");
-	if (!out) {
-		err_errno(err, errno, "cannot write '%s'", ask.files[0]);
-		return EXIT_FAILED;
-	}
-	code = client_open(&client, ask.context, err);
-	if (!code)
-		code = export_words(&client, &ask, out, err);
-	client_close(&client);
-	if (out != stdout && fclose(out) && !code) {
-		err_errno(err, errno, "cannot write '%s'", ask.files[0]);
-		code = EXIT_FAILED;
-	}
-	return code;
 }

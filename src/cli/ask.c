@@ -10,26 +10,14 @@
 #include "base/macros.h"
 #include "base/str.h"
 #include "base/suggest.h"
-#include "cli/options.h"
-
-#define NAME_MAX_BYTES 80
-#define DEPTH_MAX      4
-
-struct known {
-	unsigned bit; /* enum ask_switch */
-	const char *name;
-	char letter;          /* 0: none */
-	const char *argument; /* NULL: a flag */
-	size_t target;        /* offset of what takes the argument */
-	const char *help;
-};
+#include "cli/ask_priv.h"
 
 #define TAKES(member) .target = offsetof(struct ask, member)
 
-static const struct known known[] = {
+const struct ask_known ask_known[] = {
 	{ ASK_NAME, "name", 0, "NAME", TAKES(name), .help = "name; else one is made" },
 	{ ASK_DETACH, "detach", 'd', .help = "let the server run it" },
-	{ ASK_START, "start", 0, .help = "start it when it is there" },
+	{ ASK_START, "start", 0, .help = "start it: the same as --running" },
 	{ ASK_FILES, "file", 'f', "FILE", .help = "YAML or JSON; '-': the input; may come often" },
 	{ ASK_DRY_RUN, "dry-run", 0, .help = "show what would be done, and do nothing" },
 	{ ASK_PRUNE, "prune", 0, "LABELS", TAKES(prune),
@@ -39,8 +27,9 @@ static const struct known known[] = {
 	  .help = "conditions: status.state=running,spec.memory>=1G" },
 	{ ASK_LABELS, "labels", 'l', "TEXT", TAKES(labels), .help = "labels: tier=web,env!=test" },
 	{ ASK_WIDE, "wide", 'w', .help = "more columns" },
+	{ ASK_QUIET, "quiet", 'q', .help = "names alone, one a line" },
 	{ ASK_FORCE, "force", 0, .help = "also what is protected or in use" },
-	{ ASK_FOLLOW, "follow", 'f', .help = "go on as more is written" },
+	{ ASK_FOLLOW, "follow", 'f', .help = "go on showing what is written" },
 	{ ASK_ONCE, "once", 0, .help = "show it once, and end" },
 	{ ASK_CA, "ca", 0, "FILE", TAKES(ca),
 	  .help = "certificate (PEM) that the server is known by" },
@@ -48,158 +37,32 @@ static const struct known known[] = {
 	  .help = "SHA-256 of the server's certificate" },
 	{ ASK_USER, "user", 'u', "NAME", TAKES(user), .help = "who signs in" },
 	{ ASK_YES, "yes", 'y', .help = "do not ask" },
-	{ ASK_WAIT, "wait", 0, .help = "wait until it is done (so it is unless said otherwise)" },
+	{ ASK_WAIT, "wait", 0, .help = "wait until it is done (the default)" },
 	{ ASK_WAIT, "no-wait", 0, .help = "do not wait: print the operation" },
 	{ ASK_FORMAT, "format", 'o', "FORMAT", TAKES(format), .help = "table, json, yaml or csv" },
 	{ ASK_PROJECT, "project", 'p', "NAME", TAKES(project), .help = "project" },
 	{ ASK_CONTEXT, "context", 0, "NAME", TAKES(context), .help = "server, by its context" },
 	{ ASK_HELP, "help", 'h', .help = "show this help" },
+	{ 0 },
 };
 
-static const struct known *find_known(const struct ask *ask, const char *name, size_t length)
+const struct ask_known *ask_find_known(unsigned switches, const char *name, size_t length)
 {
-	for (unsigned i = 0; i < ARRAY_SIZE(known); i++) {
-		if ((ask->switches & known[i].bit) && !strncmp(known[i].name, name, length) &&
-		    !known[i].name[length])
-			return &known[i];
+	for (const struct ask_known *row = ask_known; row->name; row++) {
+		if ((switches & row->bit) && !strncmp(row->name, name, length) &&
+		    !row->name[length])
+			return row;
 	}
 	return NULL;
 }
 
-static const struct known *find_letter(const struct ask *ask, char letter)
+const struct ask_known *ask_find_letter(unsigned switches, char letter)
 {
-	for (unsigned i = 0; i < ARRAY_SIZE(known); i++) {
-		if ((ask->switches & known[i].bit) && letter && known[i].letter == letter)
-			return &known[i];
+	for (const struct ask_known *row = ask_known; row->name; row++) {
+		if ((switches & row->bit) && letter && row->letter == letter)
+			return row;
 	}
 	return NULL;
-}
-
-/* ---- rows ---- */
-
-/* Calls `f` for each row that is an option, with the name of the option. Stops when it returns true. */
-typedef bool row_function(void *ctx, const char *option, const struct schema_field *row);
-
-static bool walk(const struct schema_field *rows, const char *before, unsigned depth,
-		 row_function *f, void *ctx)
-{
-	for (; rows && rows->name; rows++) {
-		char option[NAME_MAX_BYTES];
-
-		snprintf(option, sizeof(option), "%s%s%s", before, *before ? "-" : "", rows->name);
-		if (rows->type == SCHEMA_OBJECT && !rows->list && depth < DEPTH_MAX) {
-			if (walk(rows->fields, option, depth + 1, f, ctx))
-				return true;
-		} else if (f(ctx, option, rows)) {
-			return true;
-		}
-	}
-	return false;
-}
-
-static bool walk_all(const struct ask *ask, row_function *f, void *ctx)
-{
-	return walk(ask->common, "", 0, f, ctx) || walk(ask->fields, "", 0, f, ctx);
-}
-
-/* The row that `option` (of `length` bytes) stands for, and the object that it goes into. */
-struct place {
-	const struct schema_field *row;
-	json_t *object;
-};
-
-static json_t *enter(json_t *object, const char *name)
-{
-	json_t *inner = json_object_get(object, name);
-
-	if (!inner) {
-		inner = json_object();
-		json_object_set_new(object, name, inner);
-	}
-	return inner;
-}
-
-/* "disk" may stand for one of "disks". */
-static bool names(const struct schema_field *row, const char *option, size_t length)
-{
-	size_t bytes = strlen(row->name);
-
-	if (strncmp(row->name, option, MIN(bytes, length)))
-		return false;
-	return bytes == length || (row->list && bytes == length + 1 && row->name[length] == 's');
-}
-
-static const struct schema_field *find_row(const struct schema_field *rows, json_t *object,
-					   const char *option, size_t length, json_t **ret_object)
-{
-	for (; rows && rows->name; rows++) {
-		size_t bytes = strlen(rows->name);
-		const struct schema_field *found;
-
-		if (rows->type != SCHEMA_OBJECT || rows->list) {
-			if (!names(rows, option, length))
-				continue;
-			*ret_object = object;
-			return rows;
-		}
-		if (length <= bytes || strncmp(rows->name, option, bytes) || option[bytes] != '-')
-			continue;
-		/* "boot-order" begins as what is in "boot" does. */
-		found = find_row(rows->fields, NULL, option + bytes + 1, length - bytes - 1,
-				 ret_object);
-		if (found && object)
-			find_row(rows->fields, enter(object, rows->name), option + bytes + 1,
-				 length - bytes - 1, ret_object);
-		if (found)
-			return found;
-	}
-	return NULL;
-}
-
-static struct place find_place(const struct ask *ask, const char *option, size_t length)
-{
-	struct place place = { 0 };
-	json_t *inner;
-
-	place.row = find_row(ask->common, ask->object, option, length, &place.object);
-	if (place.row)
-		return place;
-	place.row = find_row(ask->fields, NULL, option, length, &place.object);
-	if (!place.row || !ask->object)
-		return place;
-	inner = ask->inner ? enter(ask->object, ask->inner) : ask->object;
-	find_row(ask->fields, inner, option, length, &place.object);
-	return place;
-}
-
-static bool is_secret(const struct schema_field *row)
-{
-	return row && (row->flags & SCHEMA_SECRET);
-}
-
-#define FILE_END "-file"
-
-/* "password-file". */
-static struct place find_secret_file(const struct ask *ask, const char *option, size_t length)
-{
-	size_t bytes = length - MIN(length, strlen(FILE_END));
-	struct place place = { 0 };
-
-	if (bytes && !strncmp(option + bytes, FILE_END, strlen(FILE_END)))
-		place = find_place(ask, option, bytes);
-	return is_secret(place.row) ? place : (struct place){ 0 };
-}
-
-const struct schema_field *ask_find_row(const struct ask *ask, const char *option)
-{
-	const struct schema_field *row;
-	struct ask look = *ask;
-
-	look.object = NULL;
-	row = find_place(&look, option, strlen(option)).row;
-	if (!row)
-		return find_secret_file(&look, option, strlen(option)).row;
-	return is_secret(row) ? NULL : row;
 }
 
 /* ---- values ---- */
@@ -224,6 +87,16 @@ static int set_member(json_t *object, const struct schema_field *row, json_t *va
 	return rc ? -ENOMEM : 0;
 }
 
+static int parse_key(const struct schema_field *key, const char *text, json_t **ret_value,
+		     struct err *err)
+{
+	int rc = schema_parse(key, text, ret_value, err);
+
+	if (rc)
+		err_wrap(err, "'%s'", key->name);
+	return rc;
+}
+
 static int parse_words(const struct schema_field *row, const char *text, json_t **ret_value,
 		       struct err *err)
 {
@@ -246,7 +119,7 @@ static int parse_words(const struct schema_field *row, const char *text, json_t 
 		if (!inner)
 			rc = schema_unknown(row->fields, "key", equals && key ? key : word, err);
 		else
-			rc = schema_parse(inner, equals ? equals + 1 : word, &value, err);
+			rc = parse_key(inner, equals ? equals + 1 : word, &value, err);
 		if (!rc)
 			rc = set_member(object, inner, value);
 		first = false;
@@ -273,41 +146,65 @@ static int parse_value(const struct schema_field *row, const char *text, json_t 
 
 /* ---- arguments ---- */
 
+/* An option as it was typed: "--name=text" or "--name next". */
+struct typed {
+	const char *name;
+	size_t length;
+	const char *text; /* NULL: there is no '=' */
+	const char *next; /* NULL: it is the last argument */
+};
+
+/* The name of a walk lives as long as one call: the best is kept. */
+struct guess {
+	const struct ask *ask;
+	struct suggestion suggestion;
+	char best[2 * ASK_OPTION_BYTES];
+};
+
 static bool offer(void *ctx, const char *option, const struct schema_field *row)
 {
-	(void)row;
-	/* The candidates of a walk live as long as one call: a close one is kept. */
-	char(*best)[NAME_MAX_BYTES] = ctx;
-	struct suggestion suggestion = suggestion_for(*best);
+	struct guess *guess = ctx;
 
-	suggestion_offer(&suggestion, option);
-	if (!suggestion.best)
-		return false;
-	snprintf(*best, sizeof(*best), "%s", option);
-	return true;
+	suggestion_offer(&guess->suggestion, option);
+	if (guess->suggestion.best == option) {
+		snprintf(guess->best, sizeof(guess->best), "%s", option);
+		guess->suggestion.best = guess->best;
+	}
+	if (ask_find_row(guess->ask, row->name) == row)
+		suggestion_offer(&guess->suggestion, row->name);
+	return false;
 }
 
-static int unknown(const struct ask *ask, const char *command, const char *name, size_t length,
+static int unknown(const struct ask *ask, const char *command, const struct typed *typed,
 		   struct err *err)
 {
-	char word[NAME_MAX_BYTES];
-	struct suggestion suggestion;
+	AUTO_FREE char *word = strndup(typed->name, typed->length);
+	struct guess guess = { .ask = ask, .suggestion = suggestion_for(word ? word : "") };
 
-	snprintf(word, sizeof(word), "%.*s", (int)MIN(length, sizeof(word) - 1), name);
-	err_set(err, EINVAL, "unknown option '--%s'", word);
-	suggestion = suggestion_for(word);
-	for (unsigned i = 0; i < ARRAY_SIZE(known); i++) {
-		if (ask->switches & known[i].bit)
-			suggestion_offer(&suggestion, known[i].name);
+	err_set(err, EINVAL, "unknown option '--%.64s'", guess.suggestion.word);
+	for (const struct ask_known *row = ask_known; row->name; row++) {
+		if (ask->switches & row->bit)
+			suggestion_offer(&guess.suggestion, row->name);
 	}
-	if (suggestion.best)
-		return err_hint(err, "did you mean '--%s'?", suggestion.best);
-	if (walk_all(ask, offer, &word))
-		return err_hint(err, "did you mean '--%s'?", word);
+	ask_walk(ask, offer, &guess);
+	if (guess.suggestion.best)
+		return err_hint(err, "did you mean '--%s'?", guess.suggestion.best);
 	return err_hint(err, "see 'cella %s --help'", command);
 }
 
-static int take_known(struct ask *ask, const struct known *row, const char *text, struct err *err)
+/* How many arguments the option took; -EINVAL: it has no value. */
+static int find_value(const struct typed *typed, const char *argument, const char **ret_text,
+		      struct err *err)
+{
+	*ret_text = typed->text ? typed->text : typed->next;
+	if (*ret_text)
+		return typed->text ? 1 : 2;
+	return err_set(err, EINVAL, "option '--%.*s' needs a value%s%s", (int)typed->length,
+		       typed->name, argument ? ": " : "", argument ? argument : "");
+}
+
+static int take_known(struct ask *ask, const struct ask_known *row, const char *text,
+		      struct err *err)
 {
 	ask->given |= row->bit;
 	if (row->bit == ASK_WAIT)
@@ -322,22 +219,25 @@ static int take_known(struct ask *ask, const struct known *row, const char *text
 	return 0;
 }
 
-static int take_row(const struct place *place, const char *option, const char *text,
-		    struct err *err)
+static int take_switch(struct ask *ask, const struct ask_known *row, const struct typed *typed,
+		       struct err *err)
 {
-	json_t *value;
-	int rc = parse_value(place->row, text, &value, err);
+	const char *text = NULL;
+	int used = 1;
+	int rc;
 
-	if (rc) {
-		err_wrap(err, "--%s '%.128s'", option, text);
-		return rc;
-	}
-	rc = set_member(place->object, place->row, value);
-	return rc ? err_errno(err, rc, "cannot keep the value") : 0;
+	if (!row->argument && typed->text)
+		return err_set(err, EINVAL, "option '--%s' takes no value", row->name);
+	if (row->argument)
+		used = find_value(typed, row->argument, &text, err);
+	if (used < 0)
+		return used;
+	rc = take_known(ask, row, text, err);
+	return rc ? rc : used;
 }
 
 /* `file` NULL: it is asked for. */
-static int take_secret(struct ask *ask, const struct place *place, const char *file,
+static int keep_secret(struct ask *ask, const struct ask_place *place, const char *file,
 		       struct err *err)
 {
 	if (ask->secret_count == ASK_SECRETS_MAX)
@@ -346,72 +246,131 @@ static int take_secret(struct ask *ask, const struct place *place, const char *f
 	return 0;
 }
 
-static int refuse_secret(const char *option, size_t length, struct err *err)
+static int take_secret(struct ask *ask, const struct ask_place *place, const struct typed *typed,
+		       struct err *err)
 {
-	err_set(err, EINVAL, "option '--%.*s' takes no value: others could see it", (int)length,
-		option);
-	return err_hint(err, "alone it asks for it; --%.*s-file FILE reads it ('-': the input)",
-			(int)length, option);
+	int rc;
+
+	if (typed->text) {
+		err_set(err, EINVAL, "option '--%.*s' takes no value: others could see it",
+			(int)typed->length, typed->name);
+		return err_hint(err,
+				"alone it asks for it; --%.*s-file FILE reads it ('-': the input)",
+				(int)typed->length, typed->name);
+	}
+	rc = keep_secret(ask, place, NULL, err);
+	return rc ? rc : 1;
 }
 
-/* An option at arguments[i]; how many arguments it took, or a negative errno. */
+static int take_secret_file(struct ask *ask, const struct ask_place *place,
+			    const struct typed *typed, struct err *err)
+{
+	const char *file;
+	int used = find_value(typed, "FILE", &file, err);
+	int rc = used < 0 ? used : keep_secret(ask, place, file, err);
+
+	return rc ? rc : used;
+}
+
+/* Of what an object has already: '' takes a value or a whole list away, "KEY-" one of a map. */
+static bool take_away(const struct ask_place *place, const char *text)
+{
+	const struct schema_field *row = place->row;
+	size_t length = strlen(text);
+	json_t *member;
+
+	if (!length && row->list) {
+		json_object_set_new(place->object, row->name, json_array());
+	} else if (!length && (row->type != SCHEMA_STRING || row->min)) {
+		json_object_set_new(place->object, row->name, json_null());
+	} else if (row->type == SCHEMA_MAP && length > 1 && text[length - 1] == '-' &&
+		   !strchr(text, '=')) {
+		member = json_object();
+		json_object_setn_new(member, text, length - 1, json_null());
+		set_member(place->object, row, member);
+	} else {
+		return false;
+	}
+	return true;
+}
+
+static int take_row(const struct ask *ask, const struct ask_place *place, const struct typed *typed,
+		    struct err *err)
+{
+	bool flag = place->row->type == SCHEMA_BOOLEAN && !place->row->list;
+	const char *text = typed->text ? typed->text : "on";
+	json_t *value;
+	int used = flag ? 1 : find_value(typed, NULL, &text, err);
+	int rc;
+
+	if (used < 0 || (ask->keeps && take_away(place, text)))
+		return used;
+	rc = parse_value(place->row, text, &value, err);
+	if (rc) {
+		err_wrap(err, "--%.*s '%.128s'", (int)typed->length, typed->name, text);
+		return rc;
+	}
+	rc = set_member(place->object, place->row, value);
+	return rc ? err_errno(err, rc, "cannot keep the value") : used;
+}
+
+/* The option that arguments begin with; how many of them it took, or a negative errno. */
 static int take_option(struct ask *ask, const char *command, int left, char *const *arguments,
 		       struct err *err)
 {
 	const char *name = arguments[0] + 2;
 	size_t length = strcspn(name, "=");
-	const char *text = name[length] ? name + length + 1 : NULL;
-	const struct known *row = find_known(ask, name, length);
-	struct place place = { 0 };
-	bool typed, flag;
-	int used = 1;
-	int rc;
+	const struct typed typed = { name, length, name[length] ? name + length + 1 : NULL,
+				     left > 1 ? arguments[1] : NULL };
+	const struct ask_known *known = ask_find_known(ask->switches, name, length);
+	struct ask_place place;
 
-	if (!row)
-		place = find_place(ask, name, length);
-	typed = is_secret(place.row);
-	if (!row && !place.row)
-		place = find_secret_file(ask, name, length);
-	if (!row && !place.row)
-		return unknown(ask, command, name, length, err);
-	flag = row ? !row->argument
-		   : typed || (place.row->type == SCHEMA_BOOLEAN && !place.row->list);
-	if (row && flag && text)
-		return err_set(err, EINVAL, "option '--%s' takes no value", row->name);
-	if (typed && text)
-		return refuse_secret(name, length, err);
-	if (!text && flag && !row && !typed)
-		text = "true";
-	if (!text && !flag && left > 1) {
-		text = arguments[1];
-		used = 2;
-	}
-	if (!text && !flag)
-		return err_set(err, EINVAL, "option '--%.*s' needs a value", (int)length, name);
-	if (row)
-		rc = take_known(ask, row, text, err);
-	else if (is_secret(place.row))
-		rc = take_secret(ask, &place, text, err);
-	else
-		rc = take_row(&place, place.row->name, text, err);
-	return rc ? rc : used;
+	if (known)
+		return take_switch(ask, known, &typed, err);
+	place = ask_find_place(ask, name, length);
+	if (ask_is_secret(place.row))
+		return take_secret(ask, &place, &typed, err);
+	if (place.row)
+		return take_row(ask, &place, &typed, err);
+	place = ask_find_secret_file(ask, name, length);
+	if (place.row)
+		return take_secret_file(ask, &place, &typed, err);
+	return unknown(ask, command, &typed, err);
 }
 
-static int take_letter(struct ask *ask, const char *command, int left, char *const *arguments,
-		       struct err *err)
+static int unknown_letter(const struct ask *ask, const char *command, const char *argument,
+			  char letter, struct err *err)
 {
-	const struct known *row = find_letter(ask, arguments[0][1]);
-	int rc;
+	const char *word = argument + 1;
 
-	if (!row || arguments[0][2]) {
-		err_set(err, EINVAL, "unknown option '%.64s'", arguments[0]);
-		return err_hint(err, "see 'cella %s --help'", command);
+	err_set(err, EINVAL, "unknown option '-%c'", letter);
+	if (word[1] &&
+	    (ask_find_known(ask->switches, word, strlen(word)) || ask_find_row(ask, word)))
+		return err_hint(err, "did you mean '-%s'?", argument);
+	return err_hint(err, "see 'cella %s --help'", command);
+}
+
+/* "-w", "-Aw", "-o json", "-ojson". */
+static int take_letters(struct ask *ask, const char *command, int left, char *const *arguments,
+			struct err *err)
+{
+	for (const char *letter = arguments[0] + 1; *letter; letter++) {
+		const struct ask_known *row = ask_find_letter(ask->switches, *letter);
+		const char *text = letter[1] ? letter + 1 : left > 1 ? arguments[1] : NULL;
+		int rc;
+
+		if (!row)
+			return unknown_letter(ask, command, arguments[0], *letter, err);
+		if (row->argument && !text)
+			return err_set(err, EINVAL, "option '-%c' needs a value: %s", row->letter,
+				       row->argument);
+		rc = take_known(ask, row, row->argument ? text : NULL, err);
+		if (rc)
+			return rc;
+		if (row->argument)
+			return letter[1] ? 1 : 2;
 	}
-	if (row->argument && left < 2)
-		return err_set(err, EINVAL, "option '-%c' needs a value: %s", row->letter,
-			       row->argument);
-	rc = take_known(ask, row, row->argument ? arguments[1] : NULL, err);
-	return rc ? rc : 1 + (row->argument != NULL);
+	return 1;
 }
 
 static int take_word(struct ask *ask, const char *word, struct err *err)
@@ -438,7 +397,7 @@ int ask_parse(struct ask *ask, const char *command, int count, char *const *argu
 		} else if (!plain && !strncmp(argument, "--", 2)) {
 			used = take_option(ask, command, count - i, arguments + i, err);
 		} else if (!plain && *argument == '-' && argument[1]) {
-			used = take_letter(ask, command, count - i, arguments + i, err);
+			used = take_letters(ask, command, count - i, arguments + i, err);
 		} else {
 			used = take_word(ask, argument, err);
 		}
@@ -449,111 +408,9 @@ int ask_parse(struct ask *ask, const char *command, int count, char *const *argu
 	return 0;
 }
 
-/* ---- help ---- */
-
-static const char *argument_of(const struct schema_field *row)
+int ask_check_end(const struct ask *ask, unsigned first, struct err *err)
 {
-	if (is_secret(row))
-		return "";
-	switch (row->type) {
-	case SCHEMA_INTEGER:
-		return " NUMBER";
-	case SCHEMA_SIZE:
-		return " SIZE";
-	case SCHEMA_BOOLEAN:
-		return row->list ? " BOOLEAN" : "";
-	case SCHEMA_OBJECT:
-		return " KEY=VALUE,...";
-	case SCHEMA_MAP:
-		return " KEY=VALUE";
-	case SCHEMA_ANY:
-		return " JSON";
-	default:
-		return row->ref ? " NAME" : " TEXT";
-	}
-}
-
-static void describe(const struct schema_field *row, struct str *text)
-{
-	str_add(text, row->help ? row->help : "");
-	for (const char *const *choice = row->choices; choice && *choice; choice++)
-		str_printf(text, "%s%s", choice == row->choices ? " (" : ", ", *choice);
-	if (row->choices)
-		str_add(text, ")");
-	for (const struct schema_field *inner = row->type == SCHEMA_OBJECT ? row->fields : NULL;
-	     inner && inner->name; inner++)
-		str_printf(text, "%s%s", inner == row->fields ? " [" : ", ", inner->name);
-	if (row->type == SCHEMA_OBJECT)
-		str_add(text, "]");
-}
-
-struct option_caller {
-	void (*f)(void *ctx, const char *option, const char *help);
-	void *ctx;
-};
-
-static bool call_for_row(void *ctx, const char *option, const struct schema_field *row)
-{
-	const struct option_caller *caller = ctx;
-	struct str help = { 0 };
-	char entry[NAME_MAX_BYTES + 32];
-
-	describe(row, &help);
-	if (is_secret(row))
-		str_add(&help, "; asked for, or read from the input");
-	snprintf(entry, sizeof(entry), "--%s%s", option, argument_of(row));
-	caller->f(caller->ctx, entry, help.text ? help.text : "");
-	str_fini(&help);
-	if (is_secret(row)) {
-		snprintf(entry, sizeof(entry), "--%s" FILE_END " FILE", option);
-		caller->f(caller->ctx, entry, "... read from the first line of a file");
-	}
-	return false;
-}
-
-void ask_each_option(const struct ask *ask,
-		     void (*f)(void *ctx, const char *option, const char *help), void *ctx)
-{
-	struct option_caller caller = { .f = f, .ctx = ctx };
-
-	walk_all(ask, call_for_row, &caller);
-	for (unsigned i = 0; i < ARRAY_SIZE(known); i++) {
-		char entry[NAME_MAX_BYTES];
-		char letter[8] = "";
-
-		if (!(ask->switches & known[i].bit))
-			continue;
-		if (known[i].letter)
-			snprintf(letter, sizeof(letter), "-%c, ", known[i].letter);
-		snprintf(entry, sizeof(entry), "%s--%s%s%s", letter, known[i].name,
-			 known[i].argument ? " " : "", known[i].argument ? known[i].argument : "");
-		f(ctx, entry, known[i].help);
-	}
-}
-
-static void print_option(void *ctx, const char *option, const char *help)
-{
-	options_print_entry(ctx, option, help);
-}
-
-void ask_print_options(FILE *out, const struct ask *ask)
-{
-	ask_each_option(ask, print_option, out);
-}
-
-static bool print_name(void *ctx, const char *option, const struct schema_field *row)
-{
-	fprintf(ctx, "--%s\n", option);
-	if (is_secret(row))
-		fprintf(ctx, "--%s" FILE_END "\n", option);
-	return false;
-}
-
-void ask_print_names(FILE *out, const struct ask *ask)
-{
-	walk_all(ask, print_name, out);
-	for (unsigned i = 0; i < ARRAY_SIZE(known); i++) {
-		if (ask->switches & known[i].bit)
-			fprintf(out, "--%s\n", known[i].name);
-	}
+	if (ask->word_count <= first)
+		return 0;
+	return err_set(err, EINVAL, "unexpected argument '%.128s'", ask->words[first]);
 }

@@ -5,9 +5,11 @@
  *
  *	cella vm create web1 --memory 2G --disks disk=data,readonly=on --no-wait
  *
- * A row inside an object has the object's name before it: boot.kernel is --boot-kernel. What is a list
- * may be given several times; an object of a list is KEY=VALUE words, of which the first may be the
- * value of the object's first row alone.
+ * A row inside an object has the object's name before it: boot.kernel is --boot-kernel; which may be
+ * left out where no other option has the name: --kernel. A row that is called as something else is has
+ * the kind's name before it: --image-format, since --format is the output's. What is a list may be
+ * given several times, also by its singular; an object of a list is KEY=VALUE words, of which the first
+ * may be the value of the object's first row alone.
  *
  * What is secret is no word: --password asks for it, --password-file FILE reads it (cli/secret.h).
  */
@@ -46,6 +48,7 @@ enum ask_switch {
 	ASK_ONCE = 1 << 19,
 	ASK_START = 1 << 20,
 	ASK_PRUNE = 1 << 21,
+	ASK_QUIET = 1 << 22,
 
 	/* What every command that asks a server knows. */
 	ASK_SERVER = ASK_HELP | ASK_CONTEXT | ASK_PROJECT | ASK_FORMAT,
@@ -64,6 +67,8 @@ struct ask {
 	const struct schema_field *common; /* rows that go into `object`; NULL: none */
 	const struct schema_field *fields; /* rows that go into `inner`; NULL: none */
 	const char *inner;                 /* "spec": where they go in `object`; NULL: into it */
+	const char *kind;                  /* whose rows `fields` are; NULL: no name is taken */
+	bool keeps;                        /* what is left out stays as it is, and gets no preset */
 
 	/* What was said. */
 	unsigned given; /* switches */
@@ -83,10 +88,15 @@ struct ask {
 int ask_parse(struct ask *ask, const char *command, int count, char *const *arguments,
 	      struct err *err);
 
-/* Calls `f` for each option: "-p, --project NAME", and what it is for. */
+/* There are no words from `first` on. -EINVAL names the first that there is. */
+int ask_check_end(const struct ask *ask, unsigned first, struct err *err);
+
+/* Calls `f` for each option: "-p, --project NAME", and what it is for; then, with `key`, for each key of
+ * its KEY=VALUE words. */
 void ask_each_option(const struct ask *ask,
-		     void (*f)(void *ctx, const char *option, const char *help), void *ctx);
-/* The options, one entry each, wrapped to 80 columns. */
+		     void (*f)(void *ctx, const char *option, const char *help, bool key),
+		     void *ctx);
+/* The options, one entry each, wrapped as those of options.h. */
 void ask_print_options(FILE *out, const struct ask *ask);
 /* Their names, one a line: for completion. */
 void ask_print_names(FILE *out, const struct ask *ask);

@@ -17,7 +17,7 @@
 
 bool client_is_local(const struct client *client)
 {
-	return *client->server.address == '/' || *client->server.address == '.';
+	return !strstr(client->server.address, "://");
 }
 
 const char *client_host(const struct client *client)
@@ -38,7 +38,7 @@ static void prepare(struct client *client)
 	client->library.easy_reset(client->curl);
 	set_option(client, CURLOPT_ERRORBUFFER, client->failure);
 	set_option(client, CURLOPT_NOSIGNAL, 1L);
-	set_option(client, CURLOPT_CONNECTTIMEOUT, CONNECT_SECONDS);
+	set_option(client, CURLOPT_CONNECTTIMEOUT, client->connect_seconds);
 	set_option(client, CURLOPT_PROTOCOLS_STR, "http,https");
 	set_option(client, CURLOPT_USERAGENT, "cella/" CELLA_VERSION);
 	set_option(client, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
@@ -72,7 +72,7 @@ static int keep_certificates(struct client *client, struct err *err)
 
 int client_open(struct client *client, const char *context, struct err *err)
 {
-	*client = (struct client){ .ca_fd = -1 };
+	*client = (struct client){ .ca_fd = -1, .connect_seconds = CONNECT_SECONDS };
 	if (server_find(context, &client->server, err) || keep_certificates(client, err))
 		return EXIT_FAILED;
 	if (http_library_open(&client->library, err))
@@ -214,24 +214,47 @@ static int code_of(unsigned status)
 	return status == 404 ? EXIT_NOT_FOUND : EXIT_REFUSED;
 }
 
-/* The server's words. */
+int client_take_error(const json_t *error, const char *before, const char *none, struct err *err)
+{
+	const char *message = json_string_value(json_object_get(error, "message"));
+	const char *hint = json_string_value(json_object_get(error, "hint"));
+
+	err_set(err, EREMOTEIO, "%s%s%s", before, *before ? ": " : "", message ? message : none);
+	if (hint && *hint)
+		err_hint(err, "%s", hint);
+	str_make_plain(err->text);
+	str_make_plain(err->hint);
+	return -EREMOTEIO;
+}
+
+/* Whether the words name the field already: "spec: 'memory': must be …" of "spec.memory". */
+static bool names_field(const char *message, const char *field)
+{
+	const char *dot = strrchr(field, '.');
+	const char *last = dot ? dot + 1 : field;
+	size_t length = strlen(last);
+
+	for (const char *at = strstr(message, last); at; at = strstr(at + 1, last)) {
+		if ((at == message && at[length] == ':') ||
+		    (at > message && at[-1] == '\'' && at[length] == '\''))
+			return true;
+	}
+	return false;
+}
+
 static int explain(const struct answer *answer, struct err *err)
 {
 	const json_t *error = json_object_get(answer->json, "error");
 	const char *message = json_string_value(json_object_get(error, "message"));
-	const char *hint = json_string_value(json_object_get(error, "hint"));
 	const char *field = json_string_value(json_object_get(error, "field"));
 
-	err_set(err, EREMOTEIO, "%s%s%s", field && *field ? field : "", field && *field ? ": " : "",
-		message ? message : "the server refused without a reason");
+	if (!field || !*field || (message && names_field(message, field)))
+		field = "";
+	client_take_error(error, field, "the server refused without a reason", err);
 	if (!message)
 		err_hint(err, "it answered with status %u", answer->status);
 	else if (answer->status == 401)
 		err_hint(err, "sign in with 'cella login'");
-	else if (hint && *hint)
-		err_hint(err, "%s", hint);
-	str_make_plain(err->text);
-	str_make_plain(err->hint);
 	return code_of(answer->status);
 }
 

@@ -26,6 +26,7 @@ struct client {
 	CURL *curl;
 	struct curl_slist *headers;
 	int ca_fd; /* certificates to trust; -1: the system's */
+	long connect_seconds;
 	char failure[CURL_ERROR_SIZE];
 };
 
@@ -55,6 +56,9 @@ struct call_options {
 	void (*uploaded)(void *ctx, uint64_t done);
 	void *ctx;
 };
+
+/* The server's {"message", "hint"} behind "BEFORE: ", or `none` if it has no words. -EREMOTEIO. */
+int client_take_error(const json_t *error, const char *before, const char *none, struct err *err);
 
 /* An exit code. EXIT_DONE: the answer's status is below 400. `ret_answer` is the caller's in any
  * case. */

@@ -6,8 +6,22 @@
 #include <stdio.h>
 
 #include "base/err.h"
+#include "cli/ask.h"
 
 #define EXIT_WRONG 1 /* wrong use or failed start */
+
+/* Options of commands that ask a server and are about no kind. */
+enum command_switches {
+	APPLY_SWITCHES = ASK_HELP | ASK_CONTEXT | ASK_PROJECT | ASK_FILES | ASK_PRUNE |
+			 ASK_DRY_RUN | ASK_WAIT,
+	DIFF_SWITCHES = ASK_HELP | ASK_CONTEXT | ASK_PROJECT | ASK_FILES | ASK_PRUNE,
+	EXPORT_SWITCHES = ASK_HELP | ASK_CONTEXT | ASK_PROJECT | ASK_FILES | ASK_ALL | ASK_LABELS,
+	TOP_SWITCHES = ASK_HELP | ASK_CONTEXT | ASK_FORMAT | ASK_ONCE,
+	DOCTOR_SWITCHES = ASK_HELP | ASK_CONTEXT,
+	QUERY_SWITCHES = ASK_HELP | ASK_CONTEXT | ASK_FORMAT | ASK_FOLLOW,
+	LOGIN_SWITCHES = ASK_HELP | ASK_CONTEXT | ASK_USER,
+	LOGOUT_SWITCHES = ASK_HELP | ASK_CONTEXT,
+};
 
 struct command {
 	const char *name;
@@ -15,6 +29,7 @@ struct command {
 	/* `argv[0]` is the command's name. Returns the exit status, EXIT_WRONG with `err` set for a
 	 * message. */
 	int (*run)(int argc, char **argv, struct err *err);
+	unsigned switches; /* enum command_switches, for completion */
 };
 
 int run_command(int argc, char **argv, struct err *err);
@@ -25,6 +40,7 @@ int image_command(int argc, char **argv, struct err *err);
 int query_command(int argc, char **argv, struct err *err);
 int context_command(int argc, char **argv, struct err *err);
 int login_command(int argc, char **argv, struct err *err);
+int logout_command(int argc, char **argv, struct err *err);
 int apply_command(int argc, char **argv, struct err *err);
 int diff_command(int argc, char **argv, struct err *err);
 int export_command(int argc, char **argv, struct err *err);
@@ -43,5 +59,7 @@ int helper_exec(const char *name, char *const *argv, struct err *err);
 int command_run(int argc, char **argv, struct err *err);
 /* The verb of a machine that a short form stands for; NULL: it is none. */
 const char *command_short(const char *name);
+/* The options of a command; 0: it has none, or others. */
+unsigned command_switches(const char *name);
 /* All first words, one a line. */
 void command_print_names(FILE *out);

@@ -9,6 +9,9 @@
 #include "base/suggest.h"
 #include "cli/command.h"
 #include "cli/noun.h"
+#include "cli/options.h"
+
+#define HELP_COLUMN 18
 
 static int help_command(int argc, char **argv, struct err *err);
 
@@ -21,16 +24,18 @@ static int version_command(int argc, char **argv, struct err *err)
 static const struct command commands[] = {
 	{ "run", "run a virtual machine in the foreground, or on the server (-d)", run_command },
 	{ "control", "call a method of a running machine", control_command },
-	{ "image", "make, convert, check and inspect disk images, of files or of the server",
+	{ "image", "images of the server; disk images in files: make, convert, check",
 	  image_command },
-	{ "apply", "make the server's objects what documents say", apply_command },
-	{ "diff", "show what 'apply' would do", diff_command },
-	{ "export", "write objects as documents", export_command },
-	{ "top", "show machines by what they take", top_command },
-	{ "doctor", "look at the host and the server, and say what to mend", doctor_command },
-	{ "query", "ask the server as it is", query_command },
+	{ "apply", "make the server's objects what documents say", apply_command, APPLY_SWITCHES },
+	{ "diff", "show what 'apply' would do", diff_command, DIFF_SWITCHES },
+	{ "export", "write objects as documents", export_command, EXPORT_SWITCHES },
+	{ "top", "show machines by what they take", top_command, TOP_SWITCHES },
+	{ "doctor", "look at the host and the server, and say what to mend", doctor_command,
+	  DOCTOR_SWITCHES },
+	{ "query", "ask the server as it is", query_command, QUERY_SWITCHES },
 	{ "context", "servers that the command line knows", context_command },
-	{ "login", "sign in to a server", login_command },
+	{ "login", "sign in to a server", login_command, LOGIN_SWITCHES },
+	{ "logout", "sign out of it", logout_command, LOGOUT_SWITCHES },
 	{ "help", "show this help, or a command's: help COMMAND", help_command },
 	{ "version", "show the version", version_command },
 	{ "complete", NULL, complete_command },
@@ -98,11 +103,20 @@ int command_run(int argc, char **argv, struct err *err)
 	for (const struct api_kind *const *kind = api_kinds; *kind; kind++)
 		suggestion_offer(&suggestion, (*kind)->name);
 	err_set(err, EINVAL, "unknown command '%.64s'", argv[0]);
-	if (suggestion.best)
+	if (*argv[0] == '-')
+		err_hint(err, "options stand behind the command; see 'cella --help'");
+	else if (suggestion.best)
 		err_hint(err, "did you mean '%s'?", suggestion.best);
 	else
 		err_hint(err, "see 'cella --help'");
 	return EXIT_WRONG;
+}
+
+unsigned command_switches(const char *name)
+{
+	const struct command *command = find_command(name);
+
+	return command ? command->switches : 0;
 }
 
 void command_print_names(FILE *out)
@@ -122,23 +136,51 @@ static bool is_known(const char *name)
 	return find_command(name) || command_short(name) || api_kind_find(name);
 }
 
+/* Of "help vm create": `cella vm create --help`. */
+static int help_of(int argc, char **argv, struct err *err)
+{
+	char **words = calloc((size_t)argc + 1, sizeof(*words));
+	int count = is_known(argv[0]) ? argc : 0;
+	int status;
+
+	if (!words) {
+		err_errno(err, ENOMEM, "cannot show the help");
+		return EXIT_WRONG;
+	}
+	memcpy(words, argv, (size_t)argc * sizeof(*words));
+	if (count)
+		words[count++] = (char *)"--help";
+	status = command_run(count ? count : 1, words, err);
+	free(words);
+	return status;
+}
+
+static void print_line(const char *name, const char *help)
+{
+	printf("  %-15s ", name);
+	options_print_wrapped(stdout, help, HELP_COLUMN);
+}
+
 static int help_command(int argc, char **argv, struct err *err)
 {
-	if (argc > 1) {
-		char *arguments[] = { argv[1], (char *)"--help", NULL };
-
-		return command_run(is_known(argv[1]) ? 2 : 1, arguments, err);
-	}
+	if (argc > 1 && *argv[1] != '-')
+		return help_of(argc - 1, argv + 1, err);
 	puts("Usage: cella COMMAND [ARGUMENT]...\n"
 	     "Create and run virtual machines, on KVM and without it.\n");
 	for (unsigned i = 0; i < ARRAY_SIZE(commands); i++) {
 		if (commands[i].summary)
-			printf("  %-15s %s\n", commands[i].name, commands[i].summary);
+			print_line(commands[i].name, commands[i].summary);
 	}
 	puts("\nObjects of the server: cella KIND COMMAND");
 	for (const struct api_kind *const *kind = api_kinds; *kind; kind++)
-		printf("  %-15s %s\n", (*kind)->name, (*kind)->help);
-	puts("\nShort forms for machines: ls, start, stop, restart, console, logs, rm");
-	puts("\nA first machine: cella run --kernel vmlinuz --initrd initrd.img --append console=ttyS0");
+		print_line((*kind)->name, (*kind)->help);
+	puts("\nShort forms for machines: ls, start, stop, restart, console, logs, rm\n"
+	     "\n"
+	     "A first machine, of the server: cella image build debian:12\n"
+	     "                                cella run -d --name web1 debian:12\n"
+	     "                                cella console web1\n"
+	     "In the foreground, without one: cella run --kernel vmlinuz --initrd initrd.img\n"
+	     "\n"
+	     "Help of a command: cella COMMAND --help, or cella help COMMAND");
 	return 0;
 }

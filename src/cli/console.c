@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The serial console of a machine on a server, by a web socket, and its logs. Spec: RFC 6455.
+ * The serial console of a machine on a server, by a web socket. Spec: RFC 6455.
  */
 #include <errno.h>
 #include <openssl/evp.h>
@@ -28,6 +28,9 @@ struct console {
 	int fd;
 	char *in;
 	size_t count;
+	unsigned presses; /* of the key that leaves */
+	bool eof;         /* of what is typed */
+	bool left;        /* by the user */
 };
 
 /* Sends all of it. 0, negative errno. */
@@ -198,45 +201,40 @@ static bool take_input(struct console *console)
 }
 
 /* What was typed, to the server. False: the user leaves, or the connection ended. */
-static bool send_typed(struct console *console, unsigned *presses, bool *ret_eof)
+static bool send_typed(struct console *console)
 {
 	char bytes[TYPED_MAX];
 	ssize_t count = read(STDIN_FILENO, bytes, sizeof(bytes));
 
 	if (count < 0)
 		return errno == EINTR;
-	*ret_eof = !count;
-	if (count && terminal_leaves(bytes, (size_t)count, presses))
+	console->eof = !count;
+	console->left = terminal_leaves(bytes, (size_t)count, &console->presses);
+	if (console->left)
 		return false;
 	return !count || !say_frame(console, WEB_BINARY, bytes, (size_t)count);
 }
 
-/* False: the server ended it. */
-static bool relay(struct console *console)
+static void relay(struct console *console)
 {
 	struct pollfd ends[] = { { .fd = STDIN_FILENO, .events = POLLIN },
 				 { .fd = console->fd, .events = POLLIN } };
-	unsigned presses = 0;
-	bool eof = false;
 
 	/* What came with the head, and what TLS has taken off the socket. */
 	if (!take_frames(console) || !take_input(console))
-		return false;
+		return;
 	while (poll(ends, ARRAY_SIZE(ends), -1) >= 0 || errno == EINTR) {
-		if (ends[1].revents && !take_input(console))
-			return false;
-		if (ends[0].revents && !send_typed(console, &presses, &eof))
-			return true;
-		if (eof)
+		if ((ends[1].revents && !take_input(console)) ||
+		    (ends[0].revents && !send_typed(console)))
+			return;
+		if (console->eof)
 			ends[0].fd = -1;
 	}
-	return true;
 }
 
 static int talk(struct console *console, const char *path, struct err *err)
 {
 	struct terminal_mode mode;
-	bool left;
 	int code;
 
 	if (say_request(console, path)) {
@@ -250,11 +248,28 @@ static int talk(struct console *console, const char *path, struct err *err)
 	terminal_enter(&mode);
 	if (mode.changed)
 		fputs("cella: connected; Ctrl-] three times leaves\r\n", stderr);
-	left = relay(console);
+	relay(console);
 	terminal_leave(&mode);
-	if (!left && mode.changed)
-		fputs("\ncella: the server ended the connection\n", stderr);
+	if (mode.changed)
+		fputs(console->left ? "cella: left the console\n"
+				    : "cella: the server ended the connection\n",
+		      stderr);
 	return EXIT_DONE;
+}
+
+/* One that does not run says nothing, and may be what the console is opened for. */
+static void tell_state(const char *name, const json_t *vm)
+{
+	static const char *const quiet[] = { "stopped", "failed", "crashed" };
+	const char *state =
+		json_string_value(json_object_get(json_object_get(vm, "status"), "state"));
+
+	for (unsigned i = 0; state && i < ARRAY_SIZE(quiet); i++) {
+		if (!strcmp(state, quiet[i]))
+			fprintf(stderr,
+				"cella: '%s' is %s; what it says when it is started comes here\n",
+				name, state);
+	}
 }
 
 int noun_console(struct noun *noun, struct err *err)
@@ -270,6 +285,7 @@ int noun_console(struct noun *noun, struct err *err)
 	code = client_get(&noun->client, path, &vm, err);
 	if (code)
 		return code;
+	tell_state(noun->ask.words[0], vm);
 	json_decref(vm);
 	console.in = malloc(INPUT_MAX);
 	if (!console.in) {
@@ -280,36 +296,5 @@ int noun_console(struct noun *noun, struct err *err)
 	if (!code)
 		code = talk(&console, path, err);
 	free(console.in);
-	return code;
-}
-
-/* ---- logs ---- */
-
-static bool print_bytes(void *ctx, const char *bytes, size_t count)
-{
-	(void)ctx;
-	return !fd_write_all(STDOUT_FILENO, bytes, count);
-}
-
-int noun_logs(struct noun *noun, struct err *err)
-{
-	AUTO_FREE char *path = noun_path(noun, noun->ask.words[0], err);
-	const struct call_options options = { .method = "GET", .received = print_bytes };
-	const char *source = json_string_value(json_object_get(noun->ask.object, "source"));
-	const json_t *bytes = json_object_get(noun->ask.object, "bytes");
-	struct str url = { 0 };
-	struct answer answer;
-	int code;
-
-	if (!path)
-		return EXIT_FAILED;
-	str_printf(&url, "%s/log?source=%s", path, source ? source : "console");
-	if (bytes)
-		str_printf(&url, "&bytes=%lld", (long long)json_integer_value(bytes));
-	if (noun->ask.given & ASK_FOLLOW)
-		str_add(&url, "&follow=true");
-	code = client_call(&noun->client, url.text, &options, &answer, err);
-	answer_fini(&answer);
-	str_fini(&url);
 	return code;
 }

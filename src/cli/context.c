@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* `cella context` and `cella login`: servers that the command line knows, and who it is there. */
+/* `cella context`: servers that the command line knows. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/utsname.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -14,10 +12,11 @@
 #include "cli/certificate.h"
 #include "cli/command.h"
 #include "cli/noun.h"
-#include "cli/secret.h"
+#include "cli/options.h"
 #include "host/fd.h"
 
-#define PEM_MAX (256u << 10)
+#define PEM_MAX     (256u << 10)
+#define HELP_COLUMN 26
 
 static json_t *contexts_of(const struct settings *settings)
 {
@@ -162,17 +161,18 @@ static int list(struct settings *settings, const struct ask *ask, struct err *er
 }
 
 static const struct {
-	const char *name, *arguments;
+	const char *name, *alias, *arguments;
 	unsigned words;
 	const char *help;
 	unsigned switches;
 	int (*run)(struct settings *settings, const struct ask *ask, struct err *err);
 } commands[] = {
-	{ "add", "NAME ADDRESS", 2, "know a server, https://HOST:PORT or the path of a socket",
+	{ "add", "create", "NAME ADDRESS", 2,
+	  "know a server, https://HOST:PORT or the path of a socket",
 	  ASK_CA | ASK_FINGERPRINT | ASK_YES | ASK_PROJECT, add },
-	{ "use", "NAME", 1, "make it the current one", 0, use },
-	{ "list", "", 0, "show all", ASK_FORMAT, list },
-	{ "remove", "NAME", 1, "forget it", 0, remove_one },
+	{ "use", NULL, "NAME", 1, "make it the current one", 0, use },
+	{ "list", "ls", "", 0, "list all", ASK_FORMAT, list },
+	{ "remove", "rm", "NAME", 1, "forget it", 0, remove_one },
 };
 
 static int find_command(const char *name, struct err *err)
@@ -180,7 +180,8 @@ static int find_command(const char *name, struct err *err)
 	struct suggestion suggestion = suggestion_for(name);
 
 	for (unsigned i = 0; i < ARRAY_SIZE(commands); i++) {
-		if (!strcmp(name, commands[i].name))
+		if (!strcmp(name, commands[i].name) ||
+		    (commands[i].alias && !strcmp(name, commands[i].alias)))
 			return (int)i;
 		suggestion_offer(&suggestion, commands[i].name);
 	}
@@ -193,11 +194,12 @@ static int find_command(const char *name, struct err *err)
 static void print_contexts_help(void)
 {
 	puts("Usage: cella context COMMAND [ARGUMENT]...\n"
-	     "Servers that the command line knows. CELLA_CONTEXT or --context names another than the\n"
-	     "current one, CELLA_SOCKET a socket.\n");
-	for (unsigned i = 0; i < ARRAY_SIZE(commands); i++)
-		printf("  %-8s %-14s %s\n", commands[i].name, commands[i].arguments,
-		       commands[i].help);
+	     "Servers that the command line knows. CELLA_CONTEXT or --context names another\n"
+	     "than the current one, CELLA_SOCKET a socket.\n");
+	for (unsigned i = 0; i < ARRAY_SIZE(commands); i++) {
+		printf("  %-8s %-14s ", commands[i].name, commands[i].arguments);
+		options_print_wrapped(stdout, commands[i].help, HELP_COLUMN);
+	}
 }
 
 int context_command(int argc, char **argv, struct err *err)
@@ -236,147 +238,4 @@ int context_command(int argc, char **argv, struct err *err)
 		rc = commands[command].run(&settings, &ask, err);
 	settings_fini(&settings);
 	return rc ? EXIT_FAILED : EXIT_DONE;
-}
-
-/* ---- login ---- */
-
-static int sign_in(struct client *client, const char *user, const char *password, struct err *err)
-{
-	json_t *body = json_pack("{s:s, s:s}", "user", user, "password", password);
-	const struct call_options options = { .method = "POST", .body = body };
-	struct answer answer;
-	int code = client_call(client, "/v1/session", &options, &answer, err);
-
-	answer_fini(&answer);
-	json_decref(body);
-	return code;
-}
-
-/* A token that stays when the session ends. */
-static int make_token(struct client *client, char **ret_token, struct err *err)
-{
-	struct utsname host;
-	char name[API_NAME_MAX + 1];
-	struct call_options options = { .method = "POST" };
-	const char *secret;
-	json_t *body;
-	struct answer answer;
-	int code;
-
-	uname(&host);
-	snprintf(name, sizeof(name), "cli-%.30s-%llx", host.nodename,
-		 (unsigned long long)time(NULL));
-	for (char *c = name; *c; c++) {
-		if (!strchr("abcdefghijklmnopqrstuvwxyz0123456789-.", *c | 0x20))
-			*c = '-';
-		else if (*c >= 'A' && *c <= 'Z')
-			*c |= 0x20;
-	}
-	body = json_pack("{s:s, s:s, s:{}}", "name", name, "notes", "made by 'cella login'",
-			 "spec");
-	options.body = body;
-	code = client_call(client, "/v1/tokens", &options, &answer, err);
-	secret = json_string_value(json_object_get(answer.json, "secret"));
-	if (!code && !secret) {
-		err_set(err, EPROTO, "the server gives no token");
-		code = EXIT_REFUSED;
-	}
-	if (!code)
-		*ret_token = strdup(secret);
-	answer_fini(&answer);
-	json_decref(body);
-	return code;
-}
-
-static void sign_out(struct client *client)
-{
-	const struct call_options options = { .method = "DELETE" };
-	struct err ignored = ERR_INIT;
-	struct answer answer;
-
-	client_call(client, "/v1/session", &options, &answer, &ignored);
-	answer_fini(&answer);
-}
-
-static int keep_token(const char *name, const char *token, struct err *err)
-{
-	struct settings settings;
-	json_t *context;
-	int rc = settings_load(&settings, err);
-
-	if (!rc)
-		rc = settings_context(&settings, name, &context, err);
-	if (!rc) {
-		json_object_set_new(context, "token", json_string(token));
-		rc = settings_save(&settings, err);
-	}
-	settings_fini(&settings);
-	return rc ? EXIT_FAILED : EXIT_DONE;
-}
-
-/* The context that is signed in to: a token needs a place to be kept. */
-static int choose_context(const struct ask *ask, char **ret_name, struct err *err)
-{
-	const char *name = ask->context ? ask->context : getenv("CELLA_CONTEXT");
-	struct settings settings;
-	json_t *context;
-	int rc = settings_load(&settings, err);
-
-	if (!rc && !name)
-		name = json_string_value(json_object_get(settings.root, "current"));
-	if (!rc && !name) {
-		err_set(err, ENOENT, "there is no context to sign in to");
-		rc = err_hint(err, "add the server: cella context add NAME https://HOST:PORT");
-	}
-	if (!rc)
-		rc = settings_context(&settings, name, &context, err);
-	if (!rc)
-		*ret_name = strdup(name);
-	settings_fini(&settings);
-	return rc ? EXIT_FAILED : EXIT_DONE;
-}
-
-static int login(const struct ask *ask, struct err *err)
-{
-	AUTO_FREE char *name = NULL;
-	AUTO_FREE char *token = NULL;
-	struct client client = { .ca_fd = -1 };
-	char password[SECRET_LINE_MAX];
-	int code = choose_context(ask, &name, err);
-
-	if (!code)
-		code = client_open(&client, name, err);
-	/* Who signs in is who the password says, not whom an old token stands for. */
-	free(take_ptr(&client.server.token));
-	if (!code && secret_read_line("Password: ", password, err))
-		code = EXIT_FAILED;
-	if (!code)
-		code = sign_in(&client, ask->user, password, err);
-	explicit_bzero(password, sizeof(password));
-	if (!code) {
-		code = make_token(&client, &token, err);
-		sign_out(&client);
-	}
-	client_close(&client);
-	return code ? code : keep_token(name, token, err);
-}
-
-int login_command(int argc, char **argv, struct err *err)
-{
-	struct ask ask = { .switches = ASK_HELP | ASK_CONTEXT | ASK_USER };
-
-	if (ask_parse(&ask, "login", argc - 1, argv + 1, err))
-		return EXIT_FAILED;
-	if (ask.given & ASK_HELP) {
-		puts("Usage: cella login --user NAME\n"
-		     "Sign in to the server of the current context with a password, and keep a token for\n"
-		     "it. The password is asked for, or read from the input.\n");
-		ask_print_options(stdout, &ask);
-		return EXIT_DONE;
-	}
-	if (!ask.user || ask.word_count) {
-		err_set(err, EINVAL, "'login' needs --user NAME");
-		return EXIT_FAILED;
-	}
-	return login(&ask, err);
 }

@@ -13,22 +13,31 @@
 #include "base/cleanup.h"
 #include "base/macros.h"
 #include "cli/command.h"
+#include "cli/options.h"
 #include "cli/terminal.h"
 #include "codec/lines.h"
 #include "host/fd.h"
 
-#define REPLY_MAX (16u << 20)
+#define REPLY_MAX   (16u << 20)
+#define HELP_COLUMN 19
 
 static void print_help(void)
 {
 	puts("Usage: cella control SOCKET METHOD [KEY=VALUE]...\n"
-	     "Call a method of a machine that runs with --control SOCKET, and print its result.\n");
+	     "Call a method of a machine that runs with --control SOCKET, and print its\n"
+	     "result.\n");
 	for (unsigned i = 0; i < CONTROL_METHODS; i++) {
 		const struct schema_field *field = control_methods[i].params;
 
-		printf("  %-16s %s\n", control_methods[i].name, control_methods[i].help);
-		for (; field && field->name; field++)
-			printf("  %-16s   %s: %s\n", "", field->name, field->help);
+		printf("  %-16s ", control_methods[i].name);
+		options_print_wrapped(stdout, control_methods[i].help, HELP_COLUMN);
+		for (; field && field->name; field++) {
+			char text[256];
+
+			snprintf(text, sizeof(text), "%s: %s", field->name, field->help);
+			printf("%*s", HELP_COLUMN + 2, "");
+			options_print_wrapped(stdout, text, HELP_COLUMN + 2);
+		}
 	}
 	puts("\nAttached to a console, Ctrl-] three times leaves it.");
 }

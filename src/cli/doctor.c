@@ -375,7 +375,7 @@ static int examine(struct examination *examination)
 
 int doctor_command(int argc, char **argv, struct err *err)
 {
-	struct ask ask = { .switches = ASK_HELP | ASK_CONTEXT };
+	struct ask ask = { .switches = DOCTOR_SWITCHES };
 	struct examination examination;
 	int code;
 
@@ -383,11 +383,13 @@ int doctor_command(int argc, char **argv, struct err *err)
 		return EXIT_FAILED;
 	if (ask.given & ASK_HELP) {
 		puts("Usage: cella doctor\n"
-		     "Look at this host and at the server, and say what to mend. Exit status 1: something is\n"
-		     "wrong; warnings alone are no reason.\n");
+		     "Look at this host and at the server, and say what to mend. Exit status 1:\n"
+		     "something is wrong; warnings alone are no reason.\n");
 		ask_print_options(stdout, &ask);
 		return EXIT_DONE;
 	}
+	if (ask_check_end(&ask, 0, err))
+		return EXIT_FAILED;
 	code = client_open(&examination.client, ask.context, err);
 	examination.server = false;
 	if (!code)

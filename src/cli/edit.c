@@ -14,6 +14,7 @@
 #include "base/cleanup.h"
 #include "base/macros.h"
 #include "cli/noun.h"
+#include "cli/units.h"
 #include "cli/yaml.h"
 #include "host/fd.h"
 
@@ -32,7 +33,7 @@ static int patch(struct noun *noun, const char *path, struct err *err)
 }
 
 /* What a client may write of an object. */
-json_t *object_writable(const json_t *object)
+static json_t *writable(const json_t *object)
 {
 	static const char *const members[] = { "kind",  "project",   "name", "labels",
 					       "notes", "protected", "spec" };
@@ -153,7 +154,10 @@ static int edit_by_hand(struct noun *noun, const char *path, struct err *err)
 	if (!code && !(file = make_file(err)))
 		code = EXIT_FAILED;
 	if (!code) {
-		before = object_writable(answer.json);
+		json_t *object = writable(answer.json);
+
+		before = units_copy(noun->kind, object);
+		json_decref(object);
 		code = edit_text(file, before, &after, err) ? EXIT_FAILED : EXIT_DONE;
 	}
 	if (!code && after)

@@ -9,6 +9,7 @@
 
 #include "base/cleanup.h"
 #include "cli/noun.h"
+#include "cli/progress.h"
 #include "host/clock.h"
 
 #define SHOW_NS (200 * NS_PER_MS)
@@ -37,8 +38,8 @@ int noun_build(struct noun *noun, struct err *err)
 }
 
 struct sending {
-	uint64_t from, total, shown_ns;
-	bool terminal;
+	uint64_t from, total;
+	uint64_t started_ns, shown_ns;
 };
 
 static void show_sent(void *ctx, uint64_t done)
@@ -46,11 +47,11 @@ static void show_sent(void *ctx, uint64_t done)
 	struct sending *sending = ctx;
 	uint64_t now = clock_now_ns();
 
-	if (!sending->terminal || now - sending->shown_ns < SHOW_NS)
+	if (now - sending->shown_ns < SHOW_NS)
 		return;
 	sending->shown_ns = now;
-	fprintf(stderr, "\r\033[Kupload: %u %%",
-		(unsigned)((sending->from + done) * 100 / sending->total));
+	progress_show("upload", (int)((sending->from + done) * 100 / sending->total),
+		      done / ((now - sending->started_ns) / NS_PER_MS + 1) * 1000);
 }
 
 /* The image, which may be there already, with a part of its bytes. */
@@ -103,8 +104,7 @@ static int send_file(struct noun *noun, const char *path, int fd, struct sending
 		options.content_range = range.text;
 	}
 	code = client_call(&noun->client, url.text, &options, &answer, err);
-	if (sending->terminal)
-		fputs("\r\033[K", stderr);
+	progress_end();
 	if (!code)
 		code = noun_follow(noun, &answer, err);
 	answer_fini(&answer);
@@ -118,7 +118,7 @@ int noun_upload(struct noun *noun, struct err *err)
 	const char *name = noun->ask.words[1];
 	AUTO_FREE char *path = noun_path(noun, noun->ask.words[0], err);
 	AUTO_CLOSE int fd = open(name, O_RDONLY | O_CLOEXEC);
-	struct sending sending = { .terminal = isatty(STDERR_FILENO) };
+	struct sending sending = { .started_ns = clock_now_ns() };
 	struct stat st;
 	int code;
 

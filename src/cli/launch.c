@@ -92,22 +92,33 @@ static int run(struct noun *noun, struct err *err)
 
 static void print_help(const struct noun *noun)
 {
-	puts("Usage: cella run -d [OPTION]... IMAGE\n"
-	     "Make a machine of an image of the server, start it, and print its name. It is on the\n"
-	     "network 'default' unless --nets says otherwise.\n");
+	puts("Usage: cella run -d [OPTION]... [IMAGE]\n"
+	     "Create a machine from an image of the server, or from --kernel and --disk, start\n"
+	     "it, and print its name. It is on the network 'default' unless --net says\n"
+	     "otherwise.\n");
 	ask_print_options(stdout, &noun->ask);
+	puts("\nFor example:\n"
+	     "  cella run -d --name web1 debian:12\n"
+	     "  cella run -d --memory 2G --cpus 2 --net default,forwards=tcp:2222-22 debian:12\n"
+	     "  cella run -d --kernel vmlinuz --initrd initrd.img --append console=ttyS0");
 }
 
-int launch_command(int argc, char **argv, struct err *err)
+struct noun launch_noun(void)
 {
-	struct noun noun = {
+	return (struct noun){
 		.kind = &api_vm,
 		.words = "run",
 		.ask = { .switches = ASK_SERVER | ASK_WAIT | ASK_NAME | ASK_DETACH,
 			 .common = api_common_fields,
 			 .fields = api_vm.spec,
-			 .inner = "spec" },
+			 .inner = "spec",
+			 .kind = "vm" },
 	};
+}
+
+int launch_command(int argc, char **argv, struct err *err)
+{
+	struct noun noun = launch_noun();
 	int code = EXIT_DONE;
 
 	noun.ask.object = json_object();

@@ -130,10 +130,20 @@ int noun_list(struct client *client, const char *path, const char *query, json_t
 
 /* ---- verbs ---- */
 
+bool verb_is_of(const struct verb *verb, const struct api_kind *kind)
+{
+	return (!verb->kind || verb->kind == kind) && !(verb->writes && kind->internal);
+}
+
+const char *verb_name(const struct verb *verb, const struct api_kind *kind)
+{
+	return kind == &api_image && !strcmp(verb->name, "create") ? verb->alias : verb->name;
+}
+
 const struct verb *verb_find(const struct api_kind *kind, const char *name)
 {
 	for (const struct verb *verb = verbs; verb->name; verb++) {
-		if ((verb->kind && verb->kind != kind) || (verb->writes && kind->internal))
+		if (!verb_is_of(verb, kind))
 			continue;
 		if (!strcmp(verb->name, name) || (verb->alias && !strcmp(verb->alias, name)))
 			return verb;
@@ -146,7 +156,7 @@ static int unknown_verb(const struct api_kind *kind, const char *name, struct er
 	struct suggestion suggestion = suggestion_for(name);
 
 	for (const struct verb *verb = verbs; verb->name; verb++) {
-		if ((!verb->kind || verb->kind == kind) && !(verb->writes && kind->internal))
+		if (verb_is_of(verb, kind))
 			suggestion_offer(&suggestion, verb->name);
 	}
 	for (const struct api_action *action = kind->actions; action && action->name; action++)
@@ -157,10 +167,33 @@ static int unknown_verb(const struct api_kind *kind, const char *name, struct er
 	return err_hint(err, "see 'cella %s --help'", kind->name);
 }
 
-/* "create" as an action is how the server calls what a creation goes on with. */
+bool action_is_verb(const struct api_kind *kind, const struct api_action *action)
+{
+	return strcmp(action->name, "create") && !verb_find(kind, action->name);
+}
+
 static const struct api_action *find_action(const struct api_kind *kind, const char *name)
 {
-	return strcmp(name, "create") ? api_action_find(kind, name) : NULL;
+	const struct api_action *action = api_action_find(kind, name);
+
+	return action && action_is_verb(kind, action) ? action : NULL;
+}
+
+/* What cannot be left out of an action's parameters may be its last word. */
+static const struct schema_field *last_word(const struct api_action *action)
+{
+	const struct schema_field *first = action->params;
+
+	return first && first->required ? first : NULL;
+}
+
+const char *noun_arguments(const struct noun *noun, const struct verb *verb)
+{
+	const struct schema_field *row = noun->action ? last_word(noun->action) : NULL;
+
+	if (!row)
+		return verb->arguments;
+	return strcmp(row->name, "name") ? "NAME DISK" : "NAME NEW-NAME";
 }
 
 int noun_set_verb(struct noun *noun, const char *name, const struct verb **ret_verb,
@@ -178,6 +211,8 @@ int noun_set_verb(struct noun *noun, const char *name, const struct verb **ret_v
 		return unknown_verb(noun->kind, name, err);
 	if (!verb)
 		verb = &action;
+	noun->ask.kind = noun->kind->name;
+	noun->ask.keeps = verb->keeps;
 	noun->ask.switches = ASK_SERVER | verb->switches;
 	if (noun->kind != &api_vm)
 		noun->ask.switches &= ~(unsigned)ASK_START;
@@ -194,31 +229,7 @@ int noun_set_verb(struct noun *noun, const char *name, const struct verb **ret_v
 	return 0;
 }
 
-/* ---- help ---- */
-
-static void print_verbs(const struct api_kind *kind)
-{
-	printf("Usage: cella %s COMMAND [ARGUMENT]...\n%s.\n\n", kind->name, kind->help);
-	for (const struct verb *verb = verbs; verb->name; verb++) {
-		if ((!verb->kind || verb->kind == kind) && !(verb->writes && kind->internal))
-			printf("  %-12s %s\n", verb->name, verb->help);
-	}
-	for (const struct api_action *action = kind->actions; action && action->name; action++) {
-		if (find_action(kind, action->name) && !verb_find(kind, action->name))
-			printf("  %-12s %s\n", action->name, action->help);
-	}
-	printf("\nHelp of a command: cella %s COMMAND --help\n", kind->name);
-}
-
-static void print_help(const struct noun *noun, const struct verb *verb)
-{
-	printf("Usage: cella %s %s [OPTION]...\n%s.\n\n", noun->words, verb->arguments,
-	       noun->action ? noun->action->help : verb->help);
-	ask_print_options(stdout, &noun->ask);
-	fputs("\nExit status: 0 done, 1 wrong use or failed here, 3 refused, 4 not found, 5 not allowed,\n"
-	      "6 no server, 7 the operation failed.\n",
-	      stdout);
-}
+/* ---- running ---- */
 
 int noun_unexpected(const struct noun *noun, unsigned word, struct err *err)
 {
@@ -229,16 +240,37 @@ int noun_unexpected(const struct noun *noun, unsigned word, struct err *err)
 				"a secret is no argument, since others could see it: it is asked "
 				"for, or read from a file");
 	}
-	return err_set(err, EINVAL, "unexpected argument '%.128s'", noun->ask.words[word]);
+	return ask_check_end(&noun->ask, word, err);
 }
 
-static int check_words(const struct noun *noun, const struct verb *verb, struct err *err)
+/* "web1 web2" of "clone web1 web2" is also "web1 --name web2". */
+static int take_last_word(struct noun *noun, const struct schema_field *row, struct err *err)
 {
-	if (noun->ask.word_count < verb->min) {
-		err_set(err, EINVAL, "'%s' needs %s", noun->words, verb->arguments);
+	const char *word = noun->ask.words[--noun->ask.word_count];
+	json_t *value;
+	int rc = schema_parse(row, word, &value, err);
+
+	if (rc) {
+		err_wrap(err, "'%.128s'", word);
+		return rc;
+	}
+	json_object_set_new(noun->ask.object, row->name, value);
+	return 0;
+}
+
+static int check_words(struct noun *noun, const struct verb *verb, struct err *err)
+{
+	const struct schema_field *row = noun->action ? last_word(noun->action) : NULL;
+	bool is_option = row && json_object_get(noun->ask.object, row->name);
+	unsigned words = !row ? 0 : is_option ? 1 : 2; /* 0: as the verb has it */
+
+	if (noun->ask.word_count < (words ? words : verb->min)) {
+		err_set(err, EINVAL, "'%s' needs %s", noun->words, noun_arguments(noun, verb));
 		return err_hint(err, "see 'cella %s --help'", noun->words);
 	}
-	return noun->ask.word_count > verb->max ? noun_unexpected(noun, verb->max, err) : 0;
+	if (noun->ask.word_count > (words ? words : verb->max))
+		return noun_unexpected(noun, words ? words : verb->max, err);
+	return words == 2 ? take_last_word(noun, row, err) : 0;
 }
 
 static int run_verb(struct noun *noun, const struct verb *verb, int argc, char **argv,
@@ -250,7 +282,7 @@ static int run_verb(struct noun *noun, const struct verb *verb, int argc, char *
 	    output_format_parse(noun->ask.format, &noun->format, err))
 		return EXIT_FAILED;
 	if (noun->ask.given & ASK_HELP) {
-		print_help(noun, verb);
+		noun_print_help(noun, verb);
 		return EXIT_DONE;
 	}
 	if (check_words(noun, verb, err) || secrets_take(&noun->ask, err))
@@ -270,7 +302,7 @@ int noun_command(int argc, char **argv, struct err *err)
 	int code;
 
 	if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
-		print_verbs(noun.kind);
+		noun_print_verbs(noun.kind);
 		return EXIT_DONE;
 	}
 	if (noun_set_verb(&noun, argv[1], &verb, err))

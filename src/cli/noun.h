@@ -28,13 +28,37 @@ struct verb {
 	bool spec;                       /* options are the rows of the spec, labels and the like */
 	const struct schema_field *rows; /* or these */
 	bool writes;                     /* not for kinds that the server makes alone */
+	bool keeps;                      /* what no option says stays as it is */
+	bool names_new;                  /* the name is that of a new object */
 	int (*run)(struct noun *noun, struct err *err);
 };
 
 extern const struct verb verbs[]; /* NULL name at the end */
 
+bool verb_is_of(const struct verb *verb, const struct api_kind *kind);
+/* As it is called: "create" makes an image's file, and "add" a server's image. */
+const char *verb_name(const struct verb *verb, const struct api_kind *kind);
+/* Whether the action is called by its name: "create" is how the server calls what a creation goes on
+ * with, and "logs" is a verb. */
+bool action_is_verb(const struct api_kind *kind, const struct api_action *action);
 /* The verb of that name for the kind; NULL: there is none. */
 const struct verb *verb_find(const struct api_kind *kind, const char *name);
+
+struct noun_example {
+	const struct api_kind *kind; /* NULL: the end */
+	const char *verb, *text;
+};
+
+extern const struct noun_example noun_examples[];
+
+/* "NAME...", as usage shows them. */
+const char *noun_arguments(const struct noun *noun, const struct verb *verb);
+
+/* `cella KIND --help`, and its lines of verbs alone. */
+void noun_print_verbs(const struct api_kind *kind);
+void noun_print_verb_lines(const struct api_kind *kind);
+/* `cella KIND VERB --help`. */
+void noun_print_help(const struct noun *noun, const struct verb *verb);
 
 /* argv[0] is the kind's name, argv[1] the verb. An exit code. */
 int noun_command(int argc, char **argv, struct err *err);
@@ -58,15 +82,15 @@ int operation_follow(struct client *client, const json_t *operation, json_t **re
 /* The project that is meant. */
 const char *noun_project(const struct noun *noun);
 
+/* `run -d`, before its words are read. */
+struct noun launch_noun(void);
+
 /* All items of a list, page by page. `query`: "", or begins with '&'. */
 int noun_list(struct client *client, const char *path, const char *query, json_t **ret_items,
 	      struct err *err);
 
 /* Adds text with what a URL does not take as %xx. */
 void add_encoded(struct str *url, const char *text);
-
-/* What a client may write of an object; new reference. */
-json_t *object_writable(const json_t *object);
 
 /* There is one word too many, from that one on. -EINVAL. */
 int noun_unexpected(const struct noun *noun, unsigned word, struct err *err);
@@ -80,3 +104,5 @@ int noun_logs(struct noun *noun, struct err *err);
 int noun_build(struct noun *noun, struct err *err);
 int noun_upload(struct noun *noun, struct err *err);
 int noun_edit(struct noun *noun, struct err *err);
+int noun_attach(struct noun *noun, struct err *err);
+int noun_detach(struct noun *noun, struct err *err);

@@ -1,13 +1,24 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Waiting for an operation, with a line that tells how far it is. */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "cli/noun.h"
+#include "cli/progress.h"
 
-#define BAR_CELLS 24
+/* Ctrl-C ends the waiting, not the work. */
+static void stop_waiting(int number)
+{
+	static const char words[] = "\ncella: not waited for any longer; the work goes on: "
+				    "'cella operation list' shows it, "
+				    "'cella operation delete ID' cancels it\n";
+
+	(void)!write(STDERR_FILENO, words, sizeof(words) - 1);
+	raise(number);
+}
 
 static const char *text_at(const json_t *object, const char *first, const char *second)
 {
@@ -17,59 +28,36 @@ static const char *text_at(const json_t *object, const char *first, const char *
 	return text ? text : "";
 }
 
-static void add_bar(struct str *line, unsigned percent)
-{
-	unsigned full = percent * BAR_CELLS / 100;
-
-	str_add(line, " [");
-	for (unsigned i = 0; i < BAR_CELLS; i++)
-		str_add(line, i < full ? "#" : "-");
-	str_printf(line, "] %u %%", percent);
-}
-
-/* One line on a terminal, again and again. */
 static void show_progress(const json_t *operation)
 {
 	const json_t *progress = json_object_get(json_object_get(operation, "status"), "progress");
 	const char *phase = json_string_value(json_object_get(progress, "phase"));
 	const json_t *percent = json_object_get(progress, "percent");
-	const json_t *rate = json_object_get(progress, "rate");
+	json_int_t rate = json_integer_value(json_object_get(progress, "rate"));
 	const json_t *resource = json_object_get(json_object_get(operation, "spec"), "resource");
 	const char *name = json_string_value(json_object_get(resource, "name"));
-	struct str line = { 0 };
+	struct str what = { 0 };
 
-	str_printf(&line, "%s %s", text_at(operation, "spec", "action"), name ? name : "");
+	str_printf(&what, "%s %s", text_at(operation, "spec", "action"), name ? name : "");
 	if (phase && *phase)
-		str_printf(&line, ": %s", phase);
-	if (json_is_integer(percent) && json_integer_value(percent) >= 0)
-		add_bar(&line, (unsigned)(json_integer_value(percent) > 100
-						  ? 100
-						  : json_integer_value(percent)));
-	if (json_integer_value(rate) > 0) {
-		str_add(&line, " ");
-		output_value(&line, rate, API_BYTES);
-		str_add(&line, "/s");
-	}
-	if (line.text) {
-		str_make_plain(line.text);
-		fprintf(stderr, "\r\033[K%.120s", line.text);
-	}
-	str_fini(&line);
+		str_printf(&what, ": %s", phase);
+	if (what.text)
+		progress_show(what.text,
+			      json_is_integer(percent) ? (int)json_integer_value(percent) : -1,
+			      rate > 0 ? (uint64_t)rate : 0);
+	str_fini(&what);
 }
 
 static int failed(const json_t *operation, struct err *err)
 {
-	const json_t *error = json_object_get(json_object_get(operation, "status"), "error");
-	const char *message = json_string_value(json_object_get(error, "message"));
-	const char *hint = json_string_value(json_object_get(error, "hint"));
-	const char *state = text_at(operation, "status", "state");
+	const json_t *resource = json_object_get(json_object_get(operation, "spec"), "resource");
+	const char *name = json_string_value(json_object_get(resource, "name"));
+	char before[128];
 
-	err_set(err, EREMOTEIO, "%s %s: %s", text_at(operation, "spec", "action"), state,
-		message ? message : "no reason is given");
-	if (hint && *hint)
-		err_hint(err, "%s", hint);
-	str_make_plain(err->text);
-	str_make_plain(err->hint);
+	snprintf(before, sizeof(before), "%s '%s' %s", text_at(operation, "spec", "action"),
+		 name ? name : "", text_at(operation, "status", "state"));
+	client_take_error(json_object_get(json_object_get(operation, "status"), "error"), before,
+			  "no reason is given", err);
 	return EXIT_OPERATION;
 }
 
@@ -78,29 +66,42 @@ static bool has_ended(const json_t *operation)
 	return json_object_get(json_object_get(operation, "status"), "ended") != NULL;
 }
 
-int operation_follow(struct client *client, const json_t *operation, json_t **ret_result,
-		     struct err *err)
+/* Asks until it has ended; `now` is replaced by what it is then. */
+static int wait_for_end(struct client *client, json_t **now, struct err *err)
 {
-	const char *uid = json_string_value(json_object_get(operation, "uid"));
-	json_t *now = json_incref((json_t *)operation);
-	bool terminal = isatty(STDERR_FILENO);
+	const char *uid = json_string_value(json_object_get(*now, "uid"));
 	int code = EXIT_DONE;
 	char path[128];
 
 	snprintf(path, sizeof(path), "/v1/operations/%s?wait=1s", uid ? uid : "");
-	while (!code && !has_ended(now)) {
+	while (!code && !has_ended(*now)) {
 		json_t *later;
 
-		if (terminal)
-			show_progress(now);
+		show_progress(*now);
 		code = client_get(client, path, &later, err);
 		if (code)
 			break;
-		json_decref(now);
-		now = later;
+		json_decref(*now);
+		*now = later;
 	}
-	if (terminal)
-		fputs("\r\033[K", stderr);
+	progress_end();
+	return code;
+}
+
+int operation_follow(struct client *client, const json_t *operation, json_t **ret_result,
+		     struct err *err)
+{
+	const struct sigaction stop = { .sa_handler = stop_waiting,
+					.sa_flags = SA_RESETHAND | SA_NODEFER };
+	json_t *now = json_incref((json_t *)operation);
+	struct sigaction usual;
+	int code;
+
+	sigaction(SIGINT, NULL, &usual);
+	if (usual.sa_handler != SIG_IGN)
+		sigaction(SIGINT, &stop, NULL);
+	code = wait_for_end(client, &now, err);
+	sigaction(SIGINT, &usual, NULL);
 	if (!code && strcmp(text_at(now, "status", "state"), "done"))
 		code = failed(now, err);
 	if (ret_result)

@@ -9,9 +9,14 @@
 #include "base/cleanup.h"
 #include "base/macros.h"
 #include "base/suggest.h"
+#include "cli/terminal.h"
 
 #define HELP_COLUMN 28
 #define HELP_WIDTH  80
+
+/* Of a narrow terminal. */
+#define NARROW_COLUMN 8
+#define NARROW_WIDTH  60
 
 static const struct option *find_option(const struct option *options, const char *name,
 					size_t length)
@@ -65,7 +70,9 @@ int options_parse(const struct option *options, int count, char *const *argument
 		}
 		if (strncmp(arguments[i], "--", 2) || !*name) {
 			err_set(err, EINVAL, "unexpected argument '%.128s'", arguments[i]);
-			return err_hint(err, "options start with '--', see 'cella run --help'");
+			return err_hint(err,
+					"options start with '--'; 'cella run -d IMAGE' runs an "
+					"image of the server");
 		}
 		length = strcspn(name, "=");
 		option = find_option(options, name, length);
@@ -86,15 +93,15 @@ int options_parse(const struct option *options, int count, char *const *argument
 	return 0;
 }
 
-/* Words of `text` from `column` on, each line indented to it. */
-static void print_wrapped(FILE *out, const char *text, int column)
+void options_print_wrapped(FILE *out, const char *text, int column)
 {
+	int width = MIN((int)terminal_columns(out), HELP_WIDTH);
 	int at = column;
 
 	while (*text) {
 		int length = (int)strcspn(text, " ");
 
-		if (at > column && at + 1 + length > HELP_WIDTH) {
+		if (at > column && at + 1 + length > width) {
 			fprintf(out, "\n%*s", column, "");
 			at = column;
 		} else if (at > column) {
@@ -110,14 +117,16 @@ static void print_wrapped(FILE *out, const char *text, int column)
 
 void options_print_entry(FILE *out, const char *entry, const char *help)
 {
+	int width = MIN((int)terminal_columns(out), HELP_WIDTH);
+	int column = width < NARROW_WIDTH ? NARROW_COLUMN : HELP_COLUMN;
 	int used = fprintf(out, "  %s", entry);
 
-	if (used >= HELP_COLUMN) {
+	if (used >= column) {
 		fputc('\n', out);
 		used = 0;
 	}
-	fprintf(out, "%*s", HELP_COLUMN - used, "");
-	print_wrapped(out, help, HELP_COLUMN);
+	fprintf(out, "%*s", column - used, "");
+	options_print_wrapped(out, help, column);
 }
 
 void options_print(FILE *out, const struct option *options)

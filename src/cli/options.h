@@ -47,11 +47,14 @@ struct option {
 int options_parse(const struct option *options, int count, char *const *arguments,
 		  struct request *request, struct err *err);
 
-/* One entry an option, wrapped to 80 columns. */
+/* One entry an option, wrapped to 80 columns, or the terminal's if those are fewer. */
 void options_print(FILE *out, const struct option *options);
 
 /* "  --name ARGUMENT    help", wrapped. */
 void options_print_entry(FILE *out, const char *entry, const char *help);
+
+/* Words of `text` from `column` on, where the line is, each further line indented to it. */
+void options_print_wrapped(FILE *out, const char *text, int column);
 
 /* Setters for rows. */
 int option_set_value(struct request *request, const struct option *option, const char *text,

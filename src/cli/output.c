@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "api/filter.h"
@@ -12,6 +13,7 @@
 #include "base/macros.h"
 #include "base/vec.h"
 #include "cli/yaml.h"
+#include "host/fd.h"
 
 #define COLUMNS_MAX 32
 #define GAP         2
@@ -56,13 +58,17 @@ static void add_bytes(struct str *text, double bytes)
 		str_printf(text, "%.1f %s", bytes, units[unit]);
 }
 
-/* "2026-11-21T15:00:00Z" without what only programs need. */
+/* "2026-11-21T15:00:00Z" as the clock of who reads it shows it. */
 static void add_time(struct str *text, const char *time)
 {
-	size_t length = strlen(time);
+	struct tm fields = { 0 };
+	const char *end = strptime(time, "%Y-%m-%dT%H:%M:%S", &fields);
+	time_t seconds = end ? timegm(&fields) : 0;
+	char local[32];
 
-	if (length >= 19 && time[10] == 'T')
-		str_printf(text, "%.10s %.8s", time, time + 11);
+	if (end && localtime_r(&seconds, &fields) &&
+	    strftime(local, sizeof(local), "%Y-%m-%d %H:%M:%S", &fields))
+		str_add(text, local);
 	else
 		str_add(text, time);
 }
@@ -184,6 +190,9 @@ static void add_row(struct table *table, const json_t *object, bool plain)
 
 		output_value(&text, filter_member(object, table->columns[i].path),
 			     plain ? API_TEXT : table->columns[i].format);
+		/* Words behind one that is not there stay in their places. */
+		if (!plain && !text.length)
+			str_add(&text, "-");
 		cell = str_take(&text);
 		if (!cell || vec_push(&table->cells, cell)) {
 			free(cell);
@@ -288,6 +297,12 @@ void output_objects(const struct output_list *list, const json_t *objects)
 	else
 		print_table(&table);
 	table_fini(&table);
+}
+
+bool output_bytes(void *ctx, const char *bytes, size_t count)
+{
+	(void)ctx;
+	return !fd_write_all(STDOUT_FILENO, bytes, count);
 }
 
 void output_one(enum output_format format, const json_t *value)

@@ -13,7 +13,7 @@ enum output_format { OUTPUT_TABLE, OUTPUT_JSON, OUTPUT_YAML, OUTPUT_CSV };
 /* NULL: a table. -EINVAL. */
 int output_format_parse(const char *text, enum output_format *ret_format, struct err *err);
 
-/* A value for people: "1.5 GiB", "2026-11-21 15:00:00", "yes". */
+/* A value for people: "1.5 GiB", "2026-11-21 15:00:00" of the local clock, "yes". */
 void output_value(struct str *text, const json_t *value, enum api_format format);
 
 struct output_list {
@@ -28,6 +28,9 @@ void output_objects(const struct output_list *list, const json_t *objects);
 
 /* One value: as YAML if a table was asked for. */
 void output_one(enum output_format format, const json_t *value);
+
+/* Bytes as they come, for call_options.received; false: they do not arrive. */
+bool output_bytes(void *ctx, const char *bytes, size_t count);
 
 /* Output goes to a terminal, and nobody said NO_COLOR. */
 bool output_has_colour(FILE *out);

@@ -3,19 +3,11 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/macros.h"
 #include "cli/command.h"
 #include "cli/noun.h"
-#include "host/fd.h"
-
-static bool print_bytes(void *ctx, const char *bytes, size_t count)
-{
-	(void)ctx;
-	return !fd_write_all(STDOUT_FILENO, bytes, count);
-}
 
 static void print_answer(enum output_format format, const struct answer *answer)
 {
@@ -24,7 +16,7 @@ static void print_answer(enum output_format format, const struct answer *answer)
 	if (answer->json)
 		output_one(format == OUTPUT_TABLE ? OUTPUT_JSON : format, answer->json);
 	else
-		fd_write_all(STDOUT_FILENO, answer->text.text, answer->text.length);
+		output_bytes(NULL, answer->text.text, answer->text.length);
 }
 
 static int ask_server(const struct ask *ask, const char *body, enum output_format format,
@@ -33,7 +25,7 @@ static int ask_server(const struct ask *ask, const char *body, enum output_forma
 	bool streams = ask->given & ASK_FOLLOW;
 	const struct call_options options = { .method = ask->words[0],
 					      .text = body,
-					      .received = streams ? print_bytes : NULL };
+					      .received = streams ? output_bytes : NULL };
 	struct client client;
 	struct answer answer = { 0 };
 	int code = client_open(&client, ask->context, err);
@@ -50,7 +42,7 @@ static int ask_server(const struct ask *ask, const char *body, enum output_forma
 
 int query_command(int argc, char **argv, struct err *err)
 {
-	struct ask ask = { .switches = ASK_HELP | ASK_CONTEXT | ASK_FORMAT | ASK_FOLLOW };
+	struct ask ask = { .switches = QUERY_SWITCHES };
 	enum output_format format;
 	AUTO_FREE char *input = NULL;
 	const char *body;
@@ -61,13 +53,15 @@ int query_command(int argc, char **argv, struct err *err)
 		return EXIT_FAILED;
 	if (ask.given & ASK_HELP) {
 		puts("Usage: cella query METHOD PATH [BODY]\n"
-		     "Ask the server as it is, and print the answer. BODY is JSON; '-': the input, as for\n"
-		     "what has secrets in it.\n");
+		     "Send a request to the server, and print the answer. BODY is JSON; '-': the\n"
+		     "input, as for what has secrets in it.\n");
 		ask_print_options(stdout, &ask);
 		puts("\nFor example: cella query GET /v1/projects/default/vms");
 		return EXIT_DONE;
 	}
-	if (ask.word_count < 2 || ask.word_count > 3 || *ask.words[1] != '/') {
+	if (ask_check_end(&ask, 3, err))
+		return EXIT_FAILED;
+	if (ask.word_count < 2 || *ask.words[1] != '/') {
 		err_set(err, EINVAL, "'query' needs METHOD PATH [BODY]");
 		err_hint(err, "for example: cella query GET /v1/projects/default/vms");
 		return EXIT_FAILED;

@@ -20,12 +20,12 @@ static void print_help(void)
 {
 	fputs("Usage: cella run [OPTION]...\n"
 	      "       cella run -d [OPTION]... IMAGE\n"
-	      "Run a virtual machine in the foreground. Ctrl-] three times leaves its terminal. With -d the\n"
-	      "server runs it: see 'cella run -d --help'.\n\n",
+	      "Run a virtual machine in the foreground. Ctrl-] three times leaves its terminal.\n"
+	      "With -d the server runs it: see 'cella run -d --help'.\n\n",
 	      stdout);
 	options_print(stdout, run_options);
-	fputs("\nExit status: 0 the guest powered off, 1 wrong use or failed start, 2 the guest crashed;\n"
-	      "isa-debug-exit gives (value << 1) | 1.\n",
+	fputs("\nExit status: 0 the guest powered off, 1 wrong use or failed start, 2 the guest\n"
+	      "crashed; isa-debug-exit gives (value << 1) | 1.\n",
 	      stdout);
 }
 

@@ -148,30 +148,36 @@ static int use_context(const struct settings *settings, const char *name, struct
 	return server->address ? 0 : err_set(err, EINVAL, "context '%s' has no address", name);
 }
 
+/* By the context of that name, the current one, or this host's socket. */
+static int find_in_settings(const char *context, struct server *server, struct err *err)
+{
+	struct settings settings;
+	char path[128];
+	int rc = settings_load(&settings, err);
+
+	if (!rc && !(context && *context))
+		context = json_string_value(json_object_get(settings.root, "current"));
+	if (!rc && context) {
+		rc = use_context(&settings, context, server, err);
+	} else if (!rc) {
+		api_socket_path(path, sizeof(path));
+		server->address = strdup(path);
+	}
+	settings_fini(&settings);
+	return rc;
+}
+
 int server_find(const char *context, struct server *ret_server, struct err *err)
 {
 	const char *socket = context ? NULL : getenv("CELLA_SOCKET");
 	const char *project = getenv("CELLA_PROJECT");
 	struct server server = { 0 };
-	struct settings settings;
-	char path[128];
-	int rc = settings_load(&settings, err);
+	int rc = 0;
 
-	if (!context)
-		context = getenv("CELLA_CONTEXT");
-	if (!rc && !context)
-		context = json_string_value(json_object_get(settings.root, "current"));
-	if (rc) {
-		/* Said already. */
-	} else if (socket && *socket) {
+	if (socket && *socket)
 		server.address = strdup(socket);
-	} else if (context && *context) {
-		rc = use_context(&settings, context, &server, err);
-	} else {
-		api_socket_path(path, sizeof(path));
-		server.address = strdup(path);
-	}
-	settings_fini(&settings);
+	else
+		rc = find_in_settings(context ? context : getenv("CELLA_CONTEXT"), &server, err);
 	if (project && *project) {
 		free(server.project);
 		server.project = strdup(project);

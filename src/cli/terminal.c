@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "cli/terminal.h"
 
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #define ESCAPE_BYTE  0x1d /* Ctrl-] */
 #define ESCAPE_TIMES 3
+
+#define USUAL_COLUMNS 80
 
 void terminal_enter(struct terminal_mode *mode)
 {
@@ -20,8 +23,20 @@ void terminal_enter(struct terminal_mode *mode)
 
 void terminal_leave(const struct terminal_mode *mode)
 {
-	if (mode->changed)
-		tcsetattr(STDIN_FILENO, TCSANOW, &mode->before);
+	if (!mode->changed)
+		return;
+	tcsetattr(STDIN_FILENO, TCSANOW, &mode->before);
+	/* The machine's last line is rarely whole. */
+	fputc('\n', stderr);
+}
+
+unsigned terminal_columns(FILE *out)
+{
+	struct winsize size = { 0 };
+
+	if (ioctl(fileno(out), TIOCGWINSZ, &size) || !size.ws_col)
+		return USUAL_COLUMNS;
+	return size.ws_col;
 }
 
 bool terminal_leaves(const char *bytes, size_t count, unsigned *presses)

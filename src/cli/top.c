@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * `cella top`: machines by what they take, from the server's metrics: rates are what counters grew by
- * between two looks.
+ * between two looks of the server, which says when it looked.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -16,30 +16,31 @@
 #include "host/clock.h"
 
 #define INTERVAL_SECONDS 10 /* as often as the server looks itself */
+#define MEASURED         "cella_sample_timestamp_seconds "
 #define NAME_BYTES       (2 * API_NAME_MAX + 2)
 
 enum column { CPU, RESIDENT, READ, WRITTEN, RECEIVED, SENT, COLUMNS };
 
 static const struct {
-	const char *metric, *title;
+	const char *metric;
 	bool counter;
 } columns[COLUMNS] = {
-	[CPU] = { "cella_vm_cpu_seconds_total", "CPU", true },
-	[RESIDENT] = { "cella_vm_resident_memory_bytes", "MEMORY", false },
-	[READ] = { "cella_disk_read_bytes_total", "READ/S", true },
-	[WRITTEN] = { "cella_disk_written_bytes_total", "WRITTEN/S", true },
-	[RECEIVED] = { "cella_nic_received_bytes_total", "RECEIVED/S", true },
-	[SENT] = { "cella_nic_sent_bytes_total", "SENT/S", true },
+	[CPU] = { "cella_vm_cpu_seconds_total", true },
+	[RESIDENT] = { "cella_vm_resident_memory_bytes", false },
+	[READ] = { "cella_disk_read_bytes_total", true },
+	[WRITTEN] = { "cella_disk_written_bytes_total", true },
+	[RECEIVED] = { "cella_nic_received_bytes_total", true },
+	[SENT] = { "cella_nic_sent_bytes_total", true },
 };
 
 struct row {
 	char name[NAME_BYTES];
 	double values[COLUMNS];
-	double rates[COLUMNS];
+	double rates[COLUMNS]; /* of counters, a second */
 };
 
 struct sample {
-	uint64_t at_ns;
+	double at; /* seconds */
 	VEC(struct row) rows;
 };
 
@@ -66,7 +67,7 @@ static void find_label(const char *labels, const char *name, char *value, size_t
 	snprintf(value, size, "%.*s", (int)strcspn(at, "\""), at);
 }
 
-/* A line "metric{labels} value". */
+/* A line "metric{labels} value", or when all of it was measured. */
 static int take_line(struct sample *sample, const char *line)
 {
 	size_t length = strcspn(line, "{ ");
@@ -76,6 +77,8 @@ static int take_line(struct sample *sample, const char *line)
 	const char *end = strchr(line, '}');
 	struct row *row;
 
+	if (!strncmp(line, MEASURED, strlen(MEASURED)))
+		sample->at = strtod(line + length, NULL);
 	if (line[length] != '{' || !end)
 		return 0;
 	find_label(line + length, "project", project, sizeof(project));
@@ -109,7 +112,8 @@ static int take_sample(struct client *client, struct sample *sample, struct err 
 	char *rest = answer.text.text;
 	int rc = 0;
 
-	*sample = (struct sample){ .at_ns = clock_now_ns() };
+	/* One that does not say when has looked just now. */
+	*sample = (struct sample){ .at = (double)clock_now_ns() / (double)NS_PER_SEC };
 	while (!code && !rc && rest)
 		rc = take_line(sample, strsep(&rest, "\n"));
 	answer_fini(&answer);
@@ -120,9 +124,25 @@ static int take_sample(struct client *client, struct sample *sample, struct err 
 	return code;
 }
 
+/* Waits for the server's next look. */
+static int take_next(struct client *client, const struct sample *before, struct sample *now,
+		     struct err *err)
+{
+	int code;
+
+	sleep(INTERVAL_SECONDS);
+	code = take_sample(client, now, err);
+	while (!code && now->at == before->at) {
+		vec_fini(&now->rows);
+		sleep(1);
+		code = take_sample(client, now, err);
+	}
+	return code;
+}
+
 static void find_rates(struct sample *before, struct sample *now)
 {
-	double seconds = (double)(now->at_ns - before->at_ns) / (double)NS_PER_SEC;
+	double seconds = now->at - before->at;
 	struct row *row;
 
 	vec_for_each (row, &now->rows) {
@@ -131,9 +151,7 @@ static void find_rates(struct sample *before, struct sample *now)
 		for (unsigned i = 0; i < COLUMNS; i++) {
 			double grown = old ? row->values[i] - old->values[i] : 0;
 
-			row->rates[i] = !columns[i].counter ? row->values[i]
-					: grown > 0         ? grown / seconds
-							    : 0;
+			row->rates[i] = grown > 0 ? grown / seconds : 0;
 		}
 	}
 }
@@ -148,17 +166,16 @@ static int busier(const void *a, const void *b)
 	return strcmp(first->name, second->name);
 }
 
-/* As objects of a kind, so that all formats are there. */
-static void print_sample(struct sample *sample, enum output_format format)
+/* As objects of a kind, so that all formats are there. The first look knows no rates. */
+static void print_sample(struct sample *sample, bool rates, enum output_format format)
 {
-	static const struct api_column shown[] = {
-		{ "CPU", "cpu", API_PERCENT },
-		{ "MEMORY", "memory", API_BYTES },
-		{ "READ/S", "read", API_BYTES },
-		{ "WRITTEN/S", "written", API_BYTES },
-		{ "RECEIVED/S", "received", API_BYTES },
-		{ "SENT/S", "sent", API_BYTES },
-		{ 0 },
+	static const struct api_column shown[COLUMNS + 1] = {
+		[CPU] = { "CPU", "cpu", API_PERCENT },
+		[RESIDENT] = { "MEMORY", "memory", API_BYTES },
+		[READ] = { "READ/S", "read", API_BYTES },
+		[WRITTEN] = { "WRITTEN/S", "written", API_BYTES },
+		[RECEIVED] = { "RECEIVED/S", "received", API_BYTES },
+		[SENT] = { "SENT/S", "sent", API_BYTES },
 	};
 	static const struct api_kind kind = { .plural = "machines that run", .columns = shown };
 	const struct output_list list = { .kind = &kind, .format = format };
@@ -171,16 +188,27 @@ static void print_sample(struct sample *sample, enum output_format format)
 		json_t *object = json_pack("{s:s}", "name", row->name);
 
 		for (unsigned i = 0; i < COLUMNS; i++) {
-			double value = i == CPU ? row->rates[i] * 100 : row->rates[i];
+			double value = columns[i].counter ? row->rates[i] : row->values[i];
 
+			if (columns[i].counter && !rates)
+				continue;
 			json_object_set_new(object, shown[i].path,
-					    i == CPU ? json_real(value)
+					    i == CPU ? json_real(100 * value)
 						     : json_integer((json_int_t)value));
 		}
 		json_array_append_new(rows, object);
 	}
 	output_objects(&list, rows);
 	json_decref(rows);
+}
+
+/* In the place of what is on the screen. */
+static void show(struct sample *sample, bool rates, enum output_format format)
+{
+	fputs("\033[H\033[2J", stdout);
+	fflush(stdout);
+	print_sample(sample, rates, format);
+	fflush(stdout);
 }
 
 static int watch(struct client *client, const struct ask *ask, enum output_format format,
@@ -190,17 +218,18 @@ static int watch(struct client *client, const struct ask *ask, enum output_forma
 	struct sample before;
 	int code = take_sample(client, &before, err);
 
+	if (!code && !once)
+		show(&before, false, format);
 	while (!code) {
 		struct sample now;
 
-		sleep(INTERVAL_SECONDS);
-		code = take_sample(client, &now, err);
+		code = take_next(client, &before, &now, err);
 		if (!code) {
 			find_rates(&before, &now);
-			if (!once)
-				fputs("\033[H\033[2J", stdout);
-			print_sample(&now, format);
-			fflush(stdout);
+			if (once)
+				print_sample(&now, true, format);
+			else
+				show(&now, true, format);
 		}
 		vec_fini(&before.rows);
 		before = now;
@@ -213,7 +242,7 @@ static int watch(struct client *client, const struct ask *ask, enum output_forma
 
 int top_command(int argc, char **argv, struct err *err)
 {
-	struct ask ask = { .switches = ASK_HELP | ASK_CONTEXT | ASK_FORMAT | ASK_ONCE };
+	struct ask ask = { .switches = TOP_SWITCHES };
 	enum output_format format;
 	struct client client;
 	int code;
@@ -223,11 +252,13 @@ int top_command(int argc, char **argv, struct err *err)
 		return EXIT_FAILED;
 	if (ask.given & ASK_HELP) {
 		puts("Usage: cella top [OPTION]...\n"
-		     "Show machines that run by what they take, again every ten seconds; CPU in percent of\n"
-		     "one processor.\n");
+		     "Show machines that run by what they take, again every ten seconds; CPU in\n"
+		     "percent of one processor.\n");
 		ask_print_options(stdout, &ask);
 		return EXIT_DONE;
 	}
+	if (ask_check_end(&ask, 0, err))
+		return EXIT_FAILED;
 	code = client_open(&client, ask.context, err);
 	if (!code)
 		code = watch(&client, &ask, format, err);

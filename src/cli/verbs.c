@@ -6,6 +6,7 @@
 
 #include "base/cleanup.h"
 #include "cli/noun.h"
+#include "cli/units.h"
 
 /* ---- reading ---- */
 
@@ -17,41 +18,87 @@ static void add_query(struct str *query, const char *name, const char *value)
 	add_encoded(query, value);
 }
 
+/* Of the project, or of all of them. */
+static char *list_path(const struct noun *noun, struct err *err)
+{
+	struct str path = { 0 };
+	char *text;
+
+	if (!(noun->ask.given & ASK_ALL))
+		return noun_path(noun, NULL, err);
+	str_printf(&path, "/v1/%s", noun->kind->plural);
+	text = str_take(&path);
+	if (!text)
+		err_errno(err, ENOMEM, "cannot ask for '%s'", noun->kind->plural);
+	return text;
+}
+
+/* Of all projects they are PROJECT/NAME, which commands take as well. */
+static void print_names(const json_t *objects, bool projects)
+{
+	size_t i;
+	json_t *object;
+
+	json_array_foreach(objects, i, object)
+	{
+		const char *project = json_string_value(json_object_get(object, "project"));
+		const char *name = json_string_value(json_object_get(object, "name"));
+
+		printf("%s%s%s\n", projects && project ? project : "",
+		       projects && project ? "/" : "", name ? name : "");
+	}
+}
+
 static int run_list(struct noun *noun, struct err *err)
 {
-	bool all = noun->ask.given & ASK_ALL;
+	AUTO_FREE char *path = list_path(noun, err);
+	bool projects = (noun->ask.given & ASK_ALL) && noun->kind->scope == API_SCOPE_PROJECT;
 	struct output_list list = { .kind = noun->kind,
 				    .format = noun->format,
 				    .wide = noun->ask.given & ASK_WIDE,
-				    .projects = all && noun->kind->scope == API_SCOPE_PROJECT };
+				    .projects = projects };
 	struct str query = { 0 };
-	struct str path = { 0 };
-	json_t *items;
+	json_t *items = NULL;
 	int code = EXIT_FAILED;
 
-	if (all) {
-		str_printf(&path, "/v1/%s", noun->kind->plural);
-	} else {
-		AUTO_FREE char *own = noun_path(noun, NULL, err);
-
-		str_add(&path, own ? own : "");
-	}
 	add_query(&query, "filter", noun->ask.filter);
 	add_query(&query, "labels", noun->ask.labels);
-	if (!path.failed && !query.failed)
-		code = noun_list(&noun->client, path.text, query.text ? query.text : "", &items,
-				 err);
-	if (!code) {
+	if (path && !query.failed)
+		code = noun_list(&noun->client, path, query.text ? query.text : "", &items, err);
+	if (!code && (noun->ask.given & ASK_QUIET))
+		print_names(items, projects);
+	else if (!code)
 		output_objects(&list, items);
-		json_decref(items);
-	}
+	json_decref(items);
 	str_fini(&query);
-	str_fini(&path);
 	return code;
+}
+
+static void print_shown(const struct noun *noun, const json_t *objects)
+{
+	const struct output_list list = { .kind = noun->kind, .format = OUTPUT_CSV };
+	size_t i;
+	json_t *object;
+
+	if (noun->format == OUTPUT_CSV) {
+		output_objects(&list, objects);
+		return;
+	}
+	json_array_foreach(objects, i, object)
+	{
+		json_t *shown = noun->format == OUTPUT_TABLE ? units_copy(noun->kind, object)
+							     : json_incref(object);
+
+		if (i && noun->format != OUTPUT_JSON)
+			puts("---");
+		output_one(noun->format, shown);
+		json_decref(shown);
+	}
 }
 
 static int run_show(struct noun *noun, struct err *err)
 {
+	json_t *objects = json_array();
 	int code = EXIT_DONE;
 
 	for (unsigned i = 0; !code && i < noun->ask.word_count; i++) {
@@ -59,13 +106,12 @@ static int run_show(struct noun *noun, struct err *err)
 		json_t *object;
 
 		code = path ? client_get(&noun->client, path, &object, err) : EXIT_FAILED;
-		if (code)
-			break;
-		if (i && noun->format != OUTPUT_JSON)
-			puts("---");
-		output_one(noun->format, object);
-		json_decref(object);
+		if (!code)
+			json_array_append_new(objects, object);
 	}
+	/* Those before the one that is missing are there. */
+	print_shown(noun, objects);
+	json_decref(objects);
 	return code;
 }
 
@@ -114,48 +160,68 @@ static int run_create(struct noun *noun, struct err *err)
 	return noun_create(noun, noun->ask.object, err);
 }
 
+/* The last failure is told by who called, as that of every command. */
+static void keep_failure(const struct err *failure, struct err *err)
+{
+	if (err->code)
+		err_print(err, stderr);
+	*err = *failure;
+}
+
+/*
+ * Asks the same of all objects that are named, and then waits for all. One that fails is no reason to
+ * leave the others. The exit code of the first that failed.
+ */
+static int ask_all(struct noun *noun, const struct call_options *options, const char *suffix,
+		   struct err *err)
+{
+	struct answer answers[ASK_WORDS_MAX] = { 0 };
+	int codes[ASK_WORDS_MAX] = { 0 };
+	int code = EXIT_DONE;
+
+	for (unsigned i = 0; i < noun->ask.word_count; i++) {
+		struct err failure = ERR_INIT;
+		AUTO_FREE char *path = noun_path(noun, noun->ask.words[i], &failure);
+		struct str url = { 0 };
+
+		str_printf(&url, "%s%s", path ? path : "", suffix);
+		codes[i] =
+			path ? client_call(&noun->client, url.text, options, &answers[i], &failure)
+			     : EXIT_FAILED;
+		str_fini(&url);
+		if (codes[i])
+			keep_failure(&failure, err);
+		if (codes[i] == EXIT_NO_SERVER)
+			break;
+	}
+	for (unsigned i = 0; i < noun->ask.word_count; i++) {
+		struct err failure = ERR_INIT;
+
+		if (!codes[i] && answers[i].status)
+			codes[i] = noun_follow(noun, &answers[i], &failure);
+		if (failure.code)
+			keep_failure(&failure, err);
+		if (!code)
+			code = codes[i];
+		answer_fini(&answers[i]);
+	}
+	return code;
+}
+
 static int run_delete(struct noun *noun, struct err *err)
 {
 	const struct call_options options = { .method = "DELETE" };
-	int code = EXIT_DONE;
 
-	for (unsigned i = 0; !code && i < noun->ask.word_count; i++) {
-		AUTO_FREE char *path = noun_path(noun, noun->ask.words[i], err);
-		struct str url = { 0 };
-		struct answer answer = { 0 };
-
-		if (!path)
-			return EXIT_FAILED;
-		str_printf(&url, "%s%s", path, noun->ask.given & ASK_FORCE ? "?force=true" : "");
-		code = client_call(&noun->client, url.text, &options, &answer, err);
-		if (!code)
-			code = noun_follow(noun, &answer, err);
-		answer_fini(&answer);
-		str_fini(&url);
-	}
-	return code;
+	return ask_all(noun, &options, noun->ask.given & ASK_FORCE ? "?force=true" : "", err);
 }
 
 int noun_act(struct noun *noun, struct err *err)
 {
 	const struct call_options options = { .method = "POST", .body = noun->ask.object };
-	int code = EXIT_DONE;
+	char suffix[64];
 
-	for (unsigned i = 0; !code && i < noun->ask.word_count; i++) {
-		AUTO_FREE char *path = noun_path(noun, noun->ask.words[i], err);
-		struct str url = { 0 };
-		struct answer answer = { 0 };
-
-		if (!path)
-			return EXIT_FAILED;
-		str_printf(&url, "%s/actions/%s", path, noun->action->name);
-		code = client_call(&noun->client, url.text, &options, &answer, err);
-		if (!code)
-			code = noun_follow(noun, &answer, err);
-		answer_fini(&answer);
-		str_fini(&url);
-	}
-	return code;
+	snprintf(suffix, sizeof(suffix), "/actions/%s", noun->action->name);
+	return ask_all(noun, &options, suffix, err);
 }
 
 /* ---- the table ---- */
@@ -164,8 +230,8 @@ static const struct schema_field logs_rows[] = {
 	{ .name = "source",
 	  .type = SCHEMA_STRING,
 	  .choices = (const char *const[]){ "console", "vmm", NULL },
-	  .help = "serial console, or the machine's process" },
-	{ .name = "bytes", .type = SCHEMA_SIZE, .help = "how much of the end" },
+	  .help = "the serial console's, or the machine's process's (console)" },
+	{ .name = "bytes", .type = SCHEMA_SIZE, .help = "how much of the end (64K)" },
 	{ 0 },
 };
 
@@ -179,22 +245,22 @@ const struct verb verbs[] = {
 	{ .name = "list",
 	  .alias = "ls",
 	  .arguments = "",
-	  .help = "show all",
-	  .switches = ASK_ALL | ASK_FILTER | ASK_LABELS | ASK_WIDE,
+	  .help = "list all",
+	  .switches = ASK_ALL | ASK_FILTER | ASK_LABELS | ASK_WIDE | ASK_QUIET,
 	  .run = run_list },
 	{ .name = "show",
 	  .alias = "get",
 	  .arguments = "NAME...",
 	  .min = 1,
 	  .max = ASK_WORDS_MAX,
-	  .help = "show all that is known of one",
+	  .help = "show all that is known of them",
 	  .run = run_show },
 	{ .name = "build",
 	  .kind = &api_image,
 	  .arguments = "SYSTEM",
 	  .min = 1,
 	  .max = 1,
-	  .help = "make one from a distribution's packages: debian:12",
+	  .help = "build one from a distribution's packages: debian:12",
 	  .switches = ASK_WAIT | ASK_NAME,
 	  .rows = build_rows,
 	  .run = noun_build },
@@ -203,44 +269,65 @@ const struct verb verbs[] = {
 	  .arguments = "NAME FILE",
 	  .min = 2,
 	  .max = 2,
-	  .help = "make one from a file of this host",
+	  .help = "upload a file of this host as one",
 	  .switches = ASK_WAIT,
 	  .spec = true,
+	  .names_new = true,
 	  .run = noun_upload },
 	{ .name = "create",
 	  .alias = "add",
 	  .arguments = "NAME",
 	  .min = 1,
 	  .max = 1,
-	  .help = "make one",
+	  .help = "create one",
 	  .switches = ASK_WAIT | ASK_START,
 	  .spec = true,
 	  .writes = true,
+	  .names_new = true,
 	  .run = run_create },
 	{ .name = "edit",
 	  .alias = "set",
 	  .arguments = "NAME",
 	  .min = 1,
 	  .max = 1,
-	  .help = "change one: by options, or in $EDITOR",
+	  .help = "change one, by options or in $EDITOR",
 	  .switches = ASK_WAIT,
 	  .spec = true,
 	  .writes = true,
+	  .keeps = true,
 	  .run = noun_edit },
 	{ .name = "delete",
 	  .alias = "rm",
 	  .arguments = "NAME...",
 	  .min = 1,
 	  .max = ASK_WORDS_MAX,
-	  .help = "delete",
+	  .help = "delete them",
 	  .switches = ASK_WAIT | ASK_FORCE,
 	  .run = run_delete },
+	{ .name = "attach",
+	  .kind = &api_vm,
+	  .arguments = "NAME",
+	  .min = 1,
+	  .max = 1,
+	  .help = "give it one more disk or network card",
+	  .switches = ASK_WAIT,
+	  .rows = api_vm_devices,
+	  .run = noun_attach },
+	{ .name = "detach",
+	  .kind = &api_vm,
+	  .arguments = "NAME",
+	  .min = 1,
+	  .max = 1,
+	  .help = "take a disk or a network card from it",
+	  .switches = ASK_WAIT,
+	  .rows = api_vm_devices,
+	  .run = noun_detach },
 	{ .name = "console",
 	  .kind = &api_vm,
 	  .arguments = "NAME",
 	  .min = 1,
 	  .max = 1,
-	  .help = "connect this terminal to its serial console; Ctrl-] three times leaves it",
+	  .help = "connect this terminal to its serial console; Ctrl-] three times leaves",
 	  .run = noun_console },
 	{ .name = "logs",
 	  .kind = &api_vm,

@@ -174,7 +174,7 @@ def run_vmm(text):
     (b'{"cpu": {"count": 1}', ["configuration"]),
     (b'{"kernal": "x"}', ["'kernal'", "did you mean 'kernel'"]),
     (b'{"disks": [{"readonly": true}]}', ["'disks[0].path'", "missing"]),
-    (b'{"memory": {"size": "1G"}}', ["'memory.size'", "whole number"]),
+    (b'{"memory": {"size": "1Gx"}}', ["'memory.size'", "whole number"]),
 ])
 def test_wrong_configuration_is_named(config, words):
     refused(run_vmm(config), *words)

@@ -4,7 +4,9 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -37,6 +39,8 @@ static void value_is_written_for_people(void **state)
 	};
 
 	(void)state;
+	setenv("TZ", "UTC", 1);
+	tzset();
 	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
 		json_t *value = json_loads(rows[i].json, 0, NULL);
 		struct str text = { 0 };
@@ -62,11 +66,26 @@ static void format_is_known_by_its_name(void **state)
 	assert_non_null(strstr(err.text, "'xml'"));
 }
 
+static void time_is_that_of_the_local_clock(void **state)
+{
+	json_t *value = json_string("2026-11-21T23:30:01Z");
+	struct str text = { 0 };
+
+	(void)state;
+	setenv("TZ", "XXX-5:30", 1);
+	tzset();
+	output_value(&text, value, API_TIME);
+	assert_string_equal(text.text, "2026-11-22 05:00:01");
+	str_fini(&text);
+	json_decref(value);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(value_is_written_for_people),
 		cmocka_unit_test(format_is_known_by_its_name),
+		cmocka_unit_test(time_is_that_of_the_local_clock),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
