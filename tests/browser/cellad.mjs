@@ -47,10 +47,12 @@ export class Cellad {
 		await ended;
 	}
 
+	forceOff(vm) {
+		return this.api('POST', `/v1/projects/${vm.project}/vms/${vm.name}/actions/stop?wait=10s`, { force: true });
+	}
+
 	async stop() {
-		for (const vm of await this.list('vms').catch(() => [])) {
-			await this.api('POST', `/v1/projects/${vm.project}/vms/${vm.name}/actions/stop?wait=10s`, { force: true }).catch(() => {});
-		}
+		for (const vm of await this.list('vms').catch(() => [])) await this.forceOff(vm).catch(() => {});
 		const ended = new Promise((resolve) => this.process.once('exit', resolve));
 		this.process.kill('SIGTERM');
 		setTimeout(() => this.process.kill('SIGKILL'), 8000).unref();
@@ -78,6 +80,12 @@ export class Cellad {
 			request.on('error', reject);
 			request.end(text);
 		});
+	}
+
+	/** Also of a VM that runs. */
+	async removeVm(vm) {
+		await this.forceOff(vm).catch(() => {});
+		await this.api('DELETE', `/v1/projects/${vm.project}/vms/${vm.name}?wait=30s`);
 	}
 
 	/** A link that signs somebody in, once. */

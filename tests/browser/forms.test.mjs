@@ -124,8 +124,14 @@ test('who may only look is offered nothing else', async () => {
 	await go(other, '#/networks');
 	await other.getByRole('row', { name: /shared/ }).waitFor();
 	assert.equal(await other.getByRole('link', { name: 'Create network' }).count(), 0);
+	await go(other, '#/vms/default/small/edit');
+	await other.getByRole('heading', { level: 2, name: 'Machine' }).waitFor();
+	assert.equal(await other.getByRole('button', { name: 'Save' }).count(), 0, 'nor by its address');
+	await go(other, '#/users');
+	await other.getByRole('heading', { name: 'You may not see users' }).waitFor();
 	await go(other, '#/audit');
-	await other.getByRole('heading', { level: 1, name: 'Audit' }).waitFor();
+	await other.getByRole('heading', { name: 'The audit log is not for you' }).waitFor();
+	await checkAccessibility(other, 'what one may not see');
 	await checkNothingWrong(other, 'a viewer');
 	await other.context().close();
 });

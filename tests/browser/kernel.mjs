@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// A kernel of a few bytes: it greets on the first serial port, then sends back what it receives.
+// A kernel of a few bytes: it greets on the first serial port, then sends back what it receives, or rests.
 import { writeFile } from 'node:fs/promises';
 
 export const GREETING = 'hello from the machine';
@@ -15,11 +15,13 @@ const print = bytes(
 		'66 ba f8 03  88 e0  ee  eb e7', // mov dx, 0x3f8; mov al, ah; out dx, al; jmp next
 );
 const echo = bytes('66 ba fd 03  ec  a8 01  74 f7  66 ba f8 03  ec  ee  eb ef');
+/** Of these, many run at once and take nothing. */
+export const rest = bytes('f4  eb fd'); // hlt; jmp
 
-/** Spec: ELF-64; one segment, entered in long mode. */
-export async function writeKernel(path) {
-	const code = Buffer.concat([print, echo, Buffer.from(`${GREETING}\r\n\0`, 'latin1')]);
-	code.writeInt32LE(print.length + echo.length - 7, 3);
+/** Spec: ELF-64; one segment, entered in long mode; `then` is what it does when it has greeted. */
+export async function writeKernel(path, then = echo) {
+	const code = Buffer.concat([print, then, Buffer.from(`${GREETING}\r\n\0`, 'latin1')]);
+	code.writeInt32LE(print.length + then.length - 7, 3);
 	const offset = 64 + 56;
 	const head = Buffer.alloc(offset);
 	head.write('\x7fELF\x02\x01\x01', 'latin1');

@@ -38,3 +38,29 @@ export async function act(thing: Thing, action: string, params: Values = {}): Pr
 	take(body);
 	return body;
 }
+
+/** Ends a machine as if its power were cut, and waits until it has ended. */
+export async function cutPower(vm: Thing): Promise<void> {
+	const { body } = await send('POST', `${placeOf(vm)}/actions/stop?wait=30s`, { body: { force: true } });
+	take(body);
+}
+
+/** Does something to each, a few at a time, and says how many it did not work for. */
+export async function doAll(list: Thing[], run: (thing: Thing) => Promise<unknown>): Promise<void> {
+	const failed: string[] = [];
+	let last: unknown;
+	const queue = [...list];
+	const worker = async () => {
+		for (let one = queue.shift(); one; one = queue.shift()) {
+			try {
+				await run(one);
+			} catch (error) {
+				failed.push(one.name);
+				last = error;
+			}
+		}
+	};
+	await Promise.all([worker(), worker(), worker(), worker()]);
+	if (failed.length === 1) throw last;
+	if (failed.length) throw new Error(`it did not work for ${failed.length} of ${list.length}: ${failed.slice(0, 5).join(', ')}`);
+}

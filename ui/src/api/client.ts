@@ -14,7 +14,8 @@ export interface Options {
 export interface Answer<T> {
 	status: number;
 	headers: Headers;
-	body: T;
+	body: T; // {}: what came is no JSON
+	text: string;
 }
 
 let unauthenticated: () => void = () => {};
@@ -54,7 +55,7 @@ export async function send<T = Values>(method: string, path: string, options: Op
 			error.field,
 		);
 	}
-	return { status: response.status, headers: response.headers, body: body as T };
+	return { status: response.status, headers: response.headers, body: body as T, text: content };
 }
 
 // Where the page came over plain HTTP there is no randomUUID().

@@ -19,8 +19,3 @@ export function problemOf(error: unknown): Problem {
 		return new Problem(0, 'unreachable', 'The server does not answer', 'The page tries again by itself');
 	return new Problem(0, 'internal', error instanceof Error ? error.message : String(error));
 }
-
-/** The server's words start in lower case; on a page they are a sentence. */
-export function sentence(text: string): string {
-	return text.charAt(0).toUpperCase() + text.slice(1);
-}

@@ -45,7 +45,7 @@ export function rate(bytesPerSecond: number): string {
 export function percent(ratio: number | null | undefined): string {
 	if (ratio === null || ratio === undefined || !Number.isFinite(ratio)) return '–';
 	const value = ratio * 100;
-	return `${value >= 10 || value === 0 ? Math.round(value) : value.toFixed(1)} %`;
+	return `${value >= 10 || value < 0.05 ? Math.round(value) : value.toFixed(1)} %`;
 }
 
 export function count(value: number, one: string, many = `${one}s`): string {
@@ -101,12 +101,22 @@ export function words(name: string): string {
 		cpu: 'CPU', cpus: 'CPUs', vm: 'VM', vms: 'VMs', mac: 'MAC', ip: 'IP', ipv4: 'IPv4', ipv6: 'IPv6', dns: 'DNS',
 		dhcp: 'DHCP', nat: 'NAT', id: 'ID', uid: 'UID', url: 'URL', ssh: 'SSH', sha256: 'SHA-256', tls: 'TLS', nic: 'NIC',
 		iops: 'IOPS', numa: 'NUMA', mtu: 'MTU', acpi: 'ACPI', cidr: 'CIDR', vlan: 'VLAN', os: 'OS', api: 'API', tcp: 'TCP',
-		nics: 'NICs', bps: 'bandwidth', pid: 'PID', ram: 'RAM', kvm: 'KVM', udp: 'UDP', macs: 'MACs',
+		address6: 'IPv6 address', subnet6: 'IPv6 subnet', nets: 'network cards', nics: 'NICs', bps: 'bandwidth', pid: 'PID', ram: 'RAM', kvm: 'KVM', udp: 'UDP', macs: 'MACs',
 	};
-	const spelled = text.split(' ').map((word) => known[word] ?? word).join(' ');
-	return spelled.charAt(0).toUpperCase() + spelled.slice(1);
+	return sentence(text.split(' ').map((word) => known[word] ?? word).join(' '));
 }
 
-export function plural(value: number, word: string): string {
-	return value === 1 ? word : /(s|x|ch)$/.test(word) ? `${word}es` : /[^aeiou]y$/.test(word) ? `${word.slice(0, -1)}ies` : `${word}s`;
+/** "it runs" as "It runs": the server's words begin in lower case. */
+export function sentence(text: string): string {
+	return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+/** "Images" as "images" inside of a sentence, but "VMs". */
+export function lower(text: string): string {
+	return text.replace(/^[A-Z](?![A-Z])/, (letter) => letter.toLowerCase());
+}
+
+/** Some names, and how many there are besides: "web1, web2 and 4 more". */
+export function some(names: string[], most = 12): string {
+	return names.length > most ? `${names.slice(0, most).join(', ')} and ${names.length - most} more` : names.join(', ');
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What a person chose for this browser: theme, project, and the like. Nothing secret. */
+/* What a person chose for this browser: theme, project, columns of lists. Nothing secret. */
 import { redraw } from './view';
 
 function read(name: string): string | null {
@@ -56,5 +56,32 @@ export function chosenProject(): string {
 export function chooseProject(name: string): void {
 	project = name;
 	write('project', name || null);
+	redraw();
+}
+
+const columns = new Map<string, Record<string, boolean>>();
+
+/** Of a list the columns that a person has switched on or off; the others are as preset. */
+export function chosenColumns(list: string): Record<string, boolean> {
+	let chosen = columns.get(list);
+	if (!chosen) {
+		chosen = {};
+		// "status.node -spec.cpus": this one on, that one off.
+		for (const word of (read(`columns.${list}`) ?? '').split(' ').filter(Boolean)) chosen[word.replace(/^-/, '')] = !word.startsWith('-');
+		columns.set(list, chosen);
+	}
+	return chosen;
+}
+
+export function chooseColumn(list: string, column: string, on: boolean): void {
+	const chosen = { ...chosenColumns(list), [column]: on };
+	columns.set(list, chosen);
+	write(`columns.${list}`, Object.entries(chosen).map(([name, shown]) => (shown ? name : `-${name}`)).join(' '));
+	redraw();
+}
+
+export function presetColumns(list: string): void {
+	columns.set(list, {});
+	write(`columns.${list}`, null);
 	redraw();
 }

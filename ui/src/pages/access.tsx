@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* One's own password, and the one moment in which a token can be seen. */
+import { attempts } from '../base/attempt';
 import { h, redraw } from '../base/view';
 import { send } from '../api/client';
 import { endSession, ownSessions } from '../api/session';
-import { type Problem, problemOf } from '../api/problem';
 import type { Values } from '../api/types';
 import { Button, Loading, Notice, Pill, ProblemNotice, When } from '../parts/basic';
 import { CopyBox } from '../parts/copy';
@@ -14,22 +14,14 @@ import { complain, say } from '../parts/toast';
 function PasswordForm(initial: { close: () => void }) {
 	const { close } = initial;
 	const values = { current: '', password: '', again: '' };
-	let problem: Problem | null = null;
-	let busy = false;
+	const attempt = attempts();
 	const submit = async (event: Event) => {
 		event.preventDefault();
-		busy = true;
-		problem = null;
-		redraw();
-		try {
+		await attempt.run(async () => {
 			await send('POST', '/v1/session/password', { body: { current: values.current, password: values.password } });
 			say('good', 'Your password was changed', 'Your other sessions have ended');
 			close();
-		} catch (error) {
-			problem = problemOf(error);
-		}
-		busy = false;
-		redraw();
+		});
 	};
 	const field = (name: keyof typeof values, label: string, autocomplete: string, error: string | null) => (
 		<FieldBox label={label} error={error}>
@@ -47,17 +39,17 @@ function PasswordForm(initial: { close: () => void }) {
 		</FieldBox>
 	);
 	return () => {
-		const of = (name: string) => (problem?.field === name ? problem.message : null);
+		const of = (name: string) => (attempt.problem?.field === name ? attempt.problem.message : null);
 		return (
 			<form onSubmit={submit} novalidate>
 				<h2>Change your password</h2>
-				{problem && !['current', 'password'].includes(problem.field) ? <ProblemNotice problem={problem} /> : null}
+				{attempt.problem && !['current', 'password'].includes(attempt.problem.field) ? <ProblemNotice problem={attempt.problem} /> : null}
 				{field('current', 'Present password', 'current-password', of('current'))}
 				{field('password', 'New password', 'new-password', of('password'))}
 				{field('again', 'New password again', 'new-password', values.again && values.again !== values.password ? 'it differs from the one above' : null)}
 				<div class="dialog-actions">
 					<Button label="Cancel" onClick={close} />
-					<Button label="Change password" type="submit" look="primary" busy={busy} disabled={!values.password || values.password !== values.again} />
+					<Button label="Change password" type="submit" look="primary" busy={attempt.busy} disabled={!values.password || values.password !== values.again} />
 				</div>
 			</form>
 		);

@@ -125,7 +125,7 @@ export function ApiPage() {
 									>
 										{kind.plural}
 									</button>
-									<span class="small muted" style={{ display: 'block' }}>
+									<span class="small muted block">
 										{kind.help}
 									</span>
 								</span>

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Disks and network cards of a VM: attached, changed, and taken away. */
-import { h, redraw } from '../base/view';
+import { attempts } from '../base/attempt';
+import { h } from '../base/view';
 import { link } from '../base/router';
 import { change } from '../api/change';
 import { things, thing as find } from '../api/live';
-import { type Problem, problemOf } from '../api/problem';
 import { fieldAt, kindOf, presets } from '../api/schema';
 import { copy, type Thing, type Values } from '../api/types';
 import { Button, ProblemNotice } from '../parts/basic';
@@ -26,27 +26,19 @@ function PartForm(initial: { vm: Thing; part: Part; place: number | undefined; c
 	const { vm, part, place, close } = initial;
 	const fields = fieldAt(kindOf('vm').spec, part.member)?.fields ?? [];
 	const values: Values = place === undefined ? presets(fields) : copy((vm.spec[part.member] as Values[])[place]!);
-	let problem: Problem | null = null;
-	let busy = false;
+	const attempt = attempts();
 	const submit = async (event: Event) => {
 		event.preventDefault();
-		busy = true;
-		problem = null;
-		redraw();
-		// The newest list: somebody else may have attached one meanwhile.
-		const now = find('vm', vm.project, vm.name) ?? vm;
-		const list: Values[] = copy(now.spec[part.member] ?? []);
-		const at = place ?? list.length;
-		list[at] = values;
-		try {
+		await attempt.run(async () => {
+			// The newest list: somebody else may have attached one meanwhile.
+			const now = find('vm', vm.project, vm.name) ?? vm;
+			const list: Values[] = copy(now.spec[part.member] ?? []);
+			const at = place ?? list.length;
+			list[at] = values;
 			await change(now, { spec: { [part.member]: list } });
 			say('good', `The ${part.title} was ${place === undefined ? 'added' : 'changed'}`);
 			close();
-		} catch (error) {
-			problem = problemOf(error);
-		}
-		busy = false;
-		redraw();
+		});
 	};
 	return () => {
 		const path = `spec.${part.member}[${place ?? (vm.spec[part.member] as Values[] | undefined)?.length ?? 0}]`;
@@ -54,16 +46,16 @@ function PartForm(initial: { vm: Thing; part: Part; place: number | undefined; c
 		return (
 			<form onSubmit={submit} novalidate>
 				<h2>{title}</h2>
-				{problem && !problem.field.startsWith(path) ? <ProblemNotice problem={problem} /> : null}
+				{attempt.problem && !attempt.problem.field.startsWith(path) ? <ProblemNotice problem={attempt.problem} /> : null}
 				{part.member === 'disks' && place === undefined && !things('disk', vm.project).some((one) => !one.status?.vm) ? (
 					<p class="muted">
 						There is no free disk in this project. <a href={link('disks', 'new')} onClick={close}>Create one</a> first.
 					</p>
 				) : null}
-				<Fields fields={fields} path={path} values={values} context={{ project: vm.project ?? '', problem, changing: false }} first={part.first} fold />
+				<Fields fields={fields} path={path} values={values} context={{ project: vm.project ?? '', problem: attempt.problem, changing: false }} first={part.first} fold />
 				<div class="dialog-actions">
 					<Button label="Cancel" onClick={close} />
-					<Button label={place === undefined ? part.action : 'Save'} type="submit" look="primary" busy={busy} />
+					<Button label={place === undefined ? part.action : 'Save'} type="submit" look="primary" busy={attempt.busy} />
 				</div>
 			</form>
 		);

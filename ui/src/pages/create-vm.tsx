@@ -3,13 +3,13 @@
  * The way to a new VM: image, size, network and access, name; everything else that a VM can have is in
  * the last part, made from the schema. What will be sent stands beside it, also as a command.
  */
-import { h, redraw, type Self } from '../base/view';
-import { bytes } from '../base/format';
+import { attempts } from '../base/attempt';
+import { h, type Self } from '../base/view';
+import { bytes, count } from '../base/format';
 import { go, guard, link, route } from '../base/router';
 import { chosenProject } from '../base/settings';
 import { create } from '../api/change';
 import { collection, things } from '../api/live';
-import { type Problem, problemOf } from '../api/problem';
 import { type Field, kindOf, presets } from '../api/schema';
 import { equal, type Values } from '../api/types';
 import { Button, Facts, Panel, ProblemNotice } from '../parts/basic';
@@ -61,10 +61,9 @@ export function CreateVm(_: Values, self: Self) {
 	let touched = false;
 	let named = false; // by a person
 	let without = false; // an image was not wanted
-	let problem: Problem | null = null;
-	let busy = false;
+	const attempt = attempts(showError);
 
-	guard(() => (touched && !busy ? 'Leave without making the VM?' : null));
+	guard(() => (touched && !attempt.busy ? 'Leave without making the VM?' : null));
 	self.onRemove(() => guard(null));
 
 	const cleanSpec = () => {
@@ -85,20 +84,12 @@ export function CreateVm(_: Values, self: Self) {
 
 	const submit = async (event: Event) => {
 		event.preventDefault();
-		busy = true;
-		problem = null;
-		redraw();
-		try {
+		await attempt.run(async () => {
 			await create(kind, project, body());
 			guard(null);
 			say('good', `${values.name} is being made`);
 			go(hrefOf('vm', project, values.name));
-		} catch (error) {
-			problem = problemOf(error);
-			showError();
-		}
-		busy = false;
-		redraw();
+		});
 	};
 
 	const pickImage = (image: string | undefined) => {
@@ -108,7 +99,7 @@ export function CreateVm(_: Values, self: Self) {
 	};
 
 	return () => {
-		const context = { project, problem, changing: false };
+		const context = { project, problem: attempt.problem, changing: false };
 		const { spec } = values;
 		const images = bootable();
 		if (!spec.image && !without && images.length && collection('image').state === 'ready') pickImage(imageRef(images[0]!, project));
@@ -133,9 +124,9 @@ export function CreateVm(_: Values, self: Self) {
 					novalidate
 				>
 					<div class="stack">
-						{problem && !hasPlace(problem) ? <ProblemNotice problem={problem} /> : null}
-						<ImageChoice spec={spec} project={project} error={concerns(problem, 'spec.image') ? fieldWords(problem!) : null} pick={pickImage} />
-						<SizeFields spec={spec} problem={problem} image={image} />
+						{attempt.problem && !hasPlace(attempt.problem) ? <ProblemNotice problem={attempt.problem} /> : null}
+						<ImageChoice spec={spec} project={project} error={concerns(attempt.problem, 'spec.image') ? fieldWords(attempt.problem!) : null} pick={pickImage} />
+						<SizeFields spec={spec} problem={attempt.problem} image={image} />
 						<SignInFields spec={spec} context={context} />
 						<NetChoice spec={spec} project={project} />
 						<Panel title="Name">
@@ -167,7 +158,7 @@ export function CreateVm(_: Values, self: Self) {
 									</label>
 								</div>
 								<CommonFields values={values} context={context} folded />
-								<More label="All other settings" open={!spec.image || others.some((field) => concerns(problem, `spec.${field.name}`))}>
+								<More label="All other settings" open={!spec.image || others.some((field) => concerns(attempt.problem, `spec.${field.name}`))}>
 									{() => (
 										<div class="fields">
 											{others.map((field) => (
@@ -185,13 +176,13 @@ export function CreateVm(_: Values, self: Self) {
 								rows={[
 									['Name', values.name],
 									['Image', spec.image],
-									['Size', `${spec.cpus ?? '–'} CPU, ${typeof spec.memory === 'number' ? bytes(spec.memory) : '–'}`],
+									['Size', `${count(spec.cpus ?? 1, 'CPU')}, ${typeof spec.memory === 'number' ? bytes(spec.memory) : '–'}`],
 									['Disk', spec.image ? bytes(typeof spec['disk-size'] === 'number' ? spec['disk-size'] : image?.status?.size) : 'none'],
 									['Network', (spec.nets as Values[]).map((net) => net.network ?? 'default').join(', ') || 'none'],
 									['Sign-in', signInWords(spec['cloud-init'])],
 								]}
 							/>
-							<Button label="Create VM" type="submit" look="primary" busy={busy} disabled={!values.name || nameProblem(values.name) !== null} />
+							<Button label="Create VM" type="submit" look="primary" busy={attempt.busy} disabled={!values.name || nameProblem(values.name) !== null} />
 							<Button label="Cancel" href={link('vms')} />
 						</Panel>
 						{spec.image ? (

@@ -4,11 +4,11 @@
  * changed from; if somebody else was faster, it says so and takes over theirs where this one has not
  * been touched.
  */
-import { h, redraw, type Self } from '../base/view';
+import { attempts } from '../base/attempt';
+import { h, type Self } from '../base/view';
 import { guard } from '../base/router';
 import { change } from '../api/change';
 import { thing as current } from '../api/live';
-import { type Problem, problemOf } from '../api/problem';
 import { kindOf, presets } from '../api/schema';
 import { copy, mergePatch, type Thing, type Values } from '../api/types';
 import { Button, Notice, Panel, ProblemNotice } from '../parts/basic';
@@ -35,13 +35,12 @@ export function EditForm(initial: { thing: Thing }, self: Self) {
 	let base = initial.thing;
 	let before = editable(base);
 	let values = copy(before);
-	let problem: Problem | null = null;
-	let busy = false;
+	const attempt = attempts(showError);
 	let version = 0;
 	const kind = kindOf(base.kind);
 
 	const difference = () => mergePatch(before, { ...values, spec: specOf(kind, values.spec) }) as Values | undefined;
-	guard(() => (!busy && difference() ? 'Leave without saving?' : null));
+	guard(() => (!attempt.busy && difference() ? 'Leave without saving?' : null));
 	self.onRemove(() => guard(null));
 
 	/** Begins from the newest state, with what was changed here on top. */
@@ -57,10 +56,7 @@ export function EditForm(initial: { thing: Thing }, self: Self) {
 		event.preventDefault();
 		const patch = difference();
 		if (!patch) return;
-		busy = true;
-		problem = null;
-		redraw();
-		try {
+		await attempt.run(async () => {
 			const body = await change(base, patch);
 			const now = body.kind === base.kind ? (body as Thing) : (current(base.kind, base.project, base.name) ?? base);
 			base = now;
@@ -68,12 +64,7 @@ export function EditForm(initial: { thing: Thing }, self: Self) {
 			values = copy(before);
 			version++;
 			say('good', `${base.name} was changed`);
-		} catch (error) {
-			problem = problemOf(error);
-			showError();
-		}
-		busy = false;
-		redraw();
+		});
 	};
 
 	return ({ thing }: typeof initial) => {
@@ -81,12 +72,12 @@ export function EditForm(initial: { thing: Thing }, self: Self) {
 		if (newer && !difference()) follow(thing);
 		const patch = difference();
 		const running = kind.name === 'vm' && ['running', 'paused', 'starting'].includes(thing.status?.state);
-		const context = { project: thing.project ?? '', problem, changing: true, running };
+		const context = { project: thing.project ?? '', problem: attempt.problem, changing: true, running };
 		const waits = running && patch?.spec && Object.keys(patch.spec as Values).some((name) => !kind.spec.find((field) => field.name === name)?.live);
 		return (
 			<form class="stack" onSubmit={submit} novalidate key={version}>
-				{problem && !hasPlace(problem) && problem.code !== 'stale' ? <ProblemNotice problem={problem} /> : null}
-				{(newer && patch) || problem?.code === 'stale' ? (
+				{attempt.problem && !hasPlace(attempt.problem) && attempt.problem.code !== 'stale' ? <ProblemNotice problem={attempt.problem} /> : null}
+				{(newer && patch) || attempt.problem?.code === 'stale' ? (
 					<Notice
 						mood="warn"
 						title="Somebody else has changed it meanwhile"
@@ -95,7 +86,7 @@ export function EditForm(initial: { thing: Thing }, self: Self) {
 								label="Take over the changes"
 								small
 								onClick={() => {
-									problem = null;
+									attempt.problem = null;
 									follow(current(thing.kind, thing.project, thing.name) ?? thing);
 								}}
 							/>
@@ -111,13 +102,13 @@ export function EditForm(initial: { thing: Thing }, self: Self) {
 					<CommonFields values={values} context={context} />
 				</Panel>
 				<div class="row wrap">
-					<Button label="Save" type="submit" look="primary" busy={busy} disabled={!patch} />
+					<Button label="Save" type="submit" look="primary" busy={attempt.busy} disabled={!patch} />
 					<Button
 						label="Undo changes"
 						disabled={!patch}
 						onClick={() => {
 							values = copy(before);
-							problem = null;
+							attempt.problem = null;
 							version++;
 						}}
 					/>

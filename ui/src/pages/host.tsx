@@ -1,19 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The host: what it has, what VMs take of it, what is wrong with it. */
 import { type Child, h, type Root } from '../base/view';
-import { bytes, words } from '../base/format';
-import { collection, reload, things } from '../api/live';
+import { bytes, sentence, words } from '../base/format';
+import { collection, things } from '../api/live';
 import { kindOf } from '../api/schema';
 import { may } from '../api/session';
 import type { Values } from '../api/types';
-import { Button, Facts, Loading, Meter, Notice, Panel, ProblemNotice, When } from '../parts/basic';
-import { openAction, SpecFacts } from './kind-page';
+import { Button, Facts, Loading, Meter, Notice, Panel, When } from '../parts/basic';
+import { openAction } from './action';
+import { SpecFacts } from './kind-page';
+import { Unread } from './page-parts';
 
 export function HostPage(): Root {
 	const found = collection('node');
 	const node = things('node')[0];
 	if (!node)
-		return found.state === 'failed' ? <ProblemNotice problem={found.problem!} retry={() => reload('node')} /> : found.state === 'loading' ? <Loading /> : <Notice>The server tells nothing of its host.</Notice>;
+		return found.state === 'failed' ? <Unread kind={kindOf('node')} /> : found.state === 'loading' ? <Loading /> : <Notice>The server tells nothing of its host.</Notice>;
 	const { status, spec } = node;
 	const used = (status.memory ?? 0) - (status['memory-available'] ?? 0);
 	const numa: Values[] = status.numa ?? [];
@@ -31,7 +33,7 @@ export function HostPage(): Root {
 			</div>
 			{((status.warnings ?? []) as string[]).map((text) => (
 				<Notice key={text} mood="warn">
-					{text.charAt(0).toUpperCase() + text.slice(1)}
+					{sentence(text)}
 				</Notice>
 			))}
 			<div class="columns">

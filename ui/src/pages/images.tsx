@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Images: the list with uploads under way, and the ways to a new one. */
+import { attempts } from '../base/attempt';
 import { h, redraw, type Root } from '../base/view';
 import { bytes, percent, rate } from '../base/format';
 import { go, link } from '../base/router';
 import { chosenProject } from '../base/settings';
 import { create } from '../api/change';
 import { pathOf } from '../api/client';
-import { type Problem, problemOf } from '../api/problem';
 import { kindOf, presets } from '../api/schema';
 import { mayAny } from '../api/session';
 import type { Thing, Values } from '../api/types';
@@ -136,8 +136,7 @@ export function NewImage() {
 	let file: File | null = null;
 	let named = false; // by a person
 	let over = false;
-	let problem: Problem | null = null;
-	let busy = false;
+	const attempt = attempts(showError);
 
 	const choose = (chosen: File | undefined) => {
 		if (!chosen) return;
@@ -148,27 +147,19 @@ export function NewImage() {
 
 	const submit = async (event: Event) => {
 		event.preventDefault();
-		busy = true;
-		problem = null;
-		redraw();
-		const spec = { ...values.spec };
-		for (const [name] of sources) if (name !== source) delete spec[name];
-		if (source === 'upload') spec.size = file?.size;
-		try {
+		await attempt.run(async () => {
+			const spec = { ...values.spec };
+			for (const [name] of sources) if (name !== source) delete spec[name];
+			if (source === 'upload') spec.size = file?.size;
 			await create(kind, project, { ...values, spec });
 			if (source === 'upload' && file) startUpload(pathOf(kind, project, values.name), values.name, file);
 			say('good', source === 'upload' ? `Uploading ${values.name}` : `${values.name} is being made`, '', source === 'upload' ? undefined : hrefOf('image', project, values.name));
 			go(link('images'));
-		} catch (error) {
-			problem = problemOf(error);
-			showError();
-		}
-		busy = false;
-		redraw();
+		});
 	};
 
 	return () => {
-		const context = { project, problem, changing: false };
+		const context = { project, problem: attempt.problem, changing: false };
 		const others = kind.spec.filter((field) => !sources.some(([name]) => name === field.name) && !(field.name === 'size' && source !== 'build'));
 		const front = { upload: ['format'], build: ['size'], url: ['sha256'], file: ['format'] }[source];
 		const own = kind.spec.filter((field) => field.name === source);
@@ -183,7 +174,7 @@ export function NewImage() {
 					<h1>New image</h1>
 				</div>
 				<form class="stack" onSubmit={submit} novalidate>
-					{problem && !hasPlace(problem) ? <ProblemNotice problem={problem} /> : null}
+					{attempt.problem && !hasPlace(attempt.problem) ? <ProblemNotice problem={attempt.problem} /> : null}
 					<Panel>
 						<div class="fields">
 							<fieldset class="field">
@@ -198,7 +189,7 @@ export function NewImage() {
 												checked={source === name}
 												onChange={() => {
 													source = name;
-													problem = null;
+													attempt.problem = null;
 													if (name === 'build') values.spec.build ??= 'debian:12';
 												}}
 											/>
@@ -276,7 +267,7 @@ export function NewImage() {
 							label={source === 'upload' ? 'Upload' : 'Create image'}
 							type="submit"
 							look="primary"
-							busy={busy}
+							busy={attempt.busy}
 							disabled={!values.name || nameProblem(values.name) !== null || (source === 'upload' ? !file : !values.spec[source])}
 						/>
 						<Button label="Cancel" href={link('images')} />

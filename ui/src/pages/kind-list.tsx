@@ -1,75 +1,41 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The list of a kind: search, labels, order, and what can be done to several at once. Search and order stand in the address. */
 import { type Child, h } from '../base/view';
-import { count, words } from '../base/format';
+import { count, lower, words } from '../base/format';
 import { remembered } from '../base/memo';
 import { link, route, setQuery } from '../base/router';
 import { chosenProject } from '../base/settings';
-import { remove } from '../api/change';
-import { collection, reload, searchServer, things } from '../api/live';
-import { fieldAt, type Kind } from '../api/schema';
+import { collection, searchServer, things } from '../api/live';
+import type { Kind } from '../api/schema';
 import { may, mayAny } from '../api/session';
-import { type Thing, valueAt } from '../api/types';
-import { Button, Empty, Labels, Loading, Notice, ProblemNotice } from '../parts/basic';
-import { ask } from '../parts/dialog';
+import type { Thing } from '../api/types';
+import { Button, Empty, Loading, Notice } from '../parts/basic';
 import { Icon } from '../parts/icon';
 import { hrefOfThing } from '../parts/link';
 import { Menu, type MenuItem } from '../parts/menu';
-import { sorted, Table, type TableColumn } from '../parts/table';
-import { say } from '../parts/toast';
-import { ColumnValue } from '../parts/values';
-import { removeItem } from './remove';
+import { sorted, Table } from '../parts/table';
+import { ColumnMenu, columnsOf, commonColumns, type ListColumn, NAME, projectColumn, shownColumns } from './columns';
 import { wordsOf } from './kinds';
+import { Unread } from './page-parts';
+import { openRemove, removeItem } from './remove';
 
 interface ListProps {
 	kind: Kind;
-	columns?: TableColumn<Thing>[];
+	columns?: ListColumn[];
 	rowMenu?: (thing: Thing) => (MenuItem | null)[];
 	rowButtons?: (thing: Thing) => Child;
 	bulk?: (chosen: Thing[], done: () => void) => Child;
-	states?: string[]; // offered as a filter
 	above?: Child;
-}
-
-/** Columns from what the server says of the kind. */
-export function columnsOf(kind: Kind): TableColumn<Thing>[] {
-	return kind.columns.map((column) => {
-		const [part, ...rest] = column.path.split('.');
-		const field = fieldAt(part === 'status' ? kind.status : kind.spec, rest.join('.'));
-		return {
-			id: column.path,
-			title: words(column.title.toLowerCase()),
-			wide: column.wide,
-			number: column.format === 'bytes' || column.format === 'percent' || field?.type === 'integer',
-			sort: (thing) => {
-				const value = valueAt(thing, column.path);
-				return typeof value === 'number' ? value : String(value ?? '');
-			},
-			cell: (thing) => <ColumnValue column={column} thing={thing} field={field} />,
-		};
-	});
-}
-
-export function nameColumn(onPick: (text: string) => void, withProject: boolean): TableColumn<Thing>[] {
-	const name: TableColumn<Thing> = {
-		id: 'name',
-		title: 'Name',
-		main: true,
-		sort: (thing) => thing.name,
-		cell: (thing) => thing.name,
-	};
-	const project: TableColumn<Thing> = { id: 'project', title: 'Project', sort: (thing) => thing.project ?? '', cell: (thing) => thing.project ?? '' };
-	const labels: TableColumn<Thing> = {
-		id: 'labels',
-		title: 'Labels',
-		cell: (thing) => (Object.keys(thing.labels ?? {}).length ? <Labels labels={thing.labels} onPick={onPick} /> : null),
-		wide: true,
-	};
-	return withProject ? [name, project, labels] : [name, labels];
+	// For kinds whose objects have no page of their own.
+	main?: ListColumn;
+	href?: (thing: Thing) => string | undefined;
+	order?: { by: string; down: boolean }; // until another one is chosen
+	textOf?: (thing: Thing) => string; // is searched as well
+	basis?: (shown: ListColumn[]) => unknown; // what cells show besides the objects: another value orders anew
 }
 
 /** "web tier=front": every word must be in the name, notes, or labels; NAME=VALUE is a label. */
-export function fits(thing: Thing, search: string): boolean {
+function fits(thing: Thing, search: string, more: string): boolean {
 	return search
 		.toLowerCase()
 		.split(/\s+/)
@@ -77,7 +43,7 @@ export function fits(thing: Thing, search: string): boolean {
 		.every((word) => {
 			const labels = Object.entries(thing.labels ?? {}).map(([name, value]) => `${name}=${value}`.toLowerCase());
 			if (word.includes('=')) return labels.some((label) => label.startsWith(word));
-			return [thing.name, thing.notes ?? '', thing.project ?? '', ...labels, ...(thing.status?.addresses ?? [])].some((text) =>
+			return [thing.name, thing.notes ?? '', thing.project ?? '', more, ...labels, ...(thing.status?.addresses ?? [])].some((text) =>
 				String(text).toLowerCase().includes(word),
 			);
 		});
@@ -102,9 +68,43 @@ function Pages({ page, pages, rows }: { page: number; pages: number; rows: numbe
 	);
 }
 
-/** "Images" as "images", but "VMs". */
-function lower(words: string): string {
-	return words.replace(/^[A-Z](?![A-Z])/, (letter) => letter.toLowerCase());
+function StateMenu({ states, state }: { states: string[]; state: string }) {
+	const choose = (name: string | null) => setQuery({ state: name, page: null });
+	return (
+		<Menu
+			label="State"
+			button={{ label: state ? words(state) : 'Any state', icon: 'chevron', look: state ? 'plain' : 'quiet' }}
+			items={[
+				{ label: 'Any state', checked: !state, run: () => choose(null) },
+				...states.map((name) => ({ label: words(name), checked: name === state, run: () => choose(name) })),
+			]}
+		/>
+	);
+}
+
+interface ChosenProps {
+	kind: Kind;
+	list: Thing[];
+	of: Thing[];
+	isPage: boolean; // all that is shown is chosen
+	choose: (list: Thing[]) => void;
+	children?: Child;
+}
+
+/** What can be done to several at once. */
+function Chosen({ kind, list, of, isPage, choose, children }: ChosenProps) {
+	const none = () => choose([]);
+	return (
+		<div class="bulk" role="region" aria-label="Chosen ones">
+			<b>{list.length} chosen</b>
+			{isPage && list.length < of.length ? <Button label={`Choose all ${of.length}`} small look="quiet" onClick={() => choose(of)} /> : null}
+			{children}
+			{mayAny('delete', kind.name) ? (
+				<Button label="Delete" icon="trash" small disabled={!list.some((one) => may('delete', one))} onClick={() => openRemove(list, none)} />
+			) : null}
+			<Button label="Clear the choice" icon="close" iconOnly small look="quiet" onClick={none} />
+		</div>
+	);
 }
 
 /** What a list has besides its rows. */
@@ -121,10 +121,11 @@ function stateOf(thing: Thing): string {
 export function KindList(_: ListProps) {
 	let chosen = new Set<string>();
 	let asked = ''; // of the server
-	let columns: TableColumn<Thing>[] = [];
+	let columns: ListColumn[] = [];
 	const surveyed = remembered(survey);
-	const arranged = remembered((all: Thing[], search: string, state: string, by: string, down: boolean) => {
-		const fitting = search || state ? all.filter((one) => (!state || stateOf(one) === state) && fits(one, search)) : all;
+	let textOf: (thing: Thing) => string = () => '';
+	const arranged = remembered((all: Thing[], search: string, state: string, by: string, down: boolean, _basis: unknown) => {
+		const fitting = search || state ? all.filter((one) => (!state || stateOf(one) === state) && fits(one, search, textOf(one))) : all;
 		// By name they are already.
 		return by === 'name' && !down && surveyed(all).projects < 2 ? fitting : sorted(fitting, columns, by, down);
 	});
@@ -135,8 +136,9 @@ export function KindList(_: ListProps) {
 		const { query } = route();
 		const search = query.get('q') ?? '';
 		const state = query.get('state') ?? '';
-		const by = query.get('sort') ?? 'name';
-		const down = query.get('down') === '1';
+		const order = props.order ?? { by: 'name', down: false };
+		const by = query.get('sort') ?? order.by;
+		const down = query.has('sort') ? query.get('down') === '1' : order.down;
 		const found = collection(kind.name);
 		const all = things(kind.name, chosenProject());
 		const { states, labelled, projects } = surveyed(all);
@@ -147,10 +149,15 @@ export function KindList(_: ListProps) {
 			asked = search;
 			void searchServer(kind, search);
 		}
-		const own = props.columns ?? columnsOf(kind);
-		const names = nameColumn(pick, withProject);
-		columns = [...names.slice(0, withProject ? 2 : 1), ...own, ...(labelled ? names.slice(-1) : [])];
-		const rows = arranged(all, search, state, by, down);
+		columns = [
+			props.main ?? NAME,
+			...(kind.scope === 'project' ? [projectColumn(withProject)] : []),
+			...(props.columns ?? columnsOf(kind)),
+			...(kind.internal ? [] : commonColumns(labelled, pick)),
+		];
+		const columnsShown = shownColumns(kind.name, columns);
+		textOf = props.textOf ?? textOf;
+		const rows = arranged(all, search, state, by, down, props.basis?.(columnsShown));
 		const pages = Math.max(1, Math.ceil(rows.length / ROWS));
 		const page = Math.min(Math.max(1, Number(query.get('page')) || 1), pages);
 		const shown = rows.slice((page - 1) * ROWS, page * ROWS);
@@ -162,8 +169,7 @@ export function KindList(_: ListProps) {
 		};
 		const menu = (thing: Thing): (MenuItem | null)[] => [
 			...(props.rowMenu?.(thing) ?? []),
-			{ label: 'Edit', icon: 'edit', href: `${hrefOfThing(thing)}/edit`, allowed: !kind.internal && may('change', thing) },
-			removeItem(thing),
+			...(kind.internal ? [] : [{ label: 'Edit', icon: 'edit', href: `${hrefOfThing(thing)}/edit`, allowed: may('change', thing) }, removeItem(thing)]),
 		];
 		return (
 			<div class="page">
@@ -172,7 +178,7 @@ export function KindList(_: ListProps) {
 					<div class="actions">{creates ? <Button label={`Create ${about.one}`} icon="plus" look="primary" href={link(kind.plural, 'new')} /> : null}</div>
 				</div>
 				{props.above}
-				{found.state === 'failed' ? <ProblemNotice problem={found.problem!} retry={() => reload(kind.name)} /> : null}
+				{found.state === 'failed' ? <Unread kind={kind} /> : null}
 				{found.state === 'ready' && !all.length ? (
 					<section class="panel">
 						<Empty
@@ -191,24 +197,16 @@ export function KindList(_: ListProps) {
 								<input
 									type="search"
 									aria-label={`Search ${about.many}`}
-									placeholder="Search name, label=value, notes"
+									placeholder={props.textOf ? `Search ${lower(about.many)}` : 'Search name, label=value, notes'}
 									value={search}
 									onInput={(event: Event) => setQuery({ q: (event.target as HTMLInputElement).value, page: null })}
 								/>
 							</div>
-							{states.length > 1 ? (
-								<Menu
-									label="State"
-									button={{ label: state ? words(state) : 'Any state', icon: 'chevron', look: state ? 'plain' : 'quiet' }}
-									items={[
-										{ label: 'Any state', checked: !state, run: () => setQuery({ state: null, page: null }) },
-										...states.map((name) => ({ label: words(name), checked: name === state, run: () => setQuery({ state: name, page: null }) })),
-									]}
-								/>
-							) : null}
+							{states.length > 1 ? <StateMenu states={states} state={state} /> : null}
 							<span class="faint small" role="status">
 								{found.state === 'loading' ? '' : rows.length === all.length ? count(all.length, about.one, lower(about.many)) : `${rows.length} of ${all.length}`}
 							</span>
+							<ColumnMenu list={kind.name} columns={columns} onHide={(id) => id === by && setQuery({ sort: null, down: null })} />
 						</div>
 						{found.partial ? <Notice mood="warn">There are more than are held here: search to find the others.</Notice> : null}
 						<section class="panel flush">
@@ -217,13 +215,16 @@ export function KindList(_: ListProps) {
 							) : rows.length ? (
 								<Table
 									label={about.many}
-									columns={columns}
+									columns={columnsShown}
 									rows={shown}
 									rowKey={(one) => one.uid}
 									rowLabel={(one) => one.name}
-									href={hrefOfThing}
+									href={props.href ?? hrefOfThing}
 									sort={{ by, down }}
-									onSort={(id, isDown) => setQuery({ sort: id === 'name' && !isDown ? null : id, down: isDown ? '1' : null, page: null })}
+									onSort={(id, isDown) => {
+										const isPreset = id === order.by && isDown === order.down;
+										setQuery({ sort: isPreset ? null : id, down: isDown && !isPreset ? '1' : null, page: null });
+									}}
 									faded={(one) => one.deleting === true}
 									{...(kind.internal || !(mayAny('delete', kind.name) || mayAny('operate', kind.name))
 										? {}
@@ -248,22 +249,17 @@ export function KindList(_: ListProps) {
 						</section>
 						{pages > 1 ? <Pages page={page} pages={pages} rows={rows.length} /> : null}
 						{picked.length ? (
-							<div class="bulk" role="region" aria-label="Chosen ones">
-								<b>{picked.length} chosen</b>
-								{picked.length < rows.length && shown.every((one) => chosen.has(one.uid)) ? (
-									<Button
-										label={`Choose all ${rows.length}`}
-										small
-										look="quiet"
-										onClick={() => {
-											chosen = new Set(rows.map((one) => one.uid));
-										}}
-									/>
-								) : null}
+							<Chosen
+								kind={kind}
+								list={picked}
+								of={rows}
+								isPage={shown.every((one) => chosen.has(one.uid))}
+								choose={(list) => {
+									chosen = new Set(list.map((one) => one.uid));
+								}}
+							>
 								{bulk?.(picked, done)}
-								<Button label="Delete" icon="trash" small disabled={!picked.some((one) => may('delete', one))} onClick={() => removeAll(picked, about.one, about.many, done)} />
-								<Button label="Clear the choice" icon="close" iconOnly small look="quiet" onClick={done} />
-							</div>
+							</Chosen>
 						) : null}
 					</div>
 				) : null}
@@ -271,46 +267,3 @@ export function KindList(_: ListProps) {
 		);
 	};
 }
-
-/** Does something to each, a few at a time, and says how many it did not work for. */
-export async function doAll(list: Thing[], run: (thing: Thing) => Promise<unknown>): Promise<void> {
-	const failed: string[] = [];
-	let last: unknown;
-	const queue = [...list];
-	const worker = async () => {
-		for (let one = queue.shift(); one; one = queue.shift()) {
-			try {
-				await run(one);
-			} catch (error) {
-				failed.push(one.name);
-				last = error;
-			}
-		}
-	};
-	await Promise.all([worker(), worker(), worker(), worker()]);
-	if (failed.length === 1) throw last;
-	if (failed.length) throw new Error(`it did not work for ${failed.length} of ${list.length}: ${failed.slice(0, 5).join(', ')}`);
-}
-
-function removeAll(list: Thing[], one: string, many: string, done: () => void): void {
-	const guarded = list.filter((thing) => thing.protected);
-	const rest = list.filter((thing) => !thing.protected);
-	ask({
-		title: `Delete ${count(rest.length, one, many)}?`,
-		text: (
-			<div class="stack tight">
-				<span>{rest.slice(0, 12).map((thing) => thing.name).join(', ')}{rest.length > 12 ? ' …' : ''}</span>
-				{guarded.length ? <span>{count(guarded.length, 'protected one is', 'protected ones are')} left alone.</span> : null}
-			</div>
-		),
-		action: 'Delete',
-		danger: true,
-		...(rest.length > 3 ? { typed: 'delete' } : {}),
-		run: async () => {
-			await doAll(rest, remove);
-			say('good', `Deleting ${count(rest.length, one, many)}`);
-			done();
-		},
-	});
-}
-

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* A new object of any kind: a form from its schema. */
-import { h, redraw, type Self } from '../base/view';
+import { attempts } from '../base/attempt';
+import { h, type Self } from '../base/view';
+import { sentence } from '../base/format';
 import { go, guard, link, route } from '../base/router';
 import { chosenProject } from '../base/settings';
 import { create } from '../api/change';
-import { type Problem, problemOf } from '../api/problem';
+import type { Problem } from '../api/problem';
 import { type Kind, presets } from '../api/schema';
 import { equal, copy, type Values } from '../api/types';
 import { Button, Panel, ProblemNotice } from '../parts/basic';
@@ -54,29 +56,20 @@ export function NewThing(initial: { kind: Kind }, self: Self) {
 	const sent = () => ({ ...values, spec: specOf(kind, values.spec) });
 	const untouched = copy(sent());
 	let project = chosenProject() || 'default';
-	let problem: Problem | null = null;
-	let busy = false;
+	const attempt = attempts(showError);
 
-	guard(() => (busy || equal(sent(), untouched) ? null : 'Leave without saving?'));
+	guard(() => (attempt.busy || equal(sent(), untouched) ? null : 'Leave without saving?'));
 	self.onRemove(() => guard(null));
 
 	const submit = async (event: Event) => {
 		event.preventDefault();
-		busy = true;
-		problem = null;
-		redraw();
-		try {
+		await attempt.run(async () => {
 			const body = await create(kind, project, sent());
 			guard(null);
 			if (kind.name === 'token') showToken(values.name, body);
-			say('good', `${about.one.charAt(0).toUpperCase()}${about.one.slice(1)} ${values.name} ${body.kind === 'operation' ? 'is being made' : 'was made'}`);
+			say('good', `${sentence(about.one)} ${values.name} ${body.kind === 'operation' ? 'is being made' : 'was made'}`);
 			go(kind.name === 'token' ? link(kind.plural) : hrefOf(kind.name, project, values.name));
-		} catch (error) {
-			problem = problemOf(error);
-			showError();
-		}
-		busy = false;
-		redraw();
+		});
 	};
 
 	return () => (
@@ -89,10 +82,10 @@ export function NewThing(initial: { kind: Kind }, self: Self) {
 				<h1>New {about.one}</h1>
 			</div>
 			<form class="stack" onSubmit={submit} novalidate>
-				{problem && !hasPlace(problem) ? <ProblemNotice problem={problem} /> : null}
+				{attempt.problem && !hasPlace(attempt.problem) ? <ProblemNotice problem={attempt.problem} /> : null}
 				<Panel>
 					<div class="fields">
-						<NameField values={values} context={{ project, problem, changing: false }} autofocus />
+						<NameField values={values} context={{ project, problem: attempt.problem, changing: false }} autofocus />
 						<ProjectField
 							kind={kind}
 							project={project}
@@ -100,12 +93,12 @@ export function NewThing(initial: { kind: Kind }, self: Self) {
 								project = name;
 							}}
 						/>
-						<SpecForm kind={kind} values={values.spec} context={{ project, problem, changing: false }} />
-						<CommonFields values={values} context={{ project, problem, changing: false }} folded />
+						<SpecForm kind={kind} values={values.spec} context={{ project, problem: attempt.problem, changing: false }} />
+						<CommonFields values={values} context={{ project, problem: attempt.problem, changing: false }} folded />
 					</div>
 				</Panel>
 				<div class="row">
-					<Button label={`Create ${about.one}`} type="submit" look="primary" busy={busy} disabled={!values.name || nameProblem(values.name) !== null} />
+					<Button label={`Create ${about.one}`} type="submit" look="primary" busy={attempt.busy} disabled={!values.name || nameProblem(values.name) !== null} />
 					<Button label="Cancel" href={link(kind.plural)} />
 				</div>
 			</form>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The first page: what runs, how full the host is, what wants attention, what was done lately. */
 import { type Child, h, type Root } from '../base/view';
-import { bytes, count, words } from '../base/format';
+import { bytes, count, sentence, words } from '../base/format';
 import { link } from '../base/router';
 import { chosenProject } from '../base/settings';
 import { placeOf } from '../api/change';
@@ -15,7 +15,7 @@ import { openOperations, OperationState, operationTitle } from '../parts/drawer'
 import { Icon } from '../parts/icon';
 import { hrefOf, hrefOfThing } from '../parts/link';
 import { Graphs } from './graphs';
-import { vmState } from './vms';
+import { vmState } from './vm-state';
 
 function Figure({ icon, name, value, note, href, bar }: { icon: string; name: string; value: Child; note?: Child; href: string; bar?: Child }) {
 	return (
@@ -69,7 +69,7 @@ export function Overview(): Root {
 			</div>
 			{warnings.map((text) => (
 				<Notice key={text} mood="warn">
-					{text.charAt(0).toUpperCase() + text.slice(1)}
+					{sentence(text)}
 				</Notice>
 			))}
 			<div class="figures">
@@ -140,8 +140,8 @@ export function Overview(): Root {
 								<li key={thing.uid}>
 									<span class="grow">
 										<a href={hrefOfThing(thing)}>{thing.name}</a> <span class="faint small">{words(kindOf(thing.kind).name)}</span>
-										<span class="small muted" style={{ display: 'block' }}>
-											{text.charAt(0).toUpperCase() + text.slice(1)}
+										<span class="small muted block">
+											{sentence(text)}
 										</span>
 									</span>
 									<State state={bad ? 'failed' : 'warning'} words={bad ? 'Problem' : 'Warning'} />
@@ -149,7 +149,7 @@ export function Overview(): Root {
 							))}
 						</ul>
 					) : ready ? (
-						<div class="row muted" style={{ padding: '0 1rem 1rem' }}>
+						<div class="row muted beside">
 							<Icon name="check" />
 							Everything is as it should be.
 						</div>
@@ -176,7 +176,7 @@ export function Overview(): Root {
 							))}
 						</ul>
 					) : (
-						<div class="muted" style={{ padding: '0 1rem 1rem' }}>
+						<div class="muted beside">
 							Nothing was done yet.
 						</div>
 					)}

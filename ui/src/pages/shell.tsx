@@ -3,7 +3,7 @@
 import { h, type Root } from '../base/view';
 import { link, route } from '../base/router';
 import { chooseProject, chooseTheme, chosenProject, chosenTheme, type Theme } from '../base/settings';
-import { plural, words } from '../base/format';
+import { count, lower, words } from '../base/format';
 import { collection, connectionState, things } from '../api/live';
 import { runningOperations } from '../api/operations';
 import { allKinds } from '../api/schema';
@@ -23,7 +23,7 @@ interface Place {
 	title: string;
 	icon: string;
 	path: string;
-	kind?: string;
+	kind?: string; // is offered to those who may read some of it
 }
 
 const groups: { title: string; places: Place[] }[] = [
@@ -65,7 +65,7 @@ const groups: { title: string; places: Place[] }[] = [
 			{ title: 'Projects', icon: 'project', path: 'projects', kind: 'project' },
 			{ title: 'Host', icon: 'node', path: 'nodes', kind: 'node' },
 			{ title: 'Operations', icon: 'operation', path: 'operations' },
-			{ title: 'Audit', icon: 'audit', path: 'audit' },
+			{ title: 'Audit', icon: 'audit', path: 'audit', kind: 'user' },
 		],
 	},
 ];
@@ -87,9 +87,7 @@ function Side() {
 	const leave = () => {
 		sideOpen = false;
 	};
-	const project = chosenProject();
-	const tallies: Record<string, number> = {};
-	for (const kind of ['vm']) if (mayAny('read', kind) && collection(kind).state === 'ready') tallies[kind] = things(kind, project).length;
+	const vms = mayAny('read', 'vm') && collection('vm').state === 'ready' ? things('vm', chosenProject()).length : null;
 	return (
 		<nav class={`side${sideOpen ? ' open' : ''}`} aria-label="Places" id="side">
 			<a class="brand" href="#/" onClick={leave}>
@@ -105,7 +103,7 @@ function Side() {
 								<a href={place.path ? link(place.path) : '#/'} aria-current={first === place.path ? 'page' : undefined} onClick={leave}>
 									<Icon name={place.icon} />
 									{place.title}
-									{place.kind && tallies[place.kind] !== undefined ? <span class="tally">{tallies[place.kind]}</span> : null}
+									{place.kind === 'vm' && vms !== null ? <span class="tally">{vms}</span> : null}
 								</a>
 							</li>
 						))}
@@ -174,7 +172,7 @@ function Head() {
 			) : null}
 			<ProjectMenu />
 			<Button
-				label={running ? `${running} ${plural(running, 'operation')}` : 'Operations'}
+				label={running ? count(running, 'operation') : 'Operations'}
 				icon="operation"
 				look="quiet"
 				iconOnly={!running}
@@ -215,7 +213,7 @@ function commands(): Command[] {
 	const makers = allKinds()
 		.filter((kind) => !kind.internal && mayAny('create', kind.name))
 		.map((kind) => ({
-			title: `Create ${words(kind.name).replace(/^[A-Z](?![A-Z])/, (letter) => letter.toLowerCase())}`,
+			title: `Create ${lower(words(kind.name))}`,
 			icon: 'plus',
 			note: 'action',
 			run: () => void (location.hash = link(kind.plural, 'new')),

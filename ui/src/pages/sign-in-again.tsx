@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Over the page when the session has ended: what was entered there is still there for whoever signs in again. */
-import { h, redraw, type Self } from '../base/view';
-import { type Problem, problemOf } from '../api/problem';
+import { attempts } from '../base/attempt';
+import { h, type Self } from '../base/view';
 import { currentSession, resumeSession, signIn, signOut } from '../api/session';
 import { Button, ProblemNotice } from '../parts/basic';
 import { FieldBox } from '../parts/form';
@@ -9,8 +9,9 @@ import { FieldBox } from '../parts/form';
 export function SignInAgain(_: object, self: Self) {
 	const user = currentSession()!.user;
 	let password = '';
-	let problem: Problem | null = null;
-	let busy = false;
+	const attempt = attempts(() => {
+		password = '';
+	});
 
 	// A session that was begun in another window is this one's as well.
 	const look = () => void resumeSession().catch(() => null);
@@ -19,17 +20,9 @@ export function SignInAgain(_: object, self: Self) {
 
 	const submit = async (event: Event) => {
 		event.preventDefault();
-		busy = true;
-		problem = null;
-		redraw();
-		try {
+		await attempt.run(async () => {
 			await (password ? signIn({ user, password }) : resumeSession());
-		} catch (error) {
-			problem = problemOf(error);
-			password = '';
-		}
-		busy = false;
-		redraw();
+		});
 	};
 	return () => (
 		<dialog
@@ -41,7 +34,7 @@ export function SignInAgain(_: object, self: Self) {
 			<form class="dialog-box" onSubmit={submit} novalidate>
 				<h2>Your session has ended</h2>
 				<p class="muted">What you entered is kept. Sign in again as {user}, here or by a link in another window.</p>
-				{problem ? <ProblemNotice problem={problem} /> : null}
+				{attempt.problem ? <ProblemNotice problem={attempt.problem} /> : null}
 				<input class="unseen" name="user" autocomplete="username" value={user} readonly tabindex="-1" aria-hidden="true" />
 				<FieldBox label="Password">
 					{(ids) => (
@@ -59,7 +52,7 @@ export function SignInAgain(_: object, self: Self) {
 				</FieldBox>
 				<div class="dialog-actions">
 					<Button label="Leave" onClick={() => void signOut().catch(() => null)} />
-					<Button label={password ? 'Sign in' : 'Go on'} type="submit" look="primary" busy={busy} />
+					<Button label={password ? 'Sign in' : 'Go on'} type="submit" look="primary" busy={attempt.busy} />
 				</div>
 			</form>
 		</dialog>

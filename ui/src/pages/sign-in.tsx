@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Sign-in: by name and password, or by the one-time link that the daemon prints. */
-import { h, redraw } from '../base/view';
+import { attempts } from '../base/attempt';
+import { h } from '../base/view';
 import { go, route } from '../base/router';
-import { type Problem, problemOf } from '../api/problem';
 import { signIn } from '../api/session';
 import { Button, ProblemNotice } from '../parts/basic';
 import { FieldBox } from '../parts/form';
@@ -18,23 +18,16 @@ function linkInAddress(): string {
 export function SignIn() {
 	let user = '';
 	let password = '';
-	let busy = false;
-	let problem: Problem | null = null;
+	const attempt = attempts(() => {
+		password = '';
+		requestAnimationFrame(() => document.querySelector<HTMLElement>(user ? 'input[type=password]' : 'input')?.focus());
+	});
 
 	const enter = async (how: Parameters<typeof signIn>[0]) => {
-		busy = true;
-		problem = null;
-		redraw();
-		try {
+		await attempt.run(async () => {
 			await signIn(how);
 			if (/^#\/?(sign-in|link=)/.test(location.hash)) go('#/', true);
-		} catch (error) {
-			problem = problemOf(error);
-			password = '';
-			requestAnimationFrame(() => document.querySelector<HTMLElement>(user ? 'input[type=password]' : 'input')?.focus());
-		}
-		busy = false;
-		redraw();
+		});
 	};
 
 	const link = linkInAddress();
@@ -51,7 +44,7 @@ export function SignIn() {
 					<Logo />
 					Cella
 				</h1>
-				{problem ? <ProblemNotice problem={problem} /> : null}
+				{attempt.problem ? <ProblemNotice problem={attempt.problem} /> : null}
 				<form
 					class="fields"
 					onSubmit={(event: Event) => {
@@ -91,7 +84,7 @@ export function SignIn() {
 							/>
 						)}
 					</FieldBox>
-					<Button label="Sign in" type="submit" look="primary" busy={busy} />
+					<Button label="Sign in" type="submit" look="primary" busy={attempt.busy} />
 				</form>
 				<p class="small muted">
 					First time here? <code>cellad</code> prints a link that signs in once.

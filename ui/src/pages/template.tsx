@@ -3,9 +3,10 @@
  * Templates: the form of a VM in which parameters may stand for values, and the one that asks for these
  * when a VM is made. What a form cannot show is edited as it is sent.
  */
-import { h, redraw } from '../base/view';
+import { attempts } from '../base/attempt';
+import { h } from '../base/view';
 import { act } from '../api/change';
-import { Problem, problemOf } from '../api/problem';
+import { Problem } from '../api/problem';
 import { type Field, fieldAt, type FieldType, kindOf } from '../api/schema';
 import type { Thing, Values } from '../api/types';
 import { Button, ProblemNotice } from '../parts/basic';
@@ -104,16 +105,12 @@ function Instantiate(initial: { template: Thing; close: () => void }) {
 	const fields = ((template.spec.parameters ?? []) as Values[]).map(fieldOfParameter);
 	const values: Values = { name: '', start: true };
 	const parameters: Values = {};
-	let problem: Problem | null = null;
-	let busy = false;
+	const attempt = attempts();
 	const submit = async (event: Event) => {
 		event.preventDefault();
-		const missing = fields.find((field) => field.required && field.type !== 'boolean' && parameters[field.name] === undefined);
-		problem = missing ? new Problem(400, 'invalid', 'it needs a value', '', `params.${missing.name}`) : null;
-		if (missing) return;
-		busy = true;
-		redraw();
-		try {
+		await attempt.run(async () => {
+			const missing = fields.find((field) => field.required && field.type !== 'boolean' && parameters[field.name] === undefined);
+			if (missing) throw new Problem(400, 'invalid', 'it needs a value', '', `params.${missing.name}`);
 			// Its values are texts, whatever their type.
 			const texts: Values = {};
 			for (const field of fields) {
@@ -123,18 +120,14 @@ function Instantiate(initial: { template: Thing; close: () => void }) {
 			await act(template, 'instantiate', { ...values, parameters: texts });
 			say('good', `${values.name} is being made`, '', hrefOf('vm', template.project, values.name));
 			close();
-		} catch (error) {
-			problem = problemOf(error);
-		}
-		busy = false;
-		redraw();
+		});
 	};
 	return () => {
-		const context = { project: template.project ?? '', problem, changing: false };
+		const context = { project: template.project ?? '', problem: attempt.problem, changing: false };
 		return (
 			<form onSubmit={submit} novalidate>
 				<h2>Create VM from {template.name}</h2>
-				{problem && !/^(name|params)/.test(problem.field) ? <ProblemNotice problem={problem} /> : null}
+				{attempt.problem && !/^(name|params)/.test(attempt.problem.field) ? <ProblemNotice problem={attempt.problem} /> : null}
 				<div class="fields">
 					<NameField values={values} context={context} autofocus />
 					<Fields fields={fields} path="params" values={parameters} context={context} />
@@ -148,7 +141,7 @@ function Instantiate(initial: { template: Thing; close: () => void }) {
 				</div>
 				<div class="dialog-actions">
 					<Button label="Cancel" onClick={close} />
-					<Button label="Create VM" type="submit" look="primary" busy={busy} disabled={!values.name || nameProblem(values.name) !== null} />
+					<Button label="Create VM" type="submit" look="primary" busy={attempt.busy} disabled={!values.name || nameProblem(values.name) !== null} />
 				</div>
 			</form>
 		);

@@ -64,7 +64,7 @@ export function ImageChoice({ spec, project, error, pick }: { spec: Values; proj
 				<p class="muted">Loading…</p>
 			) : (
 				<p class="muted">
-					There is no image that is ready. <a href={link('images', 'new')}>Upload or build one</a>, or set a kernel and disks below.
+					No image that can boot is ready. <a href={link('images', 'new')}>Upload or build one</a>, or set a kernel and disks below.
 				</p>
 			)}
 			{error ? <p class="field-error">{error}</p> : null}

@@ -1,54 +1,30 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The list of VMs, with what is done most from it: start, stop, console. */
 import { h } from '../base/view';
-import { count } from '../base/format';
-import { act } from '../api/change';
+import { bytes, count, percent, span } from '../base/format';
+import { act, doAll } from '../api/change';
 import { operationOn } from '../api/operations';
 import { kindOf } from '../api/schema';
 import { may } from '../api/session';
 import type { Thing } from '../api/types';
-import { Button, State, When } from '../parts/basic';
-import { ask } from '../parts/dialog';
+import { currentUses, useOf } from '../api/use';
+import { Button, Dash, State, When } from '../parts/basic';
 import { hrefOfThing } from '../parts/link';
-import type { TableColumn } from '../parts/table';
 import { complain, say } from '../parts/toast';
-import { bytes } from '../base/format';
-import { columnsOf, doAll, KindList } from './kind-list';
-import { run } from './kind-page';
+import { run } from './action';
+import { columnsOf, type ListColumn } from './columns';
+import { KindList } from './kind-list';
+import { can, forceStop, isOn, vmState } from './vm-state';
 
-export function vmState(vm: Thing): string {
-	if (vm.deleting) return 'deleting';
-	return (vm.status?.state as string | undefined) ?? (vm.spec.running ? 'starting' : 'stopped');
-}
-
-export function isOn(vm: Thing): boolean {
-	return ['running', 'paused', 'starting', 'stopping'].includes(vmState(vm));
-}
-
-export function can(vm: Thing, action: string): boolean {
-	const state = vmState(vm);
-	if (state === 'deleting' || !may('operate', vm)) return false;
-	if (action === 'start') return ['stopped', 'crashed', 'failed'].includes(state);
-	if (action === 'stop' || action === 'restart') return ['running', 'paused', 'starting'].includes(state);
-	if (action === 'pause') return state === 'running';
-	if (action === 'resume') return state === 'paused';
-	if (action === 'force') return isOn(vm);
-	return isOn(vm);
-}
-
-export function forceStop(vm: Thing): void {
-	ask({
-		title: `Force ${vm.name} off?`,
-		text: 'As if its power were cut: what the guest has not written is lost.',
-		action: 'Force off',
-		danger: true,
-		run: () => act(vm, 'stop', { force: true }),
-	});
+/** The part of its processors that it takes. */
+function cpuUse(vm: Thing): number | null {
+	const cores = useOf(vm)?.cpu ?? null;
+	return cores === null ? null : cores / (vm.spec.cpus ?? 1);
 }
 
 /** The most useful columns first, and those that the server may have besides. */
-function columns(): TableColumn<Thing>[] {
-	const own: TableColumn<Thing>[] = [
+function columns(): ListColumn[] {
+	const own: ListColumn[] = [
 		{
 			id: 'status.state',
 			title: 'State',
@@ -65,19 +41,32 @@ function columns(): TableColumn<Thing>[] {
 			id: 'status.addresses',
 			title: 'Address',
 			sort: (vm) => String(vm.status?.addresses?.[0] ?? ''),
-			cell: (vm) => (vm.status?.addresses?.length ? <span class="mono">{vm.status.addresses[0]}</span> : <span class="faint">–</span>),
+			cell: (vm) => (vm.status?.addresses?.length ? <span class="mono">{vm.status.addresses[0]}</span> : <Dash />),
 		},
-		{ id: 'spec.image', title: 'Image', sort: (vm) => vm.spec.image ?? '', cell: (vm) => vm.spec.image ?? <span class="faint">–</span>, wide: true },
+		{ id: 'spec.image', title: 'Image', sort: (vm) => vm.spec.image ?? '', cell: (vm) => vm.spec.image ?? <Dash />, preset: 'roomy' },
 		{
 			id: 'status.started',
 			title: 'Started',
 			sort: (vm) => String(vm.status?.started ?? ''),
-			cell: (vm) => (isOn(vm) ? <When at={vm.status?.started} /> : <span class="faint">–</span>),
-			wide: true,
+			cell: (vm) => (isOn(vm) ? <When at={vm.status?.started} /> : <Dash />),
+			preset: 'roomy',
+		},
+		{
+			id: 'uptime',
+			title: 'Up for',
+			preset: 'off',
+			sort: (vm) => (isOn(vm) && vm.status?.started ? -Date.parse(vm.status.started) : -Number.MAX_VALUE),
+			cell: (vm) => (isOn(vm) && vm.status?.started ? span((Date.now() - Date.parse(vm.status.started)) / 1000) : <Dash />),
 		},
 	];
+	for (const [id, title, valueOf, words] of [
+		['use.cpu', 'CPU use', cpuUse, percent],
+		['use.memory', 'Memory use', (vm: Thing) => useOf(vm)?.memory ?? null, bytes],
+	] as const)
+		own.push({ id, title, preset: 'off', number: true, sort: (vm) => valueOf(vm) ?? -1, cell: (vm) => (isOn(vm) ? words(valueOf(vm)) : <Dash />) });
 	const known = new Set(own.map((column) => column.id));
-	return [...own, ...columnsOf(kindOf('vm')).filter((column) => !known.has(column.id) && !column.wide)];
+	const others = columnsOf(kindOf('vm')).filter((column) => !known.has(column.id));
+	return [...own, ...others.map((column): ListColumn => (column.preset === 'roomy' ? { ...column, preset: 'off' } : column))];
 }
 
 async function bulk(vms: Thing[], action: string, done: () => void): Promise<void> {
@@ -96,6 +85,7 @@ export function VmList() {
 		<KindList
 			kind={kindOf('vm')}
 			columns={columns()}
+			basis={(shown) => (shown.some((column) => column.id.startsWith('use.')) ? currentUses() : null)}
 			rowButtons={(vm) => [
 				!may('operate', vm) ? null : can(vm, 'stop') ? (
 					<Button key="stop" label={`Stop ${vm.name}`} title="Stop" icon="stop" iconOnly small look="quiet" onClick={() => void run(vm, 'stop')} />

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The small ones: buttons, states, bars, notices, places without content. */
 import { type Child, h } from '../base/view';
-import { ago, bytes, percent, time, words } from '../base/format';
-import { type Problem, sentence } from '../api/problem';
+import { ago, bytes, percent, sentence, time, words } from '../base/format';
+import type { Problem } from '../api/problem';
 import { Icon } from './icon';
 
 export interface ButtonProps {
@@ -58,9 +58,14 @@ export function mood(state: string): string {
 	return moods[state] ?? 'idle';
 }
 
+/** Where there is no value. */
+export function Dash() {
+	return <span class="faint">–</span>;
+}
+
 /** A state in words, with a dot: colour is never the only sign. */
 export function State({ state, words: given, mood: kind }: { state: string | undefined; words?: string; mood?: string }) {
-	if (!state) return <span class="faint">–</span>;
+	if (!state) return <Dash />;
 	return (
 		<span class={`state ${kind ?? mood(state)}`}>
 			<span class="dot" aria-hidden="true" />
@@ -155,7 +160,7 @@ export function Loading({ rows = 4 }: { rows?: number }) {
 }
 
 export function When({ at, live = true }: { at: string | number | null | undefined; live?: boolean }) {
-	if (!at) return <span class="faint">–</span>;
+	if (!at) return <Dash />;
 	return (
 		<time title={time(at)} datetime={typeof at === 'string' ? at : new Date(at).toISOString()}>
 			{live ? ago(at) : time(at)}
@@ -184,7 +189,7 @@ export function Facts({ rows }: { rows: [string, Child][] }) {
 			{rows.map(([name, value]) => (
 				<div key={name}>
 					<dt>{name}</dt>
-					<dd>{value === null || value === undefined || value === '' ? <span class="faint">–</span> : value}</dd>
+					<dd>{value === null || value === undefined || value === '' ? <Dash /> : value}</dd>
 				</div>
 			))}
 		</dl>

@@ -28,7 +28,7 @@ const TOP = 6;
 
 /** The next "round" number at or above a value, so that the scale is calm. */
 function ceiling(value: number, binary: boolean): number {
-	if (value <= 0) return 1;
+	if (value <= 0) return binary ? 1024 : 1;
 	if (binary) {
 		const unit = 1024 ** Math.floor(Math.log(value) / Math.log(1024));
 		const steps = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024];

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Dialogs. The browser's own element keeps the focus inside, closes on Escape, and gives the focus back. */
+import { attempts } from '../base/attempt';
 import { type Child, h, redraw, type Root } from '../base/view';
 import { Button, ProblemNotice } from './basic';
-import { type Problem, problemOf } from '../api/problem';
 
 interface Open {
 	id: number;
@@ -76,34 +76,25 @@ export interface Question {
 	danger?: boolean;
 	/** The word that has to be typed before. */
 	typed?: string;
-	extra?: () => Child;
 	run: () => Promise<unknown>;
 }
 
 function Confirm(initial: { question: Question; close: () => void }) {
 	let typed = '';
-	let busy = false;
-	let problem: Problem | null = null;
+	const attempt = attempts();
 	const { question, close } = initial;
 	const submit = async (event: Event) => {
 		event.preventDefault();
 		if (question.typed && typed !== question.typed) return;
-		busy = true;
-		problem = null;
-		try {
+		await attempt.run(async () => {
 			await question.run();
 			close();
-		} catch (error) {
-			problem = problemOf(error);
-		}
-		busy = false;
-		redraw();
+		});
 	};
 	return () => (
 		<form onSubmit={submit}>
 			<h2>{question.title}</h2>
 			{question.text ? <div class="muted">{question.text}</div> : null}
-			{question.extra?.()}
 			{question.typed ? (
 				<label class="field">
 					<span class="field-name">
@@ -119,16 +110,16 @@ function Confirm(initial: { question: Question; close: () => void }) {
 					/>
 				</label>
 			) : null}
-			{problem ? <ProblemNotice problem={problem} /> : null}
+			{attempt.problem ? <ProblemNotice problem={attempt.problem} /> : null}
 			<div class="dialog-actions">
-				<Button label="Cancel" onClick={close} />
+				<Button label="Cancel" onClick={close} attributes={{ autofocus: question.danger && !question.typed }} />
 				<Button
 					label={question.action}
 					type="submit"
 					look={question.danger ? 'danger' : 'primary'}
-					busy={busy}
+					busy={attempt.busy}
 					disabled={Boolean(question.typed) && typed !== question.typed}
-					attributes={question.typed ? {} : { autofocus: true }}
+					attributes={{ autofocus: !question.danger && !question.typed }}
 				/>
 			</div>
 		</form>

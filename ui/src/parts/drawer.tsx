@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Operations at the edge of every page: what runs, how far it is, and how it ended. */
 import { h, redraw, type Root, type Self } from '../base/view';
-import { bytes, rate, span, words } from '../base/format';
+import { bytes, lower, rate, sentence, span, words } from '../base/format';
 import { collection } from '../api/live';
 import { cancelOperation, isOver, operations } from '../api/operations';
-import { sentence } from '../api/problem';
 import { hasKind } from '../api/schema';
 import type { Thing, Values } from '../api/types';
 import { Bar, Button, Empty, Loading, State, When } from './basic';
@@ -13,7 +12,7 @@ import { hrefOf } from './link';
 import { complain } from './toast';
 
 export function operationTitle(operation: Thing): string {
-	return `${words(operation.spec.action ?? '')} ${words(operation.spec.resource?.kind ?? '').replace(/^[A-Z](?![A-Z])/, (letter) => letter.toLowerCase())}`;
+	return `${words(operation.spec.action ?? '')} ${lower(words(operation.spec.resource?.kind ?? ''))}`;
 }
 
 /** Running is good for a VM; an operation that runs is not there yet. */
@@ -23,7 +22,7 @@ export function OperationState({ operation }: { operation: Thing }): Root {
 }
 
 /** How far it is: "Convert · 420 MiB of 4 GiB · 80 MiB/s · 46 s left", "Install packages · step 4 of 8 · for 34 s". */
-function progressWords(operation: Thing): string {
+export function progressWords(operation: Thing): string {
 	const { started, progress = {} } = operation.status as Values;
 	const { phase = '', done = 0, total = 0, rate: speed = 0 } = progress as Values;
 	// Steps are few; bytes are not.
@@ -32,6 +31,20 @@ function progressWords(operation: Thing): string {
 	const left = !steps && speed > 0 && total > done ? `${span((total - done) / speed)} left` : '';
 	const lasted = started ? (Date.now() - Date.parse(started)) / 1000 : 0;
 	return [words(phase), amount, !steps && speed ? rate(speed) : '', left || (lasted >= 1 ? `for ${span(lasted)}` : '')].filter(Boolean).join(' · ');
+}
+
+/** Why it failed. */
+export function OperationError({ operation }: { operation: Thing }): Root {
+	const { error } = operation.status;
+	if (!error?.message) return null;
+	return (
+		<p class="field-error">
+			<span>
+				{sentence(error.message)}
+				{error.hint ? <span class="field-hint"> {sentence(error.hint)}</span> : null}
+			</span>
+		</p>
+	);
 }
 
 export function OperationLine({ operation, all, close }: { operation: Thing; all: Thing[]; close?: () => void }): Root {
@@ -75,14 +88,7 @@ export function OperationLine({ operation, all, close }: { operation: Thing; all
 					</span>
 				) : null}
 			</div>
-			{status.error?.message ? (
-				<p class="field-error">
-					<span>
-						{sentence(status.error.message)}
-						{status.error.hint ? <span class="field-hint"> {sentence(status.error.hint)}</span> : null}
-					</span>
-				</p>
-			) : null}
+			<OperationError operation={operation} />
 			{children.length ? (
 				<div class="children">
 					{children.map((child) => (

@@ -4,8 +4,8 @@
  * of a value stands beside its field. A form works on a copy of the values; the caller sends it.
  */
 import { type Child, h, type Self } from '../base/view';
-import { words } from '../base/format';
-import { type Problem, sentence } from '../api/problem';
+import { sentence, words } from '../base/format';
+import type { Problem } from '../api/problem';
 import { type Field, presets } from '../api/schema';
 import type { Values } from '../api/types';
 import { Button } from './basic';

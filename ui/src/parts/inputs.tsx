@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What a value is entered with, by its type. */
 import { type Child, h, type Root } from '../base/view';
-import { exactBytes, parseBytes, words } from '../base/format';
+import { exactBytes, parseBytes, sentence, words } from '../base/format';
 import { things } from '../api/live';
-import { sentence } from '../api/problem';
 import { type Field, hasKind } from '../api/schema';
 import type { Values } from '../api/types';
 import { Button } from './basic';

@@ -4,6 +4,7 @@ import { h } from '../base/view';
 import { link } from '../base/router';
 import { hasKind, kindOf } from '../api/schema';
 import type { Thing } from '../api/types';
+import { Dash } from './basic';
 
 /** '#/vms/default/web1', '#/pools/default'. */
 export function hrefOf(kind: string, project: string | undefined, name: string): string {
@@ -18,7 +19,7 @@ export function hrefOfThing(thing: Thing): string {
 /** A reference in a spec: "NAME" in the project, or "PROJECT/NAME". */
 export function RefLink({ kind, project, text }: { kind: string; project?: string | undefined; text: unknown }) {
 	const name = String(text ?? '');
-	if (!name) return <span class="faint">–</span>;
+	if (!name) return <Dash />;
 	if (!hasKind(kind) || name === '*') return <span>{name}</span>;
 	const parts = name.split('/');
 	const href = parts.length === 2 ? hrefOf(kind, parts[0], parts[1]!) : hrefOf(kind, project, name);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Menus behind a button. Spec: WAI-ARIA Authoring Practices, menu button: arrows, Home, End, Escape, first letters. */
+/*
+ * Menus behind a button. Spec: WAI-ARIA Authoring Practices, menu button: arrows, Home, End, Escape, first letters. They
+ * are popovers: nothing on the page lies over them or cuts them off.
+ */
 import { type Child, h, redraw, type Self } from '../base/view';
 import { Button, type ButtonProps } from './basic';
 import { Icon } from './icon';
@@ -11,7 +14,7 @@ export interface MenuItem {
 	allowed?: boolean; // false: it is not offered
 	disabled?: boolean;
 	checked?: boolean;
-	hint?: string;
+	stays?: boolean; // the menu stays open: there may be more to switch
 	href?: string;
 	run?: () => void;
 }
@@ -29,6 +32,23 @@ function offered(items: (MenuItem | null)[]): (MenuItem | null)[] {
 	return kept.filter((item, i) => item !== null || (kept.slice(0, i).some(Boolean) && Boolean(kept[i + 1])));
 }
 
+const GAP = 4; // pixels to the button
+const EDGE = 8; // and to the edges of the window
+
+/** Below its button, or above where there is more room. */
+function place(list: HTMLElement, button: Element): void {
+	const at = button.getBoundingClientRect();
+	list.style.maxHeight = '';
+	const { width, height } = list.getBoundingClientRect();
+	const below = innerHeight - at.bottom - GAP - EDGE;
+	const above = at.top - GAP - EDGE;
+	const isUp = height > below && above > below;
+	const room = Math.min(height, isUp ? above : below);
+	list.style.maxHeight = `${room}px`;
+	list.style.top = `${isUp ? at.top - GAP - room : at.bottom + GAP}px`;
+	list.style.left = `${Math.max(EDGE, Math.min(at.right, innerWidth - EDGE) - width)}px`;
+}
+
 export function Menu(_: MenuProps, self: Self) {
 	let isOpen = false;
 	let box: HTMLElement | null = null;
@@ -37,19 +57,29 @@ export function Menu(_: MenuProps, self: Self) {
 	const outside = (event: Event) => {
 		if (box && !box.contains(event.target as globalThis.Node)) close(false);
 	};
+	const follow = (event?: Event) => {
+		const list = box?.querySelector<HTMLElement>('.menu-list');
+		if (list && event?.target !== list) place(list, box!);
+	};
+	const listen = (on: boolean) => {
+		const change = on ? addEventListener : removeEventListener;
+		change('pointerdown', outside, true);
+		change('scroll', follow, true);
+		change('resize', follow);
+	};
 	const close = (focus: boolean) => {
 		isOpen = false;
-		removeEventListener('pointerdown', outside, true);
+		listen(false);
 		if (focus) box?.querySelector<HTMLElement>('.button')?.focus();
 		redraw();
 	};
 	const show = (last = false) => {
 		isOpen = true;
-		addEventListener('pointerdown', outside, true);
+		listen(true);
 		redraw();
 		requestAnimationFrame(() => requestAnimationFrame(() => entries().at(last ? -1 : 0)?.focus()));
 	};
-	self.onRemove(() => removeEventListener('pointerdown', outside, true));
+	self.onRemove(() => listen(false));
 
 	const onKeydown = (event: KeyboardEvent) => {
 		if (!isOpen) {
@@ -94,14 +124,21 @@ export function Menu(_: MenuProps, self: Self) {
 					attributes={{ ...button.attributes, 'aria-haspopup': 'menu', 'aria-expanded': String(isOpen) }}
 				/>
 				{isOpen ? (
-					<div class="menu-list">
+					<div
+						class="menu-list"
+						popover="manual"
+						ref={(dom: HTMLElement) => {
+							dom.showPopover();
+							follow();
+						}}
+					>
 						{above ? <div class="menu-above">{above}</div> : null}
 						<div role="menu" aria-label={label ?? button.label}>
 							{shown.map((item, i) =>
 								item === null ? (
 									<div key={i} class="menu-line" role="separator" />
 								) : (
-									<Entry key={i} item={item} close={() => close(!item.href)} />
+									<Entry key={i} item={item} close={() => item.stays || close(!item.href)} />
 								),
 							)}
 						</div>
@@ -114,12 +151,11 @@ export function Menu(_: MenuProps, self: Self) {
 
 function Entry({ item, close }: { item: MenuItem; close: () => void }) {
 	const attributes = {
-		role: item.checked === undefined ? 'menuitem' : 'menuitemradio',
+		role: item.checked === undefined ? 'menuitem' : item.stays ? 'menuitemcheckbox' : 'menuitemradio',
 		'aria-checked': item.checked === undefined ? undefined : String(item.checked),
 		'aria-disabled': item.disabled ? 'true' : undefined,
 		tabindex: '-1',
 		class: `menu-item${item.danger ? ' danger' : ''}`,
-		title: item.hint,
 		onClick: (event: Event) => {
 			if (item.disabled) {
 				event.preventDefault();

@@ -12,9 +12,8 @@ export interface TableColumn<T> {
 	cell: (row: T) => Child;
 	sort?: (row: T) => string | number;
 	number?: boolean;
-	wide?: boolean; // only where there is room
 	main?: boolean; // the row's name: the head of its card
-	shrink?: boolean;
+	full?: boolean; // a line of its own in a card
 }
 
 interface TableProps<T> {
@@ -22,7 +21,7 @@ interface TableProps<T> {
 	columns: TableColumn<T>[];
 	rows: T[];
 	rowKey: (row: T) => string;
-	href?: (row: T) => string;
+	href?: (row: T) => string | undefined;
 	sort?: { by: string; down: boolean };
 	onSort?: (by: string, down: boolean) => void;
 	chosen?: Set<string>;
@@ -88,7 +87,7 @@ export function Table<T>(props: TableProps<T>) {
 									key={column.id}
 									role="columnheader"
 									scope="col"
-									class={`${column.number ? 'number' : ''}${column.wide ? ' wide' : ''}${column.shrink ? ' shrink' : ''}`}
+									class={column.number ? 'number' : undefined}
 									aria-sort={isBy ? (sort?.down ? 'descending' : 'ascending') : undefined}
 								>
 									{column.sort && onSort ? (
@@ -115,6 +114,7 @@ export function Table<T>(props: TableProps<T>) {
 					{rows.map((row) => {
 						const key = rowKey(row);
 						const name = props.rowLabel?.(row) ?? key;
+						const place = href?.(row);
 						return (
 							<tr
 								key={key}
@@ -123,8 +123,8 @@ export function Table<T>(props: TableProps<T>) {
 								onClick={(event: MouseEvent) => {
 									// The whole row leads where its name does.
 									const target = event.target as HTMLElement;
-									if (!href || target.closest('a, button, input, .menu, label') || getSelection()?.toString()) return;
-									location.hash = href(row);
+									if (!place || target.closest('a, button, input, .menu, label') || getSelection()?.toString()) return;
+									location.hash = place;
 								}}
 							>
 								{chosen ? (
@@ -141,11 +141,11 @@ export function Table<T>(props: TableProps<T>) {
 									<td
 										key={column.id}
 										role="cell"
-										class={`${column.number ? 'number' : ''}${column.wide ? ' wide' : ''}${column.main ? ' main-cell' : ''}${column.shrink ? ' shrink' : ''}`}
+										class={`${column.number ? 'number' : ''}${column.main ? ' main-cell' : ''}${column.full ? ' full' : ''}`}
 										data-title={column.main ? undefined : column.title}
 									>
-										{column.main && href ? (
-											<a class="row-link" href={href(row)}>
+										{column.main && place ? (
+											<a class="row-link" href={place}>
 												{column.cell(row)}
 											</a>
 										) : (

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Short messages at the edge of the page: what was done, or why it was not. */
 import { h, redraw, type Root } from '../base/view';
-import { problemOf, sentence } from '../api/problem';
+import { sentence } from '../base/format';
+import { problemOf } from '../api/problem';
 import { Button } from './basic';
 import { Icon } from './icon';
 

@@ -4,7 +4,7 @@ import { h, type Root } from '../base/view';
 import { bytes, percent, words } from '../base/format';
 import type { Column, Field } from '../api/schema';
 import { type Thing, type Values, valueAt } from '../api/types';
-import { Labels, State, When } from './basic';
+import { Dash, Labels, State, When } from './basic';
 import { RefLink } from './link';
 
 const TIMES = /^(since|started|created|expires|ended|last-(used|sign-in))$/;
@@ -12,7 +12,7 @@ const TIMES = /^(since|started|created|expires|ended|last-(used|sign-in))$/;
 const ZERO_MEANS: [RegExp, string][] = [[/(-max|quota|limit)$/, 'no limit']];
 
 export function FieldValue({ field, value, project, short }: { field: Field; value: unknown; project?: string | undefined; short?: boolean }): Root {
-	if (value === undefined || value === null || value === '') return <span class="faint">–</span>;
+	if (value === undefined || value === null || value === '') return <Dash />;
 	if (Array.isArray(value)) {
 		if (!value.length) return <span class="faint">None</span>;
 		if (field.type === 'object' || field.type === 'any')
@@ -37,7 +37,7 @@ export function FieldValue({ field, value, project, short }: { field: Field; val
 	}
 	if (field.type === 'size' && typeof value === 'number') return bytes(value);
 	if (field.type === 'map') return Object.keys(value as object).length ? <Labels labels={value as Record<string, string>} /> : <span class="faint">None</span>;
-	if (field.type === 'object' || field.type === 'any') return summary(value as Values, field.fields) || <span class="faint">–</span>;
+	if (field.type === 'object' || field.type === 'any') return summary(value as Values, field.fields) || <Dash />;
 	if (field.name === 'state') return <State state={String(value)} />;
 	if (TIMES.test(field.name)) return <When at={String(value)} />;
 	if (/sha256|fingerprint/.test(field.name) && short) return <span class="mono" title={String(value)}>{String(value).slice(0, 16)}…</span>;
@@ -69,7 +69,7 @@ export function summary(value: Values, fields: Field[]): string {
 /** The cell of a column as the server describes it. */
 export function ColumnValue({ column, thing, field }: { column: Column; thing: Thing; field: Field | undefined }): Root {
 	const value = valueAt(thing, column.path);
-	if (value === undefined || value === null || value === '') return <span class="faint">–</span>;
+	if (value === undefined || value === null || value === '') return <Dash />;
 	if (column.path === 'status.state') return <State state={String(value)} />;
 	if (column.format === 'bytes' && typeof value === 'number') return bytes(value);
 	if (column.format === 'time') return <When at={value as string} />;
