@@ -213,6 +213,10 @@ class Node:
     def get(self, path, headers=None, status=200):
         return self.request("GET", path, None, headers, status)
 
+    def revisions(self, path):
+        """Of what a list has: these stay while nobody changes it; the store's own goes on with every status of anything."""
+        return {item["name"]: item["revision"] for item in self.get(path)["items"]}
+
     def post(self, path, body=None, headers=None, status=None):
         return self.request("POST", path, body, headers, status)
 

@@ -34,9 +34,9 @@ def test_documents_are_made_in_the_order_of_need(node):
     assert plan == [("project", "shop", "create"), ("key", "b", "create"), ("key", "a", "create")]
     assert answer["applied"] is True
     assert node.get("/v1/projects/shop/keys/a")["spec"]["public-key"] == SSH
-    revision = node.get("/v1/projects")["revision"]
+    before = node.revisions("/v1/projects"), node.revisions("/v1/projects/shop/keys")
     assert [action for _, _, action in apply(node, shop)[1]] == ["nothing"] * 3
-    assert node.get("/v1/projects")["revision"] == revision
+    assert (node.revisions("/v1/projects"), node.revisions("/v1/projects/shop/keys")) == before
 
 
 def test_change_tells_the_difference_and_keeps_the_rest(node):
@@ -85,11 +85,13 @@ def test_pruned_is_what_has_the_label_and_no_document(node):
     ({"documents": [{"kind": "operation", "name": "x"}]}, "documents[0].kind"),
     ({"documents": [{"kind": "key", "name": "x", "project": "A"}]}, "documents[0].project"),
     ({"documents": [], "colour": 1}, "colour"),
-    ({"documents": [document("x")], "prune": "=", "dry-run": True}, "prune"),
+    ({"documents": [document("x", project="default")], "prune": "="}, "prune"),
+    ({"documents": [document("x", project="none")], "prune": "=", "dry-run": True}, "prune"),
 ])
 def test_wrong_body_names_the_place(node, body, field):
     answer = node.post("/v1/apply", body, status=400)
     assert answer["error"]["field"] == field
+    node.get("/v1/projects/default/keys/x", status=404)
 
 
 def test_what_is_exported_is_there_already(node):

@@ -61,7 +61,8 @@ struct document {
 struct apply {
 	struct asked *asked;
 	bool dry_run;
-	bool created; /* something new is in the plan: others may need it */
+	bool created;         /* something new is in the plan: others may need it */
+	struct filter *prune; /* NULL: nothing is pruned */
 	VEC(struct document) documents;
 	json_t *plan;
 };
@@ -337,9 +338,24 @@ static int apply_document(struct apply *apply, const struct document *document,
 
 struct pruning {
 	struct apply *apply;
-	struct filter *filter;
 	struct problem *problem;
 };
+
+static int read_prune(struct apply *apply, const json_t *body, struct problem *problem)
+{
+	const char *labels = schema_string(body, "prune");
+	char *text = labels ? list_label_filter(labels) : NULL;
+	int rc;
+
+	if (!labels)
+		return 0;
+	rc = text ? filter_parse(&apply->prune, text, &problem->err) : -ENOMEM;
+	free(text);
+	if (!rc)
+		return 0;
+	problem_field(problem, "prune");
+	return problem_from_err(problem, rc);
+}
 
 static int prune_object(void *ctx, const struct object *object)
 {
@@ -350,7 +366,7 @@ static int prune_object(void *ctx, const struct object *object)
 	int rc;
 
 	if (object->deleting || is_named(pruning->apply, object) ||
-	    !filter_fits(pruning->filter, object->document) ||
+	    !filter_fits(pruning->apply->prune, object->document) ||
 	    require_object(&asked->who, API_READ, object, NULL))
 		return 0;
 	step = add_step(pruning->apply, object->kind, object->project, object->name);
@@ -368,17 +384,12 @@ static int prune_object(void *ctx, const struct object *object)
 }
 
 /* Kinds and projects of the documents, those that need others first. */
-static int prune(struct apply *apply, const char *labels, struct problem *problem)
+static int prune(struct apply *apply, struct problem *problem)
 {
 	struct pruning pruning = { .apply = apply, .problem = problem };
-	char *text = list_label_filter(labels);
-	int rc = text ? filter_parse(&pruning.filter, text, &problem->err) : -ENOMEM;
+	int rc = 0;
 
-	free(text);
-	if (rc) {
-		problem_field(problem, "prune");
-		return problem_from_err(problem, rc);
-	}
+	*problem = PROBLEM_INIT;
 	for (size_t at = apply->documents.count; at-- && !rc;) {
 		const struct document *document = &apply->documents.items[at];
 		bool seen = false;
@@ -390,48 +401,47 @@ static int prune(struct apply *apply, const char *labels, struct problem *proble
 			rc = object_each(apply->asked->node, document->kind, document->project,
 					 prune_object, &pruning);
 	}
-	filter_free(pruning.filter);
 	return rc;
 }
 
 /* ---- the request ---- */
 
 /* What went wrong stands with its document; what was done before stays. */
-static void tell_failure(struct apply *apply, const struct problem *problem)
+static void tell_failure(struct apply *apply, int rc, struct problem *problem)
 {
 	json_t *step = json_array_get(apply->plan, json_array_size(apply->plan) - 1);
-	json_t *told = problem_json(problem);
+	json_t *told;
 
+	if (!problem->code)
+		problem_from_err(problem, rc);
+	told = problem_json(problem);
 	json_object_set(step, "error", json_object_get(told, "error"));
 	json_decref(told);
 }
 
 static int run(struct apply *apply, const json_t *body, struct problem *problem)
 {
-	const char *labels = schema_string(body, "prune");
 	const struct document *document;
 	bool failed = false;
 	int rc = read_documents(apply, body, problem);
 
+	if (!rc)
+		rc = read_prune(apply, body, problem);
 	if (rc)
 		return rc;
 	vec_for_each (document, &apply->documents) {
 		rc = apply_document(apply, document, problem);
-		if (rc && !problem->code)
-			problem_from_err(problem, rc);
 		if (rc)
-			tell_failure(apply, problem);
+			tell_failure(apply, rc, problem);
 		failed |= rc != 0;
 		/* A dry run tells of everything that is wrong. */
 		if (rc && !apply->dry_run)
 			break;
 	}
-	if (labels && (!failed || apply->dry_run)) {
-		rc = prune(apply, labels, problem);
-		if (rc && !strcmp(problem->field, "prune"))
-			return rc;
+	if (apply->prune && (!failed || apply->dry_run)) {
+		rc = prune(apply, problem);
 		if (rc)
-			tell_failure(apply, problem);
+			tell_failure(apply, rc, problem);
 		failed |= rc != 0;
 	}
 	reply_json(apply->asked->web->exchange,
@@ -454,6 +464,7 @@ static int apply(struct asked *asked, struct problem *problem)
 	apply.plan = json_array();
 	if (!rc)
 		rc = run(&apply, body, problem);
+	filter_free(apply.prune);
 	vec_fini(&apply.documents);
 	json_decref(apply.plan);
 	json_decref(body);
