@@ -24,6 +24,10 @@ void change_fini(struct change *change)
 {
 	char **text;
 
+	vec_for_each (text, &change->operations) {
+		if (!change->revision)
+			operations_withdraw(change->node, *text);
+	}
 	vec_for_each (text, &change->texts)
 		free(*text);
 	store_commit_fini(&change->commit);
@@ -320,10 +324,12 @@ int change_add_operation(struct change *change, const struct object *object, con
 		return no_memory(problem);
 	operation_key(id, key);
 	rc = change_put_json(change, key, document, problem);
-	json_decref(document);
 	kept = keep_copy(change, id);
 	if (!rc && (!kept || vec_push(&change->operations, kept)))
 		rc = no_memory(problem);
+	if (!rc && operations_announce(change->node, document))
+		rc = no_memory(problem);
+	json_decref(document);
 	line.operation = id;
 	/* Creation and deletion have their own lines. */
 	if (!rc && strcmp(action, "create") && strcmp(action, "delete"))
@@ -380,7 +386,7 @@ static void follow_up(struct change *change)
 	char **text;
 
 	vec_for_each (text, &change->operations)
-		operations_begin(change->node, *text);
+		operations_begin(change->node, *text, change->revision);
 	vec_for_each (text, &change->pokes) {
 		char *slash = strchr(*text, '/');
 		const struct api_kind *kind;

@@ -154,18 +154,19 @@ void operations_poke(struct node *node, const char *uid)
 	}
 }
 
-/* What has not begun ends at once; what runs is told. NULL: there is none such, or it has ended, which
+/* What waits for a thread ends at once; what runs is told. NULL: there is none such, or it has ended, which
  * the store need not know yet. */
-static struct run *cancel(struct operations *all, const char *id, bool *ret_ended)
+static struct run *cancel(struct operations *all, const char *id)
 {
 	struct run *run;
 
 	LOCK_SCOPE(&all->lock);
 	run = operations_find_locked(all, id);
-	*ret_ended = run && operation_has_ended(run->document);
-	if (!run || *ret_ended)
+	if (!run || operation_has_ended(run->document))
 		return NULL;
 	run->refs++;
+	while (!run->begun)
+		pthread_cond_wait(&run->changed, &all->lock);
 	if (run->cancelled)
 		return run;
 	run->cancelled = true;
@@ -181,9 +182,7 @@ int operations_cancel(struct node *node, const char *id, struct problem *problem
 	struct operations *all = node->operations;
 	struct store_item item;
 	char key[KEY_SIZE];
-	json_t *document;
-	bool ended;
-	struct run *run = cancel(all, id, &ended);
+	struct run *run = cancel(all, id);
 	int rc;
 
 	if (run) {
@@ -200,13 +199,7 @@ int operations_cancel(struct node *node, const char *id, struct problem *problem
 		problem_set(problem, API_CODE_NOT_FOUND, "there is no operation '%.40s'", id);
 		return -ENOENT;
 	}
-	document = json_loadb(item.value, item.bytes, 0, NULL);
-	ended |= operation_has_ended(document);
-	json_decref(document);
 	store_item_fini(&item);
-	/* Stored is not begun: the one who stored it is about to. */
-	if (!ended)
-		return problem_set(problem, API_CODE_UNAVAILABLE, "the operation begins just now");
 	problem_set(problem, API_CODE_CONFLICT, "the operation has ended");
 	return -EALREADY;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The pool of operations. A run is in memory from the commit that stored it to its end. Threads are
+ * The pool of operations. A run is in memory from before the commit that stores it to its end. Threads are
  * made as there is something to do; so many of them work at once, those that wait for the world to
  * change do not count.
  *
@@ -323,12 +323,16 @@ static struct run *run_new(struct operations *all, json_t *document, uint64_t mo
 static struct run *load_run(struct operations *all, const struct store_item *item)
 {
 	json_t *document = json_loadb(item->value, item->bytes, 0, NULL);
+	struct run *run;
 
 	if (!document || operation_has_ended(document)) {
 		json_decref(document);
 		return NULL;
 	}
-	return run_new(all, document, item->modified);
+	run = run_new(all, document, item->modified);
+	if (run)
+		run->begun = true;
+	return run;
 }
 
 static void add_child_locked(struct run *run)
@@ -347,31 +351,43 @@ static void add_child_locked(struct run *run)
 	json_array_append_new(children, json_string(run->id));
 }
 
-void operations_begin(struct node *node, const char *id)
+int operations_announce(struct node *node, const json_t *document)
 {
 	struct operations *all = node->operations;
-	struct err err = ERR_INIT;
-	struct store_item item;
-	char key[KEY_SIZE];
-	struct run *run;
-	int rc;
+	json_t *own = json_deep_copy(document);
+	struct run *run = own ? run_new(all, own, 0) : NULL;
 
-	operation_key(id, key);
-	rc = store_get(node->store, key, &item, &err);
-	if (rc) {
-		log_error("operation %s cannot begin: %s", id, err.text);
-		return;
-	}
-	run = load_run(all, &item);
-	store_item_fini(&item);
 	if (!run)
-		return;
-	pthread_mutex_lock(&all->lock);
+		return -ENOMEM;
+	LOCK_SCOPE(&all->lock);
 	list_append(&all->runs, &run->node);
+	return 0;
+}
+
+void operations_begin(struct node *node, const char *id, uint64_t revision)
+{
+	struct operations *all = node->operations;
+	struct run *run;
+
+	LOCK_SCOPE(&all->lock);
+	run = operations_find_locked(all, id);
+	run->modified = revision;
+	run->begun = true;
+	pthread_cond_broadcast(&run->changed);
 	list_append(&all->queue, &run->queue);
 	add_child_locked(run);
 	start_thread_locked(all);
-	pthread_mutex_unlock(&all->lock);
+}
+
+void operations_withdraw(struct node *node, const char *id)
+{
+	struct operations *all = node->operations;
+	struct run *run;
+
+	LOCK_SCOPE(&all->lock);
+	run = operations_find_locked(all, id);
+	if (run)
+		run_put_locked(run);
 }
 
 int operations_resume(struct node *node, struct err *err)

@@ -38,11 +38,18 @@ void operations_stop(struct node *node);
 /* No requests and no loop any more. */
 void operations_close(struct node *node);
 
-/* What a commit has stored begins. */
-void operations_begin(struct node *node, const char *id);
+/*
+ * An operation is there before the commit that stores it, so that whoever learns of it by that commit
+ * can wait for it and cancel it; it begins behind the commit, which was `revision`, or is withdrawn when
+ * there was none. The document is borrowed. -ENOMEM.
+ */
+int operations_announce(struct node *node, const json_t *document);
+void operations_begin(struct node *node, const char *id, uint64_t revision);
+void operations_withdraw(struct node *node, const char *id);
 /* Wakes those that wait for something to happen to the object. Any thread. */
 void operations_poke(struct node *node, const char *uid);
-/* 0 (also: it is cancelled already), -ENOENT: there is none, -EALREADY: it has ended. */
+/* 0 (also: it is cancelled already), -ENOENT: there is none, -EALREADY: it has ended. Waits for the one
+ * who is about to begin it. */
 int operations_cancel(struct node *node, const char *id, struct problem *problem);
 /* Forgets those that ended a week ago, and the oldest above 10,000. A worker. */
 void operations_prune(struct node *node);
@@ -68,6 +75,7 @@ struct run {
 	unsigned refs;
 	uint64_t modified; /* of the document in the store */
 	json_t *document;  /* what is to be in the store */
+	bool begun;        /* its commit is done */
 	bool cancelled, poked, ended;
 	uint64_t written_ns;           /* of the progress */
 	uint64_t phase_ns, phase_done; /* when the phase began, and where */

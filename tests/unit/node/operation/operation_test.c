@@ -471,6 +471,69 @@ static void operation_seen_ended_is_not_cancelled(void **state)
 	}
 }
 
+struct early_cancel {
+	struct node *node;
+	const char *id;
+	int rc;
+};
+
+static void *cancel_early(void *ctx)
+{
+	struct early_cancel *cancel = ctx;
+
+	cancel->rc = operations_cancel(cancel->node, cancel->id, NULL);
+	return NULL;
+}
+
+/* Whoever learns of it by the commit can be faster than the one who made the commit. */
+static void operation_stored_and_not_begun_is_there(void **state)
+{
+	struct rig *rig = *state;
+	struct early_cancel early = { .node = &rig->node };
+	struct web_exchange exchange;
+	char id[UID_SIZE];
+	struct object object;
+	struct change change;
+	pthread_t thread;
+	json_t *shown;
+
+	assert_int_equal(rig_create(rig, &api_pool, "fast", "{}", &object, NULL), 0);
+	change_begin(&change, &rig->node, NULL);
+	assert_int_equal(change_add_operation(&change, &object, "wait", NULL, id, NULL), 0);
+	assert_int_equal(store_commit(rig->node.store, &change.commit, &change.revision, NULL), 0);
+	exchange_init(&exchange);
+	operations_answer(&rig->node, &root, id, 60000, &exchange);
+	assert_int_equal(exchange.answers, 0);
+	early.id = id;
+	assert_int_equal(pthread_create(&thread, NULL, cancel_early, &early), 0);
+	operations_begin(&rig->node, id, change.revision);
+	pthread_join(thread, NULL);
+	assert_int_equal(early.rc, 0);
+	shown = exchange_wait(&exchange);
+	expect_state(shown, "cancelled");
+	json_decref(shown);
+	assert_int_equal(exchange.status, 200);
+	exchange_fini(&exchange);
+	change_fini(&change);
+	object_fini(&object);
+}
+
+static void operation_never_stored_is_not_found(void **state)
+{
+	struct rig *rig = *state;
+	struct object object;
+	struct change change;
+	char id[UID_SIZE];
+
+	assert_int_equal(rig_create(rig, &api_pool, "fast", "{}", &object, NULL), 0);
+	change_begin(&change, &rig->node, NULL);
+	assert_int_equal(change_add_operation(&change, &object, "quick", NULL, id, NULL), 0);
+	change_fini(&change);
+	object_fini(&object);
+	assert_int_equal(operations_cancel(&rig->node, id, NULL), -ENOENT);
+	assert_true(list_empty(&rig->node.operations->runs));
+}
+
 /* More of them than there are places, none of which ends: the last one is done at once. */
 static void operations_that_wait_hold_up_nobody(void **state)
 {
@@ -722,6 +785,8 @@ int main(void)
 		TEST(operation_unknown_is_not_found),
 		TEST(operation_cancelled_ends),
 		TEST(operation_seen_ended_is_not_cancelled),
+		TEST(operation_stored_and_not_begun_is_there),
+		TEST(operation_never_stored_is_not_found),
 		TEST(operations_that_wait_hold_up_nobody),
 		TEST(operation_of_before_a_restart_goes_on),
 		TEST(operation_cancelled_before_a_restart_is_cancelled),
