@@ -19,11 +19,11 @@
 /* The latest sample, new reference; NULL: there is none yet. */
 json_t *metrics_latest(struct node *node);
 
-/* ---- metrics_sample.c ---- */
+/* ---- sample.c ---- */
 
 json_t *metrics_sample(struct node *node);
 
-/* ---- metrics_graphs.c ---- */
+/* ---- graphs.c ---- */
 
 struct graphs;
 struct graphs *graphs_new(struct node *node);

@@ -72,7 +72,13 @@ struct networks {
 	struct store_watch *watch;
 };
 
-/* ---- network_thread.c ---- */
+/* ---- networks.c ---- */
+
+int networks_start(struct node *node, struct err *err);
+/* What was made stays: machines go on. */
+void networks_stop(struct node *node);
+
+/* ---- thread.c ---- */
 
 /* Something to do for the thread, embedded in what it takes. */
 struct network_call {
@@ -93,13 +99,13 @@ void networks_touch(struct networks *networks);
 /* The same, and waits. */
 int networks_apply(struct networks *networks, struct problem *problem);
 
-/* ---- network.c ---- */
+/* ---- port.c ---- */
 
 /* The network that item `index` of the machine's "nets" names; the caller calls object_fini(). */
 int network_of(struct node *node, const struct object *vm, unsigned index,
 	       struct object *ret_network, struct problem *problem);
 
-/* ---- network_attachments.c ---- */
+/* ---- attachments.c ---- */
 
 struct attachment *attachment_find_there(struct networks *networks, const char *vm_uid,
 					 unsigned index);
@@ -118,7 +124,7 @@ bool attachments_use(struct node *node, const char *network_uid,
  * the one that the card was attached with. New reference. */
 json_t *attachment_net(const struct attachment *attachment, const struct object *vm);
 
-/* ---- network_apply.c ---- */
+/* ---- apply.c ---- */
 
 /* Networks that are up, and machines that are on them. */
 int networks_plan_there(struct networks *networks, struct plan *plan, struct problem *problem);
@@ -126,7 +132,7 @@ int networks_plan_there(struct networks *networks, struct plan *plan, struct pro
 int networks_apply_there(struct networks *networks, struct problem *problem);
 struct server *networks_find_server(struct networks *networks, const char *uid);
 
-/* ---- network_host.c ---- */
+/* ---- host.c ---- */
 
 /* Whether the process may change the host's network; else says why not, and what to do. */
 int network_rights(struct err *err);
@@ -142,7 +148,7 @@ int network_subnet(struct node *node, const struct object *object, struct plan_n
 int network_choose_subnet_there(struct networks *networks, const struct object *object,
 				struct plan_network *network, struct problem *problem);
 
-/* ---- network_addresses.c: who has which address, in the store ---- */
+/* ---- addresses.c: who has which address, in the store ---- */
 
 /* Completes the addresses of a card on a network of the type nat, the same as before if it can be,
  * and keeps those of the spec for it. */
@@ -162,7 +168,7 @@ void network_forget_addresses(struct node *node, const char *network_uid, const 
 /* Whether somebody else's rules drop what networks of the type nat forward; what is to be said about it. */
 bool network_is_dropped_there(struct networks *networks, char *ret_words, size_t size);
 
-/* ---- network_tap.c ---- */
+/* ---- tap.c ---- */
 
 /* Makes a tap with `count` queues; it goes with the last of the descriptors. */
 int network_make_tap(const char *name, unsigned count, int *ret_fds, struct err *err);

@@ -98,7 +98,7 @@ int vm_want(struct node *node, const char *uid, bool running, const struct ident
 /* What every machine has to be before it is stored, new ones and changed ones. */
 int vm_check(struct change *change, struct object *object, struct problem *problem);
 
-/* ---- vm_start.c ---- */
+/* ---- start.c ---- */
 
 /* Starts the process. After a failure nothing of it is left. */
 int vm_start(struct vm *vm, const struct object *object, struct problem *problem);
@@ -106,7 +106,7 @@ int vm_start(struct vm *vm, const struct object *object, struct problem *problem
 void vm_let_go(struct vm *vm, const struct object *object);
 int vm_cgroup_limit(struct vm *vm, const json_t *spec, struct err *err);
 
-/* ---- vm_config.c ---- */
+/* ---- config.c ---- */
 
 struct vm_config {
 	json_t *json;    /* for cella-vmm; descriptors count from 4 */
@@ -120,7 +120,7 @@ void vm_config_fini(struct vm_config *config);
 /* The row of a disk as the VM process gets it, with id and limits; new reference. */
 int vm_config_disk(struct vm *vm, const struct object *object, const json_t *item, json_t **ret_row,
 		   json_t **ret_applied, struct problem *problem);
-/* ---- vm_live.c ---- */
+/* ---- live.c ---- */
 
 /* What it runs with, which is replaced and never changed; new reference, NULL: nothing is known. */
 json_t *vm_applied(struct vm *vm);
@@ -148,23 +148,23 @@ void vm_detach_nets(struct vm *vm, const struct object *object);
 /* Names in the machine's folder of disks that were attached go: of that id, NULL: all. */
 void vm_unlink_disks(struct vm *vm, const char *id);
 
-/* ---- vm_status.c ---- */
+/* ---- status.c ---- */
 
 /* Writes the status as the view says, `state` NULL: what it was. */
 void vm_write_status(struct vm *vm, const struct object *object, const struct vm_view *view,
 		     const char *state, json_t *pending);
 
-/* ---- vm_reconcile.c ---- */
+/* ---- reconcile.c ---- */
 
 int vm_reconcile(struct node *node, const struct object *object, struct problem *problem);
 
-/* ---- vm_boot.c ---- */
+/* ---- boot.c ---- */
 
 /* The first start of the daemon since the host's: machines of autostart begin in their order. */
 int vm_boot_begin(struct vms *vms, struct err *err);
 void vm_boot_end(struct vms *vms);
 
-/* ---- vm_actions.c, vm_clone.c, vm_show.c ---- */
+/* ---- actions.c, clone.c, show.c ---- */
 
 extern const struct action_ops vm_actions[];
 int vm_run_clone(struct operation *operation, struct problem *problem);
