@@ -24,19 +24,19 @@ def apply(node, documents, status=200, **more):
 
 
 def test_documents_are_made_in_the_order_of_need(node):
-    shop = [document("b"), document("a"), {"kind": "project", "name": "shop"}]
-    answer, plan = apply(node, shop, **{"dry-run": True})
-    assert plan == [("project", "shop", "create"), ("key", "b", "create"), ("key", "a", "create")]
+    market = [document("b", "market"), document("a", "market"), {"kind": "project", "name": "market"}]
+    answer, plan = apply(node, market, **{"dry-run": True})
+    assert plan == [("project", "market", "create"), ("key", "b", "create"), ("key", "a", "create")]
     assert answer["applied"] is False
-    node.get("/v1/projects/shop", status=404)
+    node.get("/v1/projects/market", status=404)
 
-    answer, plan = apply(node, shop)
-    assert plan == [("project", "shop", "create"), ("key", "b", "create"), ("key", "a", "create")]
+    answer, plan = apply(node, market)
+    assert plan == [("project", "market", "create"), ("key", "b", "create"), ("key", "a", "create")]
     assert answer["applied"] is True
-    assert node.get("/v1/projects/shop/keys/a")["spec"]["public-key"] == SSH
-    before = node.revisions("/v1/projects"), node.revisions("/v1/projects/shop/keys")
-    assert [action for _, _, action in apply(node, shop)[1]] == ["nothing"] * 3
-    assert (node.revisions("/v1/projects"), node.revisions("/v1/projects/shop/keys")) == before
+    assert node.get("/v1/projects/market/keys/a")["spec"]["public-key"] == SSH
+    before = node.revisions("/v1/projects"), node.revisions("/v1/projects/market/keys")
+    assert [action for _, _, action in apply(node, market)[1]] == ["nothing"] * 3
+    assert (node.revisions("/v1/projects"), node.revisions("/v1/projects/market/keys")) == before
 
 
 def test_change_tells_the_difference_and_keeps_the_rest(node):
