@@ -79,11 +79,13 @@ FOR_WIDE_WIDTHS(RANDOM_DEFINE, rdseed)
 BOUND_DEFINE(16)
 BOUND_DEFINE(32)
 
-/* The prefetches of 0F 0D take memory only; Zydis calls their register forms NOP. */
+/* The register forms of the prefetches of 0F 0D, which Zydis calls NOP: AMD's processors refuse them. */
 static int refuse_prefetch(const struct decoding *d, struct insn *insn)
 {
+	bool prefetch = d->z->opcode_map == ZYDIS_OPCODE_MAP_0F && d->z->opcode == 0x0d;
+
 	(void)insn;
-	return d->z->opcode_map == ZYDIS_OPCODE_MAP_0F && d->z->opcode == 0x0d ? -ENOENT : 0;
+	return prefetch && d->cpu->engine->vendor_amd ? -ENOENT : 0;
 }
 
 #define ANY_WIDTH(name)                                                                            \

@@ -15,11 +15,11 @@
 #include "cpu/soft/native_exec_priv.h"
 
 /* Instructions of the aligned classes that take any address. */
-static bool is_unaligned(const ZydisDecodedInstruction *z)
+static bool is_unaligned(const struct soft_cpu *cpu, const ZydisDecodedInstruction *z)
 {
-	/* The manuals want SHA aligned; not all processors do, and those that do will say so. */
+	/* The manuals want SHA aligned; AMD's processors do not. */
 	if (z->meta.isa_set == ZYDIS_ISA_SET_SHA)
-		return true;
+		return native_host(cpu->native)->amd;
 	switch (z->mnemonic) {
 	case ZYDIS_MNEMONIC_MOVUPS:
 	case ZYDIS_MNEMONIC_MOVUPD:
@@ -35,7 +35,8 @@ static bool is_unaligned(const ZydisDecodedInstruction *z)
 	}
 }
 
-uint8_t native_alignment(const ZydisDecodedInstruction *z, unsigned size)
+uint8_t native_alignment(const struct soft_cpu *cpu, const ZydisDecodedInstruction *z,
+			 unsigned size)
 {
 	if (z->mnemonic == ZYDIS_MNEMONIC_CVTPD2PI || z->mnemonic == ZYDIS_MNEMONIC_CVTTPD2PI)
 		return (uint8_t)(size - 1);
@@ -47,7 +48,7 @@ uint8_t native_alignment(const ZydisDecodedInstruction *z, unsigned size)
 		return (uint8_t)(size - 1);
 	case ZYDIS_EXCEPTION_CLASS_SSE2:
 	case ZYDIS_EXCEPTION_CLASS_SSE4:
-		return size == 16 && !is_unaligned(z) ? 15 : 0;
+		return size == 16 && !is_unaligned(cpu, z) ? 15 : 0;
 	default:
 		return 0;
 	}
@@ -187,7 +188,7 @@ int native_decode_thunk(struct soft_cpu *cpu, const ZydisDecodedInstruction *z,
 	if (memory->size > 512)
 		return -ENOENT;
 	operand->size = (uint8_t)(memory->size / 8);
-	operand->align = native_alignment(z, operand->size);
+	operand->align = native_alignment(cpu, z, operand->size);
 	store = memory->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE;
 	masked = decode_mask(z, operands, memory, operand);
 	if (store && masked)

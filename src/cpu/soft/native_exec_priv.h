@@ -139,7 +139,8 @@ void store_selected(struct soft_cpu *cpu, const struct insn *insn, const uint8_t
 		    const uint8_t *mask, unsigned count);
 
 /* Address bits that must be clear in its memory operand of `size` bytes. */
-uint8_t native_alignment(const ZydisDecodedInstruction *z, unsigned size);
+uint8_t native_alignment(const struct soft_cpu *cpu, const ZydisDecodedInstruction *z,
+			 unsigned size);
 
 /* Which unit an instruction belongs to, or -ENOENT if the host does not have it. */
 int native_unit(const struct native_host *host, const ZydisDecodedInstruction *z,

@@ -48,10 +48,10 @@ typedef unsigned native_thunk(struct soft_cpu *cpu, void *memory);
  */
 struct native_host {
 	bool avx;
+	bool amd; /* by AMD or Hygon, which differ from Intel's where manuals leave it open */
 	uint32_t opmask, zmm_high, zmm_16; /* AVX-512: all three or none */
 	uint32_t pkru;
 	uint64_t mask; /* components of XCR0 that vector registers are; 0: there is no XSAVE */
-	uint32_t size; /* of the image */
 	/* By ZydisISASet, the enum native_unit; UNIT_COUNT: not executable. */
 	uint8_t units[ZYDIS_ISA_SET_MAX_VALUE + 1];
 	struct cpu_feature_set features; /* what this part of the engine can offer a guest here */

@@ -178,11 +178,9 @@ static void detect_state(struct native_host *host)
 	uint32_t features = cpuid_host(1, 0).ecx;
 	struct cpuid_regs main;
 
-	host->size = XSAVE_YMM_HIGH; /* legacy region and header */
-	if (!(features & BIT(27)))   /* OSXSAVE */
+	if (!(features & BIT(27))) /* OSXSAVE */
 		return;
 	main = cpuid_host(0xd, 0);
-	host->size = main.ebx;
 	host->avx = (main.eax & 6) == 6 && features & BIT(28);
 	if ((main.eax & XCR0_AVX512) == XCR0_AVX512) {
 		host->opmask = cpuid_host(0xd, 5).ebx;
@@ -194,12 +192,18 @@ static void detect_state(struct native_host *host)
 		host->pkru = cpuid_host(0xd, 9).ebx;
 }
 
+static bool is_amd(struct cpuid_regs vendor)
+{
+	return !memcmp(&vendor.ebx, "Auth", 4) || !memcmp(&vendor.ebx, "Hygo", 4);
+}
+
 void native_host_detect(struct native_host *ret_host)
 {
 	struct native_host host = { 0 };
 	struct leaves leaves = { .count = 0 };
 
 	detect_state(&host);
+	host.amd = is_amd(leaf_get(&leaves, 0, 0));
 	memset(host.units, UNIT_COUNT, sizeof(host.units));
 	for (size_t i = 0; i < ARRAY_SIZE(isa_rows); i++) {
 		const struct isa_row *row = &isa_rows[i];

@@ -92,9 +92,13 @@ static uint64_t state_in_use(const struct soft_cpu *cpu)
 		in_use |= XCR0_X87;
 	if (!is_zero(cpu->xsave + XSAVE_XMM, 256))
 		in_use |= XCR0_SSE;
-	for (unsigned i = 0; i < count; i++)
-		if (!is_zero(cpu->xsave + list[i].offset, list[i].size))
+	for (unsigned i = 0; i < count; i++) {
+		/* What is out of reach in this mode is in use to AMD's processors alone. */
+		bool counts = component_bytes(cpu, &list[i]) || cpu->engine->vendor_amd;
+
+		if (counts && !is_zero(cpu->xsave + list[i].offset, list[i].size))
 			in_use |= list[i].bit;
+	}
 	return in_use;
 }
 

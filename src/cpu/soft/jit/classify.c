@@ -498,7 +498,7 @@ static bool copies(const struct soft_cpu *cpu, struct unit *u)
 	u->kind = KIND_COPY;
 	if (!fits(u) || (u->memory && !address_is_known(cpu, u)) || is_bit_string(u))
 		return false;
-	u->traps |= u->native_unit && u->memory && native_alignment(&u->z, u->size);
+	u->traps |= u->native_unit && u->memory && native_alignment(cpu, &u->z, u->size);
 	if (loads_mxcsr(u->z.mnemonic))
 		u->kind = KIND_LOAD_MXCSR;
 	return true;

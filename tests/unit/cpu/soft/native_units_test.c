@@ -67,7 +67,6 @@ static void host_detect_finds_what_every_64_bit_processor_has(void **state)
 	assert_int_equal(host.units[ZYDIS_ISA_SET_SSE2], UNIT_SSE);
 	assert_int_equal(host.units[ZYDIS_ISA_SET_X87], UNIT_X87);
 	assert_int_equal(host.units[ZYDIS_ISA_SET_AMX_TILE], UNIT_COUNT);
-	assert_true(host.size >= XSAVE_YMM_HIGH && host.size <= VCPU_XSAVE_MAX);
 }
 
 static int setup(void **state)

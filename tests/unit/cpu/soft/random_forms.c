@@ -6,6 +6,7 @@
 #include "base/bits.h"
 #include "base/macros.h"
 #include "cpu/soft/native_priv.h"
+#include "x86/cpuid.h"
 #include "x86/registers.h"
 
 const struct form_space form_spaces[] = {
@@ -100,6 +101,32 @@ static const uint16_t excluded_mnemonics[] = {
 	ZYDIS_MNEMONIC_FNSAVE,
 };
 
+/* What a host may have and no guest is offered. */
+static bool is_offered(ZydisISASet set)
+{
+	switch (set) {
+	case ZYDIS_ISA_SET_AMX_BF16:
+	case ZYDIS_ISA_SET_AMX_INT8:
+	case ZYDIS_ISA_SET_AMX_TILE:
+	case ZYDIS_ISA_SET_AVX512_FP16_128:
+	case ZYDIS_ISA_SET_AVX512_FP16_128N:
+	case ZYDIS_ISA_SET_AVX512_FP16_256:
+	case ZYDIS_ISA_SET_AVX512_FP16_512:
+	case ZYDIS_ISA_SET_AVX512_FP16_SCALAR:
+	case ZYDIS_ISA_SET_CET:
+	case ZYDIS_ISA_SET_ENQCMD:
+	case ZYDIS_ISA_SET_PT:
+	case ZYDIS_ISA_SET_RTM:
+	case ZYDIS_ISA_SET_SVM:
+	case ZYDIS_ISA_SET_TSX_LDTRK:
+	case ZYDIS_ISA_SET_UINTR:
+	case ZYDIS_ISA_SET_WAITPKG:
+		return false;
+	default:
+		return true;
+	}
+}
+
 static bool is_excluded(const ZydisDecodedInstruction *z, const ZydisDecodedOperand *operands)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(excluded_categories); i++)
@@ -108,7 +135,7 @@ static bool is_excluded(const ZydisDecodedInstruction *z, const ZydisDecodedOper
 	for (size_t i = 0; i < ARRAY_SIZE(excluded_mnemonics); i++)
 		if (z->mnemonic == excluded_mnemonics[i])
 			return true;
-	if (z->attributes & ZYDIS_ATTRIB_IS_PRIVILEGED || z->meta.isa_set == ZYDIS_ISA_SET_SVM)
+	if (z->attributes & ZYDIS_ATTRIB_IS_PRIVILEGED || !is_offered(z->meta.isa_set))
 		return true;
 	for (unsigned i = 0; i < z->operand_count; i++) {
 		const ZydisDecodedOperand *o = &operands[i];
@@ -430,6 +457,12 @@ static bool is_state_save(const ZydisDecodedInstruction *z)
 	}
 }
 
+/* What the host would save and no guest has. */
+static uint32_t unknown_components(const struct native_host *host)
+{
+	return cpuid_host(0xd, 0).eax & ~(1 | (uint32_t)host->mask);
+}
+
 /* Puts something there that can be restored, mostly. */
 static uint64_t random_area(struct random *random, const struct native_host *host,
 			    struct sandbox_state *state)
@@ -490,6 +523,8 @@ bool random_case_make(struct random *random, const struct form_space *space, uin
 				    state);
 	for (unsigned i = 0; code32 && i < 8; i++)
 		state->gpr[i] = bits_set(state->gpr[i], 32, 32, random_next(random));
+	if (is_state_save(&c->z) && state->gpr[GPR_RAX] & unknown_components(host))
+		return false;
 	c->length = c->z.length;
 	return ZYAN_SUCCESS(
 		ZydisDecoderDecodeFull(decoder, c->code, c->length, &c->z, c->operands));

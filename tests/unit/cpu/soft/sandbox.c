@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "base/bits.h"
+#include "base/check.h"
 #include "base/macros.h"
 #include "x86/cpuid.h"
 
@@ -36,6 +37,10 @@
 #define STRING_(x)  #x
 #define STRING(x)   STRING_(x)
 
+/* Of XCR0: what is above vector registers (tiles, 8 KiB of them) no instruction here has to do with. */
+#define COMPONENTS      0xe7
+#define COMPONENT_COUNT 8
+
 /* At BLOCK_ADDRESS. The assembly below knows the offsets. */
 struct block {
 	uint64_t gpr[GPR_COUNT];                  /* 0 */
@@ -49,7 +54,8 @@ struct block {
 	/* Written by the signal handler. */
 	uint64_t recover, rip, cr2;
 	uint32_t error;
-	uint32_t xsave_size; /* of the host's image */
+	struct cpuid_regs
+		components[COMPONENT_COUNT]; /* of the host's image; eax: bytes, ebx: where */
 	uint8_t vector;
 	struct sigaction others[SIGNALS_MAX]; /* handlers for faults elsewhere, by signal */
 };
@@ -81,8 +87,8 @@ __asm__(
 	"\tmov %rsp, " B(152) "\n"
 	"\tstmxcsr " B(160) "\n"
 	"\tfnstcw " B(164) "\n"
-	"\tmov $-1, %eax\n"
-	"\tmov $-1, %edx\n"
+	"\tmov $" STRING(COMPONENTS) ", %eax\n"
+	"\txor %edx, %edx\n"
 	"\txrstor64 " B(192) "\n"
 	"\tpushq " B(128) "\n"
 	"\tpopfq\n"
@@ -123,8 +129,8 @@ __asm__(
 	"\tmov " B(152) ", %rsp\n"
 	"\tpushfq\n"
 	"\tpopq " B(128) "\n"
-	"\tmov $-1, %eax\n"
-	"\tmov $-1, %edx\n"
+	"\tmov $" STRING(COMPONENTS) ", %eax\n"
+	"\txor %edx, %edx\n"
 	"\txsave64 " B(192) "\n"
 	"sandbox_recover:\n"
 	"\tmov " B(152) ", %rsp\n"
@@ -159,6 +165,16 @@ static void take_registers(struct block *block, const greg_t *regs)
 	block->vector = (uint8_t)regs[REG_TRAPNO];
 }
 
+/* What lies between components is whatever was on the signal's stack. */
+static void take_components(struct block *block, const uint8_t *frame)
+{
+	for (unsigned i = 0; i < COMPONENT_COUNT; i++) {
+		const struct cpuid_regs *component = &block->components[i];
+
+		memcpy(block->xsave + component->ebx, frame + component->ebx, component->eax);
+	}
+}
+
 static void on_fault(int number, siginfo_t *info, void *context)
 {
 	struct block *block = (struct block *)BLOCK_ADDRESS;
@@ -174,7 +190,7 @@ static void on_fault(int number, siginfo_t *info, void *context)
 		return;
 	}
 	take_registers(block, regs);
-	memcpy(block->xsave, uc->uc_mcontext.fpregs, block->xsave_size);
+	take_components(block, (const uint8_t *)uc->uc_mcontext.fpregs);
 	regs[REG_RIP] = (greg_t)block->recover;
 	regs[REG_CSGSFS] = (greg_t)bits_set((uint64_t)regs[REG_CSGSFS], 0, 16, USER_CS);
 	regs[REG_EFL] &= ~(greg_t)0x400;
@@ -224,6 +240,18 @@ static int handlers_install(struct sandbox *s)
 	return 0;
 }
 
+static void find_components(struct block *block)
+{
+	uint32_t components = cpuid_host(0xd, 0).eax & COMPONENTS;
+
+	block->components[0] = (struct cpuid_regs){ .eax = 576 }; /* legacy region and header */
+	for (unsigned i = 2; i < COMPONENT_COUNT; i++) {
+		if (components >> i & 1)
+			block->components[i] = cpuid_host(0xd, i);
+		check(block->components[i].ebx + block->components[i].eax <= SANDBOX_XSAVE);
+	}
+}
+
 int native_sandbox_new(struct sandbox **ret_sandbox)
 {
 	struct sandbox *s = calloc(1, sizeof(*s));
@@ -238,7 +266,7 @@ int native_sandbox_new(struct sandbox **ret_sandbox)
 		native_sandbox_free(s);
 		return r;
 	}
-	s->block->xsave_size = cpuid_host(0xd, 0).ebx;
+	find_components(s->block);
 	s->block->exit = (uintptr_t)sandbox_exit;
 	s->block->recover = (uintptr_t)sandbox_recover;
 	/* 64-bit programs have none, and need none. */
