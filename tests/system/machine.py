@@ -13,7 +13,12 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 CELLA = ROOT / "build" / "cella"
 # Generous: the software engine on a busy machine. A test waits for what happens, never for time to pass.
-TIMEOUT = 240
+TIMEOUT = 600
+
+
+# In front of a guest's commands: /tmp/told is there as soon as the test has said a line. So what must not end before the test
+# has done something meanwhile goes on until then, however slow either of them is.
+UNTIL_TOLD = "({ read x < /dev/console; > /tmp/told; } &); "
 
 
 @functools.cache
@@ -43,8 +48,8 @@ class Machine:
 
     def __init__(self, arguments, **options):
         self.log = tempfile.TemporaryFile()
-        self.process = subprocess.Popen([str(CELLA), *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                        stderr=self.log, **options)
+        options = {"stdin": subprocess.DEVNULL, **options}
+        self.process = subprocess.Popen([str(CELLA), *arguments], stdout=subprocess.PIPE, stderr=self.log, **options)
         self.output = b""
 
     def __enter__(self):
@@ -57,6 +62,11 @@ class Machine:
         self.process.stdout.close()
         self.log.close()
 
+    def say(self, line):
+        """To the guest's first serial port, of one that was made with stdin=subprocess.PIPE."""
+        self.process.stdin.write(line.encode() + b"\n")
+        self.process.stdin.flush()
+
     def read_until(self, text):
         """Reads the guest's output until `text` is in it."""
         deadline = time.monotonic() + TIMEOUT
@@ -67,6 +77,22 @@ class Machine:
                 raise AssertionError(f"the machine ended before it said '{text}':\n{self.text()}")
             if time.monotonic() > deadline:
                 raise AssertionError(f"the machine did not say '{text}' in {TIMEOUT} s:\n{self.text()}")
+            if data is None:
+                time.sleep(0.02)
+            else:
+                self.output += data
+
+    def read_more(self, text, times=2):
+        """Reads on until `text` was said so often, what was said before not counted: that much happened since."""
+        os.set_blocking(self.process.stdout.fileno(), False)
+        while data := self.process.stdout.read(65536):
+            self.output += data
+        before = self.output.count(text.encode())
+        deadline = time.monotonic() + TIMEOUT
+        while self.output.count(text.encode()) < before + times:
+            data = self.process.stdout.read(65536)
+            assert data != b"", f"the machine ended before it said '{text}' again:\n{self.text()}"
+            assert time.monotonic() < deadline, f"the machine did not say '{text}' again in {TIMEOUT} s:\n{self.text()}"
             if data is None:
                 time.sleep(0.02)
             else:

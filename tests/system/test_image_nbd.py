@@ -149,7 +149,7 @@ def test_formats_work_on_a_server(tmp_path, kind):
 
 def test_server_that_comes_back_is_used_again(tmp_path):
     raw, disk, path = raw_disk(tmp_path / "raw.img", SIZE, 3, chunks=60), tmp_path / "disk.img", tmp_path / "socket"
-    uri = f"nbd+unix:///?socket={path}"
+    uri = f"nbd+unix:///?socket={path}&reconnect={TIMEOUT}"
     disk.write_bytes(bytes(SIZE))
     with halfway(raw, uri, path, raw.stat().st_blocks * 512, lambda behind: nbdkit(disk, behind)) as client:
         with server(uri, *qemu_nbd(disk, path)):
@@ -163,7 +163,7 @@ def test_server_that_forgets_what_was_not_flushed_is_told_again(tmp_path):
     """QEMU keeps tables of the image in memory until a flush: killed, it has lost data that it had answered."""
     size = 96 * MIB
     raw, disk, path = raw_disk(tmp_path / "raw.img", size, 7, chunks=200), tmp_path / "disk.qcow2", tmp_path / "socket"
-    uri = f"nbd+unix:///?socket={path}"
+    uri = f"nbd+unix:///?socket={path}&reconnect={TIMEOUT}"
     qemu_img("create", "-f", "qcow2", disk, size)
 
     def words(at):

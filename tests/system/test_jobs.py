@@ -5,12 +5,13 @@ import hashlib
 import json
 import os
 import re
+import subprocess
 
 import pytest
 
 import tiny
 from images import content, good, qemu_img
-from machine import Machine, run_command
+from machine import TIMEOUT, UNTIL_TOLD, Machine, run_command
 from test_control import Running, cella
 from test_image_nbd import qemu_nbd, server
 
@@ -164,7 +165,7 @@ def test_image_that_becomes_the_disk_needs_its_lease(tmp_path, chain):
         assert machine.call("disk.mirror", id="disk0", target=str(target)) is None
         assert "mirror at byte" in wait_for(machine, "job.ended")["error"]
         target.unlink()
-        assert machine.call("disk.lease", id="disk0", ms=60000) is None
+        assert machine.call("disk.lease", id="disk0", ms=1000 * TIMEOUT) is None
         assert machine.call("disk.mirror", id="disk0", target=str(target)) is None
         wait_for(machine, "job.ready")
         assert machine.call("job.complete", id="disk0") is None
@@ -184,9 +185,36 @@ def test_stream_down_to_a_base_that_stays(tmp_path, chain):
     qemu_img("check", overlay)
 
 
-WRITES = ("D=/dev/vda; for i in $(seq 1 400); do"
+WRITES = (UNTIL_TOLD + "D=/dev/vda; i=0; until [ -e /tmp/told ]; do i=$((i + 1));"
           " dd if=/dev/urandom of=$D bs=4k count=4 seek=$((i * 7919 % 4000)) conv=notrunc 2>/dev/null;"
           " [ $((i % 40)) = 0 ] && echo round $i; done; sync; blockdev --flushbufs $D; echo sum $(md5sum < $D)")
+
+
+def move_under_writes(machine, control, *words):
+    """A mirror to its end while the guest writes before, during and after it; the sum of what the guest reads then."""
+    def call(*words):
+        done = cella("control", control, *words)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def jobs():
+        return json.loads(call("job.list"))
+
+    machine.read_until("round 40\r")
+    call("disk.mirror", "id=disk0", *words)
+    machine.read_more("round ")
+    while jobs()[0]["state"] != "ready":
+        assert machine.process.poll() is None
+    machine.read_more("round ")
+    call("job.complete", "id=disk0")
+    while jobs():
+        assert machine.process.poll() is None
+    machine.read_more("round ")
+    machine.say("enough")
+    assert machine.wait() == 0
+    found = re.search(r"sum ([0-9a-f]{32})", machine.text())
+    assert found, machine.text()
+    return found.group(1)
 
 
 def test_guest_writes_while_its_disk_moves(tmp_path):
@@ -195,19 +223,10 @@ def test_guest_writes_while_its_disk_moves(tmp_path):
     qemu_img("create", "-f", "qcow2", disk, SIZE)
     arguments = run_command(WRITES, "--engine", "soft", "--disk", str(disk), "--control", str(control),
                             "--job-folder", str(tmp_path))
-    with Machine(arguments) as machine:
-        machine.read_until("round 40\r")
-        assert cella("control", control, "disk.mirror", "id=disk0", f"target={target}").returncode == 0
-        machine.read_until("round 120\r")
-        while json.loads(cella("control", control, "job.list").stdout)[0]["state"] != "ready":
-            assert machine.process.poll() is None
-        machine.read_until("round 200\r")
-        assert cella("control", control, "job.complete", "id=disk0").returncode == 0
-        assert machine.wait() == 0
-        found = re.search(r"sum ([0-9a-f]{32})", machine.text())
-        assert found, machine.text()
-    assert hashlib.md5(content(target, "qcow2")).hexdigest() == found.group(1)
-    assert hashlib.md5(content(disk, "qcow2")).hexdigest() != found.group(1)
+    with Machine(arguments, stdin=subprocess.PIPE) as machine:
+        seen = move_under_writes(machine, control, f"target={target}")
+    assert hashlib.md5(content(target, "qcow2")).hexdigest() == seen
+    assert hashlib.md5(content(disk, "qcow2")).hexdigest() != seen
     qemu_img("check", target)
     qemu_img("check", disk)
 
@@ -228,19 +247,10 @@ def test_mirror_to_a_server_moves_the_disk_under_a_guest_that_writes(tmp_path):
     with nbd_target(tmp_path) as (target, uri):
         arguments = run_command(WRITES, "--engine", "soft", "--disk", str(disk), "--control", str(control),
                                 "--job-folder", uri)
-        with Machine(arguments) as machine:
-            machine.read_until("round 40\r")
-            done = cella("control", control, "disk.mirror", "id=disk0", f"target={uri}", "format=raw")
-            assert done.returncode == 0, done.stderr
-            while json.loads(cella("control", control, "job.list").stdout)[0]["state"] != "ready":
-                assert machine.process.poll() is None
-            machine.read_until("round 200\r")
-            assert cella("control", control, "job.complete", "id=disk0").returncode == 0
-            assert machine.wait() == 0
-            found = re.search(r"sum ([0-9a-f]{32})", machine.text())
-            assert found, machine.text()
-    assert hashlib.md5(target.read_bytes()).hexdigest() == found.group(1)
-    assert hashlib.md5(content(disk, "qcow2")).hexdigest() != found.group(1)
+        with Machine(arguments, stdin=subprocess.PIPE) as machine:
+            seen = move_under_writes(machine, control, f"target={uri}", "format=raw")
+    assert hashlib.md5(target.read_bytes()).hexdigest() == seen
+    assert hashlib.md5(content(disk, "qcow2")).hexdigest() != seen
 
 
 def test_backup_to_a_server(tmp_path, chain):

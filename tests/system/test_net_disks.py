@@ -13,7 +13,7 @@ import pytest
 
 import tiny
 from images import MIB, cella, qemu_img, raw_disk, run
-from machine import CELLA, TIMEOUT, Machine, run_command
+from machine import CELLA, TIMEOUT, UNTIL_TOLD, Machine, run_command
 from test_control import running
 from test_image_http import web_server  # noqa: F401 (a fixture)
 from test_image_nbd import nbdkit, own, qemu_nbd, server
@@ -22,7 +22,7 @@ from test_image_serve import certificates_of_an_authority, serving  # noqa: F401
 SIZE = 16 * MIB
 
 # Random writes, each read back from the disk and not from the guest's cache, then all of it at once.
-WRITES = ("D=/dev/vda; for i in $(seq 1 ROUNDS); do S=$((i * 7919 % 4000));"
+WRITES = ("D=/dev/vda; LOOP S=$((i * 7919 % 4000));"
           " dd if=/dev/urandom of=/tmp/a bs=4k count=4 2>/dev/null;"
           " dd if=/tmp/a of=$D bs=4k count=4 seek=$S conv=notrunc,fsync 2>/dev/null || echo write failed;"
           " dd if=$D of=/tmp/b iflag=direct bs=4k count=4 skip=$S 2>/dev/null; cmp /tmp/a /tmp/b || echo wrong;"
@@ -32,11 +32,15 @@ WRITES = ("D=/dev/vda; for i in $(seq 1 ROUNDS); do S=$((i * 7919 % 4000));"
 
 
 def writes(rounds):
-    return WRITES.replace("ROUNDS", str(rounds))
+    return WRITES.replace("LOOP", f"for i in $(seq 1 {rounds}); do")
 
 
-def machine_with(command, *options):
-    return Machine(run_command(command, "--engine", "soft", *options))
+def writes_until_told():
+    return UNTIL_TOLD + WRITES.replace("LOOP", "i=0; until [ -e /tmp/told ]; do i=$((i + 1));")
+
+
+def machine_with(command, *options, **settings):
+    return Machine(run_command(command, "--engine", "soft", *options), **settings)
 
 
 def guest_sum(machine):
@@ -76,7 +80,7 @@ def test_server_by_name_and_port(tmp_path):
 def test_tls_by_keys(tmp_path):
     disk, path, keys = raw_disk(tmp_path / "disk.img", SIZE, 3), tmp_path / "socket", tmp_path / "my keys"
     keys.write_text("alice:00112233445566778899aabbccddeeff\n")
-    uri = f"nbds+unix://alice@/?socket={path}&tls-psk-file={str(keys).replace(' ', '%20')}"
+    uri = f"nbds+unix://alice@/?socket={path}&tls-psk-file={str(keys).replace(' ', '%20')}&reconnect={TIMEOUT}"
     words = nbdkit(disk, path, "--tls=require", f"--tls-psk={keys}")
     with server(uri, *words) as first, machine_with(writes(60), "--disk", uri) as machine:
         machine.read_until("round 20\r")
@@ -113,13 +117,16 @@ def test_server_is_killed_again_and_again_under_a_guest_that_writes(tmp_path):
     qemu_img("create", "-f", "qcow2", disk, SIZE)
     with contextlib.ExitStack() as stack:
         process = stack.enter_context(server(uri, *words))
-        machine = stack.enter_context(machine_with(writes(100), "--disk", uri))
-        for turn in (20, 40, 60, 80):
-            machine.read_until(f"round {turn}\r")
+        machine = stack.enter_context(machine_with(writes_until_told(), "--disk", uri, stdin=subprocess.PIPE))
+        for _ in range(4):
+            # It goes on with this server.
+            machine.read_more("round ")
             process.kill()
             process.wait()
             path.unlink(missing_ok=True)
             process = stack.enter_context(server(uri, *words))
+        machine.read_more("round ")
+        machine.say("enough")
         assert machine.wait() == 0, machine.text()
         assert machine.text().count("lost the server") == 4
         total = guest_sum(machine)

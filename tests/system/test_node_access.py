@@ -299,7 +299,7 @@ class Site:
 
     def request(self, method, path, body=None, headers=None):
         host, port = self.address.rsplit(":", 1)
-        connection = http.client.HTTPSConnection(host, int(port), context=self.context, timeout=60)
+        connection = http.client.HTTPSConnection(host, int(port), context=self.context, timeout=TIMEOUT)
         headers = {"sec-fetch-site": "same-origin", **(headers or {})}
         if body is not None:
             body = json.dumps(body)
@@ -379,7 +379,7 @@ def test_printed_link_signs_in_once(node):
 def test_client_certificate_is_its_user(node, tmp_path):
     path = tmp_path / "client.pem"
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=gina",
-                    "-keyout", path, "-out", tmp_path / "client.crt"], check=True, capture_output=True, timeout=60)
+                    "-keyout", path, "-out", tmp_path / "client.crt"], check=True, capture_output=True, timeout=TIMEOUT)
     path.write_bytes(path.read_bytes() + (tmp_path / "client.crt").read_bytes())
     der = ssl.PEM_cert_to_DER_cert((tmp_path / "client.crt").read_text())
     site = Site(node, path)
@@ -393,7 +393,7 @@ def test_client_certificate_is_its_user(node, tmp_path):
 
 def test_own_certificate_is_what_others_expect(node):
     text = subprocess.run(["openssl", "x509", "-in", node.data / "tls" / "server.crt", "-noout", "-text"], check=True,
-                          capture_output=True, text=True, timeout=60).stdout
+                          capture_output=True, text=True, timeout=TIMEOUT).stdout
     assert "id-ecPublicKey" in text and "P-256" in text
     assert f"DNS:{socket.gethostname()}" in text and "DNS:localhost" in text and "IP Address:127.0.0.1" in text
     assert (node.data / "tls" / "server.key").stat().st_mode & 0o777 == 0o600
@@ -404,7 +404,7 @@ def test_own_certificate_is_what_others_expect(node):
     context = ssl.create_default_context(cafile=node.data / "tls" / "server.crt")
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     host, port = Site(node).address.rsplit(":", 1)
-    with socket.create_connection((host, int(port)), 60) as raw, pytest.raises(ssl.SSLError):
+    with socket.create_connection((host, int(port)), TIMEOUT) as raw, pytest.raises(ssl.SSLError):
         context.wrap_socket(raw, server_hostname=host)
 
 
@@ -447,7 +447,7 @@ def test_local_user_is_nobody_until_mapped(node):
 
     def ask():
         return subprocess.run(["setpriv", "--reuid", "1", "--regid", "1", "--clear-groups", "/usr/bin/python3", "-c", request, str(node.socket)],
-                              capture_output=True, text=True, timeout=60, check=True).stdout
+                              capture_output=True, text=True, timeout=TIMEOUT, check=True).stdout
 
     folder = node.folder
     while folder != folder.parent:
@@ -465,7 +465,7 @@ def test_local_user_is_nobody_until_mapped(node):
 def make_certificate(paths, name):
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", f"/CN={name}",
                     "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", paths[1], "-out", paths[0]], check=True, capture_output=True,
-                   timeout=60)
+                   timeout=TIMEOUT)
 
 
 def test_certificate_and_key_of_the_operator(tmp_path):
@@ -478,7 +478,7 @@ def test_certificate_and_key_of_the_operator(tmp_path):
         assert ssl.PEM_cert_to_DER_cert(shown) == ssl.PEM_cert_to_DER_cert(paths[0].read_text())
         assert not list((own.data / "tls").glob("server.*"))
         # Another one in the same place, without an end of the daemon or of a connection.
-        open_before = socket.create_connection((host, int(port)), 60)
+        open_before = socket.create_connection((host, int(port)), TIMEOUT)
         context = ssl._create_unverified_context()
         before = context.wrap_socket(open_before)
         paths[0].write_text("rubbish")
@@ -497,5 +497,5 @@ def test_certificate_and_key_of_the_operator(tmp_path):
         before.sendall(b"GET /v1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         assert before.recv(100).startswith(b"HTTP/1.1 200")
         before.close()
-    half = subprocess.run([str(CELLAD), "--data", tmp_path / "half", "--certificate", paths[0]], capture_output=True, text=True, timeout=60)
+    half = subprocess.run([str(CELLAD), "--data", tmp_path / "half", "--certificate", paths[0]], capture_output=True, text=True, timeout=TIMEOUT)
     assert half.returncode == 2 and "key" in half.stderr

@@ -40,8 +40,6 @@ def groups_of(uid):
 class Machines(Node):
     """A daemon whose machines end with it, for a test."""
 
-    last = 0
-
     def __exit__(self, *arguments):
         try:
             super().__exit__(*arguments)
@@ -58,13 +56,6 @@ class Machines(Node):
             while group.exists() and time.monotonic() < deadline:
                 with contextlib.suppress(OSError):
                     group.rmdir()
-
-    def request(self, *arguments, **options):
-        # A connection that was idle for long may be closed by now.
-        if time.monotonic() - self.last > 1:
-            self.disconnect()
-        self.last = time.monotonic()
-        return super().request(*arguments, **options)
 
     def kernel(self, code):
         return str(tiny.tiny_kernel(self.folder / f"kernel-{len(code)}", code))
