@@ -9,6 +9,9 @@ import { fileURLToPath } from 'node:url';
 
 export const build = process.env.CELLA_BUILD ?? join(dirname(fileURLToPath(import.meta.url)), '../../build');
 
+// Generous: a test waits for what happens, on a busy machine as well.
+export const PATIENCE = 240000;
+
 export class Cellad {
 	static async start() {
 		const cellad = new Cellad();
@@ -34,7 +37,7 @@ export class Cellad {
 				if (/^sign in .*\n/m.test(said)) resolve();
 			});
 			this.process.once('exit', () => reject(new Error(`cellad ended at once: ${this.log}`)));
-			setTimeout(() => reject(new Error(`cellad does not say where it is: ${said}${this.log}`)), 15000).unref();
+			setTimeout(() => reject(new Error(`cellad does not say where it is: ${said}${this.log}`)), PATIENCE).unref();
 		});
 		this.address = /^console\s+(\S+)/m.exec(said)[1];
 		this.link = /^sign in\s+(\S+)/m.exec(said)[1];
@@ -48,16 +51,16 @@ export class Cellad {
 	}
 
 	forceOff(vm) {
-		return this.api('POST', `/v1/projects/${vm.project}/vms/${vm.name}/actions/stop?wait=10s`, { force: true });
+		return this.api('POST', `/v1/projects/${vm.project}/vms/${vm.name}/actions/stop?wait=4m`, { force: true });
 	}
 
 	async stop() {
 		for (const vm of await this.list('vms').catch(() => [])) await this.forceOff(vm).catch(() => {});
 		const ended = new Promise((resolve) => this.process.once('exit', resolve));
 		this.process.kill('SIGTERM');
-		setTimeout(() => this.process.kill('SIGKILL'), 8000).unref();
+		setTimeout(() => this.process.kill('SIGKILL'), PATIENCE).unref();
 		await ended;
-		await rm(this.data, { recursive: true, force: true });
+		await rm(this.data, { recursive: true, force: true, maxRetries: 10 }); // a file of what just ended may come meanwhile
 	}
 
 	/** The body of the answer; an error of the API is thrown. */
@@ -85,7 +88,7 @@ export class Cellad {
 	/** Also of a VM that runs. */
 	async removeVm(vm) {
 		await this.forceOff(vm).catch(() => {});
-		await this.api('DELETE', `/v1/projects/${vm.project}/vms/${vm.name}?wait=30s`);
+		await this.api('DELETE', `/v1/projects/${vm.project}/vms/${vm.name}?wait=4m`);
 	}
 
 	/** A link that signs somebody in, once. */
@@ -99,6 +102,6 @@ export class Cellad {
 
 	create(plural, name, spec, more = {}) {
 		const place = ['pools', 'users', 'roles', 'tokens', 'projects'].includes(plural) ? `/v1/${plural}` : `/v1/projects/default/${plural}`;
-		return this.api('POST', `${place}?wait=30s`, { name, spec, ...more });
+		return this.api('POST', `${place}?wait=4m`, { name, spec, ...more });
 	}
 }

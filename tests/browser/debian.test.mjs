@@ -14,7 +14,7 @@ import { Cellad } from './cellad.mjs';
 
 // Packages are fetched and installed; then a whole system starts, perhaps by software on a busy machine.
 const BUILD = 1200000;
-const BOOT = 240000;
+const BOOT = 600000;
 const FILES = { 'disk.qcow2': 'qcow2', kernel: 'kernel', initrd: 'initrd' }; // here, and how they end in the pool
 const USER = 'anna';
 const PASSWORD = 'seven green bees';
@@ -69,7 +69,7 @@ test('the image of a Debian is built, with its progress in the drawer', { timeou
 	await imageRow().getByText('Building').waitFor();
 	await page.getByRole('button', { name: '1 operation' }).click();
 	const drawer = page.getByRole('dialog', { name: 'Operations' });
-	await drawer.getByText(/packages.* · step \d of 8 · for \d+ s/).waitFor({ timeout: BUILD });
+	await drawer.getByText(/packages.* · step \d of 8 · for \d+ (s|min)/).waitFor({ timeout: BUILD });
 	await checkAccessibility(page, 'a build under way');
 	await picture(page, 'build');
 	if (existsSync(cache)) {
@@ -98,7 +98,7 @@ test('the image of a Debian is built, with its progress in the drawer', { timeou
 	await checkNothingWrong(page, 'the build of an image');
 });
 
-test('a Debian is created, signed in to on its console, stopped and deleted', { timeout: 2 * BOOT }, async () => {
+test('a Debian is created, signed in to on its console, stopped and deleted', { timeout: 4 * BOOT }, async () => {
 	await page.getByRole('button', { name: 'Actions of debian-12' }).click();
 	await page.getByRole('menuitem', { name: 'Create VM from it' }).click();
 	await page.getByRole('heading', { level: 1, name: 'New VM' }).waitFor();
@@ -130,6 +130,8 @@ test('a Debian is created, signed in to on its console, stopped and deleted', { 
 	await screen.getByText(/eth0 +UP/).waitFor({ timeout: BOOT });
 	await picture(page, 'console');
 
+	// A whole system may take its time to end.
+	await cellad.api('PATCH', '/v1/projects/default/vms/web1', { spec: { 'stop-timeout': BOOT / 1000 } });
 	await page.getByRole('button', { name: 'Stop', exact: true }).click();
 	await page.locator('.title').getByText('Stopped').waitFor({ timeout: BOOT });
 	const [vm] = await cellad.list('vms');
