@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Starting machines with the built program, for the system tests."""
+import contextlib
 import functools
 import os
 import pathlib
 import select
 import shlex
+import socket
 import subprocess
 import sys
 import tempfile
@@ -41,6 +43,18 @@ def run_command(guest_command, *options, memory="512M", append=""):
     words = f'console=ttyS0 quiet panic=-1 {append} guest.run="{guest_command}"'
     return ["run", "--memory", memory, "--net", "none", "--kernel", kernel(), "--initrd", initrd(),
             "--append", words, *options]
+
+
+@contextlib.contextmanager
+def held_ports(count):
+    """TCP ports of 127.0.0.1 for servers that have to be told one. Whoever names a port can listen there as usual; nobody is
+    given it by chance meanwhile, since it is bound."""
+    with contextlib.ExitStack() as stack:
+        holders = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for holder in holders:
+            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            holder.bind(("127.0.0.1", 0))
+        yield [holder.getsockname()[1] for holder in holders]
 
 
 class Machine:

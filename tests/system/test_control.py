@@ -30,6 +30,8 @@ class Running:
         settings = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, **options}
         self.process = subprocess.Popen(list(map(str, command)), **settings)
         self.file = self.connect()
+        # One may connect before it serves anybody; by its first answer it is behind its walls and runs.
+        self.call("status")
 
     def connect(self):
         deadline = time.monotonic() + TIMEOUT
@@ -185,19 +187,28 @@ def confined(task):
             int(status["CapPrm"], 16) == 0)
 
 
+def states_of_threads(process):
+    """Of each whether it is confined; but for those that end while this looks."""
+    for task in os.scandir(f"/proc/{process.pid}/task"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            yield confined(task)
+
+
 def test_process_gives_up_its_rights(tmp_path):
     inherited = os.open("/", os.O_RDONLY)
     try:
         with running(tmp_path, tiny.HALT, "--cpus", "2", pass_fds=[inherited]) as machine:
             assert machine.call("status")["state"] == "running"
-            tasks = list(os.scandir(f"/proc/{machine.process.pid}/task"))
-            assert len(tasks) >= 3
             deadline = time.monotonic() + TIMEOUT
-            while not all(map(confined, tasks)):  # A vCPU's thread goes its last step by itself.
+            # A vCPU's thread goes its last step by itself.
+            while len(states := list(states_of_threads(machine.process))) < 3 or not all(states):
                 assert time.monotonic() < deadline
                 time.sleep(0.02)
-            opened = os.scandir(f"/proc/{machine.process.pid}/fd")
-            assert "/" not in [os.readlink(entry.path) for entry in opened]
+            opened = []
+            for entry in os.scandir(f"/proc/{machine.process.pid}/fd"):
+                with contextlib.suppress(FileNotFoundError):  # it is closed while this looks
+                    opened.append(os.readlink(entry.path))
+            assert opened and "/" not in opened
     finally:
         os.close(inherited)
 

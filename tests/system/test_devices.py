@@ -17,7 +17,7 @@ import threading
 
 import pytest
 
-from machine import CELLA, ENGINES, TIMEOUT, Machine, read_terminal_until, run_command, soft
+from machine import CELLA, ENGINES, TIMEOUT, Machine, held_ports, read_terminal_until, run_command, soft
 
 PATTERN_BYTES = 8 << 20
 
@@ -43,14 +43,6 @@ def web_server(body):
         server.shutdown()
         server.server_close()
         thread.join()
-
-
-def free_ports(count):
-    with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
 
 
 def test_disk_written_and_synced_reads_back_by_hash(tmp_path):
@@ -129,7 +121,7 @@ def test_network_out_through_nat_to_loopback():
     body = random.Random(2).randbytes(1 << 20)
     with web_server(body) as port:
         status, text = soft(run_command(
-            "ip link set eth0 up; udhcpc -q -n -i eth0 -s /bin/true 2>&1; ip addr add 10.0.2.15/24 dev eth0;"
+            "ip link set eth0 up; udhcpc -q -n -t 30 -i eth0 -s /bin/true 2>&1; ip addr add 10.0.2.15/24 dev eth0;"
             f" wget -q -O - http://10.0.2.2:{port}/ | sha256sum", "--net", "user"))
     assert status == 0, text
     assert "lease of 10.0.2.15 obtained" in text, text
@@ -137,15 +129,16 @@ def test_network_out_through_nat_to_loopback():
 
 
 def test_network_in_by_hostfwd():
-    web, talk = free_ports(2)
     # A connection that comes too early is refused. 0A is LISTEN, 50 and 51 are the ports.
     command = ("ip addr add 10.0.2.15/24 dev eth0; ip link set eth0 up; ip route add default via 10.0.2.2;"
                " mkdir /www; cp /bin/busybox /www/b; httpd -p 80 -h /www; nc -l -p 81 < /dev/console &"
                " until [ $(cat /proc/net/tcp* | grep -c ':005[01] 0.* 0A ') = 2 ]; do usleep 10000; done;"
                " echo listening; wait")
-    forward = f"user,hostfwd=tcp:127.0.0.1:{web}-:80,hostfwd=tcp:127.0.0.1:{talk}-:81"
-    arguments = run_command(command, "--net", forward)
-    with Machine([arguments[0], "--engine", "soft", *arguments[1:]]) as machine:
+    with contextlib.ExitStack() as stack:
+        web, talk = stack.enter_context(held_ports(2))
+        forward = f"user,hostfwd=tcp:127.0.0.1:{web}-:80,hostfwd=tcp:127.0.0.1:{talk}-:81"
+        arguments = run_command(command, "--net", forward)
+        machine = stack.enter_context(Machine([arguments[0], "--engine", "soft", *arguments[1:]]))
         machine.read_until("listening")
         connection = http.client.HTTPConnection("127.0.0.1", web, timeout=TIMEOUT)
         connection.request("GET", "/b")

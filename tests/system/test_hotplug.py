@@ -132,9 +132,12 @@ def test_disk_of_the_start_leaves_and_comes_back(tmp_path, options):
                        "--disk", f"{disk},removable=on,id=data{options}")) as machine:
         machine.read_until("first\r")
         assert "in no hotplug port" in refused(control, "disk.detach", "id=disk0")
+        # A guest that stands still does not let go of it meanwhile.
+        call(control, "pause")
         assert call(control, "disk.detach", "id=data", "timeout=600") is None
         assert "was asked for disk" in refused(control, "disk.detach", "id=data")
         assert "was asked to let go" in refused(control, "disk.stream", "id=data")
+        call(control, "resume")
         while len(call(control, "disk.list")) > 1 + len(extra) // 2:
             assert machine.process.poll() is None, machine.text()
         now = disk.read_bytes()
@@ -160,8 +163,11 @@ def test_guest_that_resets_finds_what_is_there(tmp_path):
         assert call(control, "disk.attach", f"path={disks[1]}", "id=b") == {"id": "b"}
         machine.read_until("both\r")
         events = Events(control)
+        # It stands still, so that it lets go of nothing before the reset.
+        call(control, "pause")
         assert call(control, "disk.detach", "id=b", "timeout=600") is None
         assert call(control, "reset") is None
+        call(control, "resume")
         events.wait("disk.detached", "b")
         assert [disk["id"] for disk in call(control, "disk.list")] == ["a"]
         assert call(control, "disk.attach", f"path={disks[2]}", "id=c") == {"id": "c"}

@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import json
 import os
+import select
 import socket
 import struct
 import subprocess
@@ -12,7 +13,7 @@ import time
 import pytest
 
 import tiny
-from machine import TIMEOUT, Machine, run_command
+from machine import TIMEOUT, Machine, held_ports, run_command
 from test_control import running
 from test_hotplug import Events, call, refused
 from test_jobs import wait_for
@@ -29,20 +30,20 @@ def guest(tmp_path, script, *options):
     return run_command(WAITS + script, "--engine", "soft", "--control", str(tmp_path / "control"), "--cpus", "2", *options)
 
 
-def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
-
-
 def fetch(port):
-    """What the guest's server says through a forward."""
+    """What the guest's server says through a forward. It answers once: whoever waits for that is not to be given up."""
     deadline = time.monotonic() + TIMEOUT
-    while time.monotonic() < deadline:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5) as end:
-            if text := end.recv(100):
-                return text.decode().strip()
-        time.sleep(0.1)
+    with contextlib.ExitStack() as stack:
+        waiting = []
+        while time.monotonic() < deadline:
+            with contextlib.suppress(OSError):
+                waiting.append(stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=5)))
+            for end in select.select(waiting, [], [], 5 if waiting else 0.1)[0]:
+                with contextlib.suppress(OSError):
+                    if text := end.recv(100):
+                        return text.decode().strip()
+                waiting.remove(end)
+                time.sleep(0.1)
     raise AssertionError("nobody answers")
 
 
@@ -69,10 +70,10 @@ def ip(*words):
 
 def test_card_comes_gets_an_address_and_goes_again(tmp_path):
     """A user network, twice: the second time under the first one's name, and with another hardware address."""
-    control, port = tmp_path / "control", free_port()
+    control = tmp_path / "control"
     lease = ("udhcpc -q -n -t 30 -i eth0 -s /bin/true 2>&1; ip addr add 10.0.2.15/24 dev eth0; cat /sys/class/net/eth0/address;"
              " nc -l -p 80 -e echo answer$i; echo round $i; gone eth0; echo gone $i")
-    with Machine(guest(tmp_path, f"echo up; for i in 1 2; do here eth0; {lease}; done")) as machine:
+    with held_ports(1) as (port,), Machine(guest(tmp_path, f"echo up; for i in 1 2; do here eth0; {lease}; done")) as machine:
         machine.read_until("up\r")
         events = Events(control)
         assert call(control, "net.list") == []
@@ -83,8 +84,11 @@ def test_card_comes_gets_an_address_and_goes_again(tmp_path):
             card, = call(control, "net.list")
             assert card == {"id": "net0", "kind": "user", "mac": mac, "port": "port0", "detaching": False, "driver": True}
             assert call(control, "net.limits", "id=net0", "receive-max=1M")["receive-max"] == 1 << 20
+            # A guest that stands still does not let go of it meanwhile.
+            call(control, "pause")
             assert call(control, "net.detach", "id=net0", "timeout=600") is None
             assert "was asked for network card" in refused(control, "net.detach", "id=net0")
+            call(control, "resume")
             events.wait("net.detached", "net0")
         events.close()
         assert machine.wait() == 0, machine.text()
@@ -97,12 +101,14 @@ def test_card_comes_gets_an_address_and_goes_again(tmp_path):
 def test_tap_is_handed_over_with_the_request(tmp_path):
     """Also a card of the start is let go of, and one is pulled out under traffic."""
     control, name = tmp_path / "control", f"cht{os.getpid()}"
-    script = ("here eth0; ip addr add 10.98.7.2/24 dev eth0; ping -c 2 -w 60 10.98.7.1; echo first; gone eth0; echo left;"
-              " here eth0; ip addr add 10.98.7.3/24 dev eth0; echo again; while ping -c 1 -W 1 10.98.7.1; do :; done > /dev/null;"
+    # Of the host, where other runs of the tests may have theirs.
+    net = f"10.98.{os.getpid() % 256}"
+    script = (f"here eth0; ip addr add {net}.2/24 dev eth0; ping -c 2 {net}.1; echo first; gone eth0; echo left;"
+              f" here eth0; ip addr add {net}.3/24 dev eth0; echo again; while ping -c 1 -W 1 {net}.1; do :; done > /dev/null;"
               " gone eth0; echo pulled")
     ip("tuntap", "add", name, "mode", "tap")
     try:
-        ip("addr", "add", "10.98.7.1/24", "dev", name)
+        ip("addr", "add", f"{net}.1/24", "dev", name)
         ip("link", "set", name, "up")
         with Machine(guest(tmp_path, script, "--net", f"tap,ifname={name},removable=on,id=first")) as machine:
             machine.read_until("first\r")

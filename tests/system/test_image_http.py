@@ -10,7 +10,7 @@ import time
 import pytest
 
 from images import MIB, cella, cella_json, raw_disk, run
-from machine import CELLA, TIMEOUT
+from machine import CELLA, TIMEOUT, held_ports
 
 SIZE = 4 * MIB
 
@@ -19,9 +19,11 @@ SIZE = 4 * MIB
 def web_server(tmp_path_factory):
     """A folder and the URL where nginx shows it."""
     folder = tmp_path_factory.mktemp("web")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    with held_ports(1) as (port,):
+        yield from nginx(folder, port)
+
+
+def nginx(folder, port):
     (folder / "nginx.conf").write_text(f"""
         daemon off; pid {folder}/pid; error_log stderr; user root; events {{ }}
         http {{ access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """How a machine ends, starts again, and is told to."""
+import contextlib
 import ctypes
 import os
 import pathlib
@@ -73,7 +74,10 @@ def freeze_thread(process, name):
     """Stops one thread for good, as a host that never answers would: by tracing it. Returns its id."""
     libc = ctypes.CDLL(None, use_errno=True)
     for task in pathlib.Path(f"/proc/{process}/task").iterdir():
-        if (task / "comm").read_text().strip() == name:
+        comm = ""
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # another one ends while this looks
+            comm = (task / "comm").read_text().strip()
+        if comm == name:
             thread = int(task.name)
             for request in (PTRACE_SEIZE, PTRACE_INTERRUPT):
                 assert libc.ptrace(request, thread, None, None) == 0, os.strerror(ctypes.get_errno())
