@@ -254,6 +254,8 @@ bool block_renew(struct soft_cpu *cpu)
 {
 	if (!cpu->jit || !jit_renew(cpu))
 		return false;
+	/* Even if nothing was decoded since all was dropped, jumps have been entered that lead to the code of before. */
+	cpu->blocks->reset = false;
 	start_anew(cpu);
 	return true;
 }

@@ -304,6 +304,74 @@ static void shared_cache_is_emptied_while_the_other_runs_it(void **state)
 	board_free(b);
 }
 
+/* Runs vCPU `vcpu` until its program has stopped; a kick by the other one's end may come first. What is added to RAX. */
+static uint64_t run_to_stop(struct board *b, unsigned vcpu)
+{
+	uint64_t before = state_of(b, vcpu).gpr[GPR_RAX];
+
+	while (state_of(b, vcpu).gpr[GPR_RAX] == before)
+		assert_int_equal(soft_engine_ops.vcpu_run(b->vcpus[vcpu]), VCPU_EXIT_KICKED);
+	return state_of(b, vcpu).gpr[GPR_RAX] - before;
+}
+
+static void set_calls(struct board *b, unsigned vcpu, uint64_t step, uint32_t count)
+{
+	struct vcpu_state s = state_of(b, vcpu);
+
+	s.rip = BOARD_CODE;
+	s.gpr[GPR_RAX] = 0;
+	s.gpr[GPR_R12] = BOARD_DATA;
+	s.gpr[GPR_R13] = step;
+	s.gpr[GPR_R14] = count;
+	assert_int_equal(soft_engine_ops.vcpu_set(b->vcpus[vcpu], &s, NULL), 0);
+}
+
+#define CODE_PAGES                                                                                 \
+	150u /* of functions, and of single RETs: together more than a vCPU is told of one by one */
+
+static void shared_cache_is_forgotten_by_one_that_has_nothing_decoded(void **state)
+{
+	/* Calls functions, stops, and does it again. */
+	static const uint8_t code[] = {
+		0x4c, 0x89, 0xe3, /* 1: mov %r12, %rbx */
+		0x44, 0x89, 0xf1, /* mov %r14d, %ecx */
+		0xff, 0xd3,       /* 2: call *%rbx */
+		0x4c, 0x01, 0xeb, /* add %r13, %rbx */
+		0xff, 0xc9,       /* dec %ecx */
+		0x75, 0xf7,       /* jnz 2b */
+		STOP,             /* */
+		0xeb, 0xed,       /* jmp 1b */
+	};
+	const uint32_t pages = 2 * CODE_PAGES;
+	const uint64_t sum = CODE_PAGES * (CODE_PAGES - 1) / 2 * (PAGE_SIZE / SPACING);
+	struct board *b = NULL;
+	int64_t resets;
+
+	(void)state;
+	assert_int_equal(board_new(&b, 2, "heat=1,cache=1M"), 0);
+	board_reset(b, BOARD_LONG);
+	copy_vcpu(b);
+	for (uint32_t i = 0; i < FUNCTIONS; i++)
+		write_function(b, i);
+	for (uint64_t i = CODE_PAGES; i < pages; i++)
+		board_poke(b, BOARD_DATA + i * PAGE_SIZE, 0xc3, 1);
+	assert_int_equal(memory_write(b->memory, GPA(BOARD_CODE), code, sizeof(code)), 0);
+	/* All that vCPU 1 comes to is translated, and what it has heard of meanwhile is too much for it. */
+	set_calls(b, 0, PAGE_SIZE, pages);
+	assert_int_equal(run_to_stop(b, 0), sum);
+	assert_int_equal(run_to_stop(b, 0), sum);
+	set_calls(b, 1, PAGE_SIZE, CODE_PAGES);
+	assert_int_equal(run_to_stop(b, 1), sum);
+	assert_int_equal(board_figure(b, 1, NULL, "blocks"), 0);
+	/* Other code takes the place of what vCPU 1 has jumped to. */
+	resets = board_figure(b, 0, "translator", "resets");
+	set_calls(b, 0, SPACING, CODE_PAGES * (uint32_t)(PAGE_SIZE / SPACING));
+	run_to_stop(b, 0);
+	assert_true(board_figure(b, 0, "translator", "resets") > resets);
+	assert_int_equal(run_to_stop(b, 1), sum);
+	board_free(b);
+}
+
 static void shared_code_of_avx512_takes_all_of_its_state_along(void **state)
 {
 	static const uint8_t code[] = {
@@ -352,6 +420,7 @@ int main(void)
 		cmocka_unit_test(shared_way_out_leads_where_each_vcpu_has_it),
 		cmocka_unit_test(shared_code_that_one_changes_is_seen_by_the_other),
 		cmocka_unit_test(shared_cache_is_emptied_while_the_other_runs_it),
+		cmocka_unit_test(shared_cache_is_forgotten_by_one_that_has_nothing_decoded),
 		cmocka_unit_test(shared_code_of_avx512_takes_all_of_its_state_along),
 	};
 
