@@ -7,9 +7,11 @@
  * no write permission in its TLB, so it comes to code_write_begin(); bits of its lines set: clear
  * the page's mask, tell the others to drop the page's blocks, drop what is translated of it, which is
  * everybody's, write. Another writer, who finds no bits, waits until that is done. A decoder that
- * comes in between sets the first bit again, and waits for the writer to finish its block. Writing by
- * a device: write, fence, look at the mask; the decoder's fence is between its bit and its reading,
- * so one of the two sees the other.
+ * comes in between sets the first bit again, and waits for the writer to finish its block. If other
+ * lines of the page have bits, the writer says that it writes, and then looks for those of its own; the
+ * decoder sets its bits, and then waits for those who have said so. Writing by a device: write, fence,
+ * look at the mask; the decoder's fence is between its bit and its reading, so one of the two sees the
+ * other.
  *
  * Dropping decoded blocks of other vCPUs is done by them, at the end of their block at the latest: before they
  * execute anything that serialises, which is when the architecture promises that they see new code.
@@ -111,6 +113,8 @@ static void answer(struct soft_cpu *cpu)
 	if (!(atomic_load(&cpu->attention) & ATTENTION_REQUEST))
 		return;
 	atomic_fetch_and(&cpu->attention, ~(unsigned)ATTENTION_REQUEST);
+	/* It is between two instructions, or in a device. */
+	atomic_store(&cpu->writes_code, false);
 	pthread_mutex_lock(&r->lock);
 	if (r->all)
 		block_drop_all(cpu);
@@ -152,17 +156,37 @@ static void lock_code(struct soft_cpu *cpu)
 	}
 }
 
+/* Those that may be about to write what they have found to be no code. */
+static bool request_writers(struct soft_engine *engine, const struct soft_cpu *self)
+{
+	bool any = false;
+
+	for (unsigned i = 0; i < engine->vcpus; i++) {
+		struct soft_cpu *cpu = engine_cpu(engine, i);
+
+		if (cpu && cpu != self && atomic_load(&cpu->writes_code)) {
+			request(cpu, REQUEST_ANSWER, NULL);
+			any = true;
+		}
+	}
+	return any;
+}
+
 void code_claim(struct soft_cpu *cpu, const uint8_t *page, uint64_t lines)
 {
 	struct soft_engine *engine = cpu->engine;
 	_Atomic uint64_t *mask = code_lines(engine, page);
+	uint64_t before;
 
 	if (!mask)
 		return;
 	lock_code(cpu);
-	if (!atomic_fetch_or(mask, lines)) {
+	before = atomic_fetch_or(mask, lines);
+	if (!before) {
 		mmu_flush_writes(cpu, page);
 		request_others(engine, cpu, REQUEST_PAGE, page);
+		wait_for_others(engine, cpu);
+	} else if (lines & ~before && request_writers(engine, cpu)) {
 		wait_for_others(engine, cpu);
 	}
 	pthread_mutex_unlock(&engine->code_lock);
@@ -197,6 +221,9 @@ void code_write_begin(struct soft_cpu *cpu, const uint8_t *host, unsigned size)
 {
 	_Atomic uint64_t *mask = code_lines(cpu->engine, host);
 
+	/* If there is none in the page, the first one who decodes some of it waits for all. */
+	if (mask && atomic_load(mask))
+		atomic_store(&cpu->writes_code, true);
 	if (!mask || !hold_code(cpu->engine, mask, line_mask(host, size)))
 		return;
 	cpu->stats.code_writes++;

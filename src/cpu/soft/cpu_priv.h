@@ -296,6 +296,7 @@ struct soft_cpu {
 
 	/* Code and TLB shoot-down between vCPUs; shared, see code.c. */
 	atomic_bool in_guest;
+	atomic_bool writes_code; /* began to write to a page with code since it answered */
 	atomic_uint_fast64_t acknowledged;
 	struct code_requests requests;
 
