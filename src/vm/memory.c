@@ -246,11 +246,16 @@ int memory_fill(struct memory *memory, struct gpa gpa, uint8_t byte, uint64_t co
 
 void memory_dirty(struct memory *memory, struct gpa gpa, uint64_t count)
 {
+	if (memory->watch.written && count)
+		memory->watch.written(memory->watch.ctx, gpa, count);
+	memory_log(memory, gpa, count);
+}
+
+void memory_log(struct memory *memory, struct gpa gpa, uint64_t count)
+{
 	const struct memory_region *region;
 	uint64_t first, last;
 
-	if (memory->watch.written && count)
-		memory->watch.written(memory->watch.ctx, gpa, count);
 	if (!atomic_load_explicit(&memory->dirty_log, memory_order_relaxed) || !count)
 		return;
 	region = memory_find(memory, gpa, count);

@@ -112,6 +112,9 @@ int memory_fill(struct memory *memory, struct gpa gpa, uint8_t byte, uint64_t co
 /* Marks pages as written, if a log runs, and tells the watch. Ranges outside RAM are ignored. */
 void memory_dirty(struct memory *memory, struct gpa gpa, uint64_t count);
 
+/* The same without the watch: for who is going to write, and is the watch. */
+void memory_log(struct memory *memory, struct gpa gpa, uint64_t count);
+
 /* Starts (all clean) or stops the log of writes by devices and by engines that log through
  * memory_dirty(). */
 void memory_dirty_log_set(struct memory *memory, bool on);

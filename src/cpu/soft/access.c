@@ -52,7 +52,7 @@ static uint8_t *resolve(struct soft_cpu *cpu, const struct access *a, uint64_t l
 		return NULL;
 	if (a->kind & MMU_WRITE &&
 	    atomic_load_explicit(&cpu->engine->logging, memory_order_relaxed))
-		memory_dirty(cpu->memory, GPA(page.gpa), PAGE_SIZE);
+		memory_log(cpu->memory, GPA(page.gpa), PAGE_SIZE); /* code: resolve_write() */
 	else if (atomic_load_explicit(&cpu->engine->logging, memory_order_relaxed))
 		page.dirty = false; /* the first write must come here */
 	if ((a->key & 3) != RIGHTS_SLOW)

@@ -64,7 +64,7 @@ static bool update_entry(struct soft_cpu *cpu, uint64_t gpa, void *host, unsigne
 						   __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 	}
 	if (done && atomic_load_explicit(&cpu->engine->logging, memory_order_relaxed))
-		memory_dirty(cpu->memory, GPA(gpa), bytes);
+		memory_log(cpu->memory, GPA(gpa), bytes);
 	return done;
 }
 

@@ -376,6 +376,24 @@ static void dirty_log_names_the_pages_written(void **state)
 	memory_dirty_log_set(b->memory, false);
 }
 
+static void dirty_log_leaves_changed_code_to_be_seen_at_once(void **state)
+{
+	static const uint8_t code[] = {
+		0xc6, 0x05,       0x01, 0x00, 0x00, 0x00, 0x2a, /* movb $42, 1f+1(%rip) */
+		0xb0, 0x07,                                     /* 1: mov $7, %al */
+		0xe6, BOARD_STOP,                               /* out %al, $BOARD_STOP */
+	};
+	struct board *b = *state;
+
+	board_reset(b, BOARD_LONG);
+	memory_dirty_log_set(b->memory, true);
+	assert_int_equal(soft_engine_ops.dirty_log(b->engine, true, NULL), 0);
+	assert_int_equal(board_run(b, code, sizeof(code)), VCPU_EXIT_KICKED);
+	assert_int_equal(b->stopped, 42);
+	assert_int_equal(soft_engine_ops.dirty_log(b->engine, false, NULL), 0);
+	memory_dirty_log_set(b->memory, false);
+}
+
 static void stats_count_what_was_done(void **state)
 {
 	static const uint8_t code[] = { 0x90, 0x90, STOP };
@@ -413,6 +431,7 @@ int main(void)
 		cmocka_unit_test(level_interrupt_eoi_tells_the_platform),
 		cmocka_unit_test(code_written_by_device_is_executed_anew),
 		cmocka_unit_test(dirty_log_names_the_pages_written),
+		cmocka_unit_test(dirty_log_leaves_changed_code_to_be_seen_at_once),
 		cmocka_unit_test(stats_count_what_was_done),
 	};
 
