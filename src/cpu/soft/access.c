@@ -57,6 +57,8 @@ static uint8_t *resolve(struct soft_cpu *cpu, const struct access *a, uint64_t l
 		page.dirty = false; /* the first write must come here */
 	if ((a->key & 3) != RIGHTS_SLOW)
 		tlb_insert(cpu, linear, &page, host, a->key);
+	else if (page.shift != PAGE_SHIFT)
+		mmu_note_large(cpu, linear, page.shift); /* the code TLB takes it all the same */
 	if (unlikely(cpu->verify))
 		host = verify_page(cpu, host, a->kind);
 	return host + (linear & PAGE_MASK);

@@ -505,6 +505,37 @@ static void program_page_mapped_twice_leads_on_to_either_neighbour(void **state)
 	}
 }
 
+static void program_large_page_of_code_is_flushed_whole_while_data_is_watched(void **state)
+{
+	static const uint8_t code[] = {
+		0xbb, 0x00, 0x10, 0x40, 0x00, /* mov $0x401000, %ebx */
+		0xff, 0xd3,                   /* call *%rbx */
+		0x48, 0x89, 0x17,             /* mov %rdx, (%rdi): it is another page */
+		0x0f, 0x01, 0x3e,             /* invlpg (%rsi) */
+		0xff, 0xd3,                   /* call *%rbx */
+		STOP,
+	};
+	static const uint64_t watched[] = { 0, 1 | 1 << 16 }; /* DR7: writes of a byte */
+	struct board *b = *state;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(watched); i++) {
+		struct vcpu_state *s;
+
+		board_reset(b, BOARD_LONG);
+		board_poke(b, 0x401000, 0xc301b0, 3); /* mov $1, %al; ret */
+		board_poke(b, 0x601000, 0xc302b0, 3);
+		s = board_state(b);
+		s->dr[0] = BOARD_DATA;
+		s->dr7 |= watched[i];
+		s->gpr[GPR_RDI] = 0x3000 + 8 * 2;
+		s->gpr[GPR_RDX] = 0x600087;
+		s->gpr[GPR_RSI] = 0x400000;
+		board_set(b, s);
+		assert_int_equal(board_run(b, code, sizeof(code)), VCPU_EXIT_KICKED);
+		assert_int_equal(b->stopped, 2);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -515,6 +546,7 @@ int main(void)
 		cmocka_unit_test(program_breakpoints_hit_where_set),
 		cmocka_unit_test(program_crossing_pages_follows_the_second_page),
 		cmocka_unit_test(program_page_mapped_twice_leads_on_to_either_neighbour),
+		cmocka_unit_test(program_large_page_of_code_is_flushed_whole_while_data_is_watched),
 		cmocka_unit_test(program_code_outside_of_ram_is_undefined),
 		cmocka_unit_test(program_locked_access_across_pages_is_whole),
 		cmocka_unit_test(program_string_copy_overlaps_as_one_by_one),
