@@ -222,6 +222,19 @@ static inline const struct insn *leave_to_loop(struct soft_cpu *cpu, const struc
 	return NULL;
 }
 
+/* Behind an instruction that serialises: code that others have changed before is to be seen there, which may be in
+ * the block that runs. Translated code looks for that itself. */
+static inline const struct insn *next_serialised(struct soft_cpu *cpu, const struct insn *insn)
+{
+	unsigned attention = atomic_load_explicit(&cpu->attention, memory_order_relaxed);
+	uint64_t next = cpu->rip + insn->offset + insn->length;
+
+	if (likely(!(attention & ATTENTION_REQUEST)))
+		return NEXT(cpu, insn);
+	cpu->rip = cpu_code64(cpu) ? next : (uint32_t)next;
+	return NULL;
+}
+
 /* rip behind the instruction, not cut to any width. */
 static inline uint64_t rip_next(const struct soft_cpu *cpu, const struct insn *insn)
 {

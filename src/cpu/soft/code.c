@@ -13,8 +13,8 @@
  * look at the mask; the decoder's fence is between its bit and its reading, so one of the two sees the
  * other.
  *
- * Dropping decoded blocks of other vCPUs is done by them, at the end of their block at the latest: before they
- * execute anything that serialises, which is when the architecture promises that they see new code.
+ * Dropping decoded blocks of other vCPUs is done by them, at the end of their block at the latest, or behind an
+ * instruction that serialises, which is when the architecture promises that they see new code.
  *
  * Spec: Intel SDM volume 3, section 8.1.3 "Handling Self- and Cross-Modifying Code".
  */

@@ -344,7 +344,7 @@ static const struct insn *load_table(struct soft_cpu *cpu, const struct insn *in
 	if (insn->imm == 16)
 		base &= 0xffffff;
 	*table = (struct vcpu_table_register){ .base = base, .limit = limit };
-	return insn + 1;
+	return next_serialised(cpu, insn);
 }
 
 HANDLER(lgdt)
@@ -401,14 +401,14 @@ static void load_system(struct soft_cpu *cpu, const struct insn *insn, uint16_t 
 	HANDLER(name##_r)                                                                          \
 	{                                                                                          \
 		load_system(cpu, insn, *reg16(cpu, insn->dst), task);                              \
-		return NEXT(cpu, insn);                                                            \
+		return next_serialised(cpu, insn);                                                 \
 	}                                                                                          \
 	HANDLER(name##_m)                                                                          \
 	{                                                                                          \
 		need_protected(cpu, insn);                                                         \
 		need_cpl0(cpu, insn);                                                              \
 		load_system(cpu, insn, LOAD_EA(16), task);                                         \
-		return NEXT(cpu, insn);                                                            \
+		return next_serialised(cpu, insn);                                                 \
 	}
 
 LOAD_SYSTEM(lldt, false)
@@ -454,7 +454,7 @@ HANDLER(invpcid)
 HANDLER(cache_flush)
 {
 	need_cpl0(cpu, insn);
-	return NEXT(cpu, insn);
+	return next_serialised(cpu, insn);
 }
 
 static int set_size(const struct decoding *d, struct insn *insn)

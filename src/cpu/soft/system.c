@@ -203,7 +203,7 @@ HANDLER(cpuid)
 	*reg64(cpu, RBX) = r.ebx;
 	*reg64(cpu, RCX) = r.ecx;
 	*reg64(cpu, RDX) = r.edx;
-	return NEXT(cpu, insn);
+	return next_serialised(cpu, insn);
 }
 
 HANDLER(rdmsr)

@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <cmocka.h>
 
+#include <string.h>
+
 #include "base/bytes.h"
 #include "base/macros.h"
 #include "board.h"
@@ -181,9 +183,16 @@ static void shared_way_out_leads_where_each_vcpu_has_it(void **state)
 #define CHANGED  (BOARD_DATA + 0x1003) /* mov $n, %eax; ret: n is aligned */
 #define SEQUENCE (BOARD_DATA + 0x3000)
 
-static void shared_code_that_one_changes_is_seen_by_the_other(void **state)
+#define TIMES  500u
+#define READER (BOARD_CODE + 0x1000)
+
+/*
+ * vCPU 0 writes a number into the code at `changed`, says how far it is, and waits while the other one, which runs
+ * `reader`, is two behind. That one reads how far, serialises, executes that code, and counts in RBP when it is older.
+ */
+static struct board *new_changed(const char *options, uint64_t changed, const uint8_t *reader,
+				 unsigned bytes)
 {
-	/* Changes the code, then says how far it is, and waits while the other one is two behind. */
 	static const uint8_t writer[] = {
 		0x41, 0x89, 0x4d, 0x00,       /* 1: mov %ecx, (%r13) */
 		0x41, 0x89, 0x0c, 0x24,       /* mov %ecx, (%r12) */
@@ -198,7 +207,40 @@ static void shared_code_that_one_changes_is_seen_by_the_other(void **state)
 		0xc6, 0x07, 0x01,             /* movb $1, (%rdi) */
 		STOP,
 	};
-	/* Reads how far, serialises, counts in RBP when the code is older, and says how far it has come. */
+	struct board *b = NULL;
+
+	assert_int_equal(board_new(&b, 2, options), 0);
+	board_reset(b, BOARD_LONG);
+	copy_vcpu(b);
+	assert_int_equal(memory_write(b->memory, GPA(BOARD_CODE), writer, sizeof(writer)), 0);
+	assert_int_equal(memory_write(b->memory, GPA(READER), reader, bytes), 0);
+	board_poke(b, SEQUENCE, 0, 4);
+	board_poke(b, SEQUENCE + 0x40, 0, 4);
+	for (unsigned i = 0; i < 2; i++) {
+		struct vcpu_state s = state_of(b, i);
+
+		s.rip = i ? READER : BOARD_CODE;
+		s.gpr[GPR_RCX] = 1;
+		s.gpr[GPR_RSI] = i ? TIMES - 1 : TIMES;
+		s.gpr[GPR_RDI] = DONE(i);
+		s.gpr[GPR_RBP] = 0;
+		s.gpr[GPR_R12] = SEQUENCE;
+		s.gpr[GPR_R13] = changed;
+		s.gpr[GPR_R15] = CHANGED;
+		assert_int_equal(soft_engine_ops.vcpu_set(b->vcpus[i], &s, NULL), 0);
+	}
+	return b;
+}
+
+static void check_changed(struct board *b)
+{
+	run_both(b);
+	assert_int_equal(state_of(b, 1).gpr[GPR_RBP], 0);
+	assert_int_equal(state_of(b, 1).gpr[GPR_R14], TIMES - 1);
+}
+
+static void shared_code_that_one_changes_is_seen_by_the_other(void **state)
+{
 	static const uint8_t reader[] = {
 		0x45, 0x8b, 0x34, 0x24,       /* 1: mov (%r12), %r14d */
 		0x31, 0xc0,                   /* xor %eax, %eax */
@@ -214,37 +256,55 @@ static void shared_code_that_one_changes_is_seen_by_the_other(void **state)
 		STOP,
 	};
 	static const uint8_t changed[] = { 0xb8, 0, 0, 0, 0, 0xc3 };
-	const uint32_t times = 500;
-	struct board *b = NULL;
+	struct board *b = new_changed("heat=1", CHANGED + 1, reader, sizeof(reader));
 
 	(void)state;
-	assert_int_equal(board_new(&b, 2, "heat=1"), 0);
-	board_reset(b, BOARD_LONG);
-	copy_vcpu(b);
 	assert_int_equal(memory_write(b->memory, GPA(CHANGED), changed, sizeof(changed)), 0);
-	assert_int_equal(memory_write(b->memory, GPA(BOARD_CODE), writer, sizeof(writer)), 0);
-	assert_int_equal(memory_write(b->memory, GPA(BOARD_CODE + 0x800), reader, sizeof(reader)),
-			 0);
-	board_poke(b, SEQUENCE, 0, 4);
-	board_poke(b, SEQUENCE + 0x40, 0, 4);
-	for (unsigned i = 0; i < 2; i++) {
-		struct vcpu_state s = state_of(b, i);
-
-		s.rip = BOARD_CODE + (i ? 0x800 : 0);
-		s.gpr[GPR_RCX] = 1;
-		s.gpr[GPR_RSI] = i ? times - 1 : times;
-		s.gpr[GPR_RDI] = DONE(i);
-		s.gpr[GPR_RBP] = 0;
-		s.gpr[GPR_R12] = SEQUENCE;
-		s.gpr[GPR_R13] = CHANGED + 1;
-		s.gpr[GPR_R15] = CHANGED;
-		assert_int_equal(soft_engine_ops.vcpu_set(b->vcpus[i], &s, NULL), 0);
-	}
-	run_both(b);
-	assert_int_equal(state_of(b, 1).gpr[GPR_RBP], 0);
-	assert_int_equal(state_of(b, 1).gpr[GPR_R14], times - 1);
-	assert_true(board_figure(b, 1, "translator", "drops") > times / 4);
+	check_changed(b);
+	assert_true(board_figure(b, 1, "translator", "drops") > TIMES / 4);
 	board_free(b);
+}
+
+/* In the code below. */
+#define IMMEDIATE 76u
+#define JB        95u
+
+/* The same where what changes follows in the block that reads how far, which takes its time before. */
+static void shared_code_that_one_changes_is_seen_behind_a_serialising_instruction(void **state)
+{
+	static const uint8_t reader[] = {
+		0x0f, 0x31, 0x0f, 0x31, 0x0f, 0x31, 0x0f, 0x31, /* 1: rdtsc, */
+		0x0f, 0x31, 0x0f, 0x31, 0x0f, 0x31, 0x0f, 0x31, /* many times */
+		0x0f, 0x31, 0x0f, 0x31, 0x0f, 0x31, 0x0f, 0x31, 0x0f, 0x31, 0x0f, 0x31,
+		0x0f, 0x31, 0x0f, 0x31, 0x0f, 0x31, 0x0f, 0x31, 0x0f, 0x31, 0x0f, 0x31,
+		0x0f, 0x31, 0x0f, 0x31, 0x0f, 0x31, 0x0f, 0x31, 0x0f, 0x31, 0x0f, 0x31,
+		0x0f, 0x31, 0x0f, 0x31, 0x0f, 0x31, 0x0f, 0x31, 0x0f, 0x31, 0x0f, 0x31, /* */
+		0x45, 0x8b, 0x34, 0x24,       /* mov (%r12), %r14d */
+		0x31, 0xc0,                   /* xor %eax, %eax */
+		0x0f, 0xa2,                   /* cpuid */
+		0x0f, 0x1f, 0x00,             /* nop */
+		0xb8, 0x00, 0x00, 0x00, 0x00, /* mov $0, %eax: this one */
+		0x44, 0x39, 0xf0,             /* cmp %r14d, %eax */
+		0x73, 0x02,                   /* jae 2f */
+		0xff, 0xc5,                   /* inc %ebp */
+		0x45, 0x89, 0x74, 0x24, 0x40, /* 2: mov %r14d, 0x40(%r12) */
+		0x41, 0x39, 0xf6,             /* cmp %esi, %r14d */
+		0x72, 0x00,                   /* jb 1b */
+		0xc6, 0x07, 0x01,             /* movb $1, (%rdi) */
+		STOP,
+	};
+	static const char *const options[] = { "jit=off", "heat=1" };
+	uint8_t code[sizeof(reader)];
+
+	(void)state;
+	memcpy(code, reader, sizeof(code));
+	code[JB + 1] = (uint8_t) - (JB + 2);
+	for (unsigned i = 0; i < ARRAY_SIZE(options); i++) {
+		struct board *b = new_changed(options[i], READER + IMMEDIATE, code, sizeof(code));
+
+		check_changed(b);
+		board_free(b);
+	}
 }
 
 #define FUNCTIONS 20000u
@@ -419,6 +479,8 @@ int main(void)
 		cmocka_unit_test(shared_code_is_translated_once),
 		cmocka_unit_test(shared_way_out_leads_where_each_vcpu_has_it),
 		cmocka_unit_test(shared_code_that_one_changes_is_seen_by_the_other),
+		cmocka_unit_test(
+			shared_code_that_one_changes_is_seen_behind_a_serialising_instruction),
 		cmocka_unit_test(shared_cache_is_emptied_while_the_other_runs_it),
 		cmocka_unit_test(shared_cache_is_forgotten_by_one_that_has_nothing_decoded),
 		cmocka_unit_test(shared_code_of_avx512_takes_all_of_its_state_along),
