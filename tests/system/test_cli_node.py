@@ -314,13 +314,16 @@ def test_terminal_shows_progress_and_colours(cli, node, project):
 def test_interrupt_ends_the_waiting_alone(cli, node, project):
     cli("vm", "create", "deaf", "--memory", "64M", "--engine", "soft", "--kernel", kernel(node, tiny.ECHO), "--restart", "never")
     cli("start", "deaf")
-    waiting = Terminal(cli, "stop", "deaf", "--timeout", "3", env={"TERM": "xterm"})
+    # Longer than the test: nothing but the interrupt ends the waiting.
+    waiting = Terminal(cli, "stop", "deaf", "--timeout", "3600", env={"TERM": "xterm"})
     waiting.until(b"stop deaf")
     waiting.type(b"\x03")
     waiting.until(b"'cella operation list'")
     assert waiting.end() == -signal.SIGINT
     operation, = (row["uid"] for row in cli.json("operation", "list") if row["spec"]["action"] == "stop"
                   and row["spec"]["resource"]["project"] == project)
+    assert node.get(f"/v1/operations/{operation}", status=None)["status"]["state"] == "running"
+    cli("stop", "deaf", "--force")
     node.done(node.get(f"/v1/operations/{operation}?wait=60s", status=None))
     assert cli.json("vm", "show", "deaf")["status"]["state"] == "stopped"
 

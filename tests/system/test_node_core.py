@@ -425,9 +425,11 @@ def test_operations_are_events(node):
     node.post("/v1/projects", {"name": "told"}, status=201)
     with node.events(kind="operation") as events:
         node.delete("/v1/projects/told")
-        told = events.until(lambda event: event["object"]["status"]["state"] == "done")
-        assert told[0]["object"]["status"]["state"] == "pending"
-        assert told[0]["object"]["spec"]["action"] == "delete"
+        told = events.until(lambda event: event["type"] != "delete" and event["object"]["spec"]["resource"]["name"] == "told"
+                            and event["object"]["status"]["state"] == "done")
+        told = [event["object"] for event in told if event["type"] != "delete" and event["object"]["spec"]["resource"]["name"] == "told"]
+        assert told[0]["status"]["state"] == "pending"
+        assert told[0]["spec"]["action"] == "delete"
 
 
 @pytest.mark.parametrize("query", ["after=x", "kind=none", "project=A", "colour=red"])

@@ -105,10 +105,12 @@ def web(folder):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 # ---- pools ----
@@ -476,7 +478,7 @@ def test_upload_in_one_piece_is_imported(node, tmp_path):
 def put_chunks(node, name, chunks):
     connection = UnixConnection(node.socket)
     try:
-        with contextlib.suppress(BrokenPipeError):
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             connection.request("PUT", f"{IMAGES}/{name}/content", iter(chunks), {"content-type": OCTETS})
         return Answer(connection.getresponse())
     finally:
@@ -726,7 +728,8 @@ def test_disks_go_with_their_machine_unless_kept_or_protected(node, tmp_path):
 
 
 def test_seed_disk_is_read_by_others(node, tmp_path):
-    bootable(node, tmp_path, "true")
+    # Longer than the test: the seed is there as long as the machine runs.
+    bootable(node, tmp_path, "sleep 100000")
     node.post(f"{PROJECT}/keys", {"name": "me", "spec": {"public-key": KEY}}, status=201)
     user_data = "#cloud-config\n# as it is: ä ${x}\n"
     machine(node, {"image": "i", "cloud-init": {"user-data": user_data, "keys": ["me"], "user": "admin",
@@ -931,5 +934,6 @@ def test_debian_is_built_boots_and_knows_its_machine(ordinary):
     for words in ("has 8G G", "sudo", KEY, "admin:$6$", "/etc/ssh/ssh_host_ed25519_key.pub"):
         assert words in seen, (words, seen)
     console(node, "web1 login:")
-    node.done(node.post(f"{VMS}/web1/actions/stop"))
+    # A whole system may take its time to end.
+    node.done(node.post(f"{VMS}/web1/actions/stop", {"timeout": 2 * TIMEOUT}))
     assert node.get(f"{VMS}/web1")["status"]["reason"] == "power-off"

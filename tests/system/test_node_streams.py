@@ -166,7 +166,9 @@ def test_answer_that_was_waited_for_needs_the_right_to_it(node, end, status, cod
     with node.events(kind="operation") as events:
         connection.request("POST", "/v1/projects/default/disks?wait=10m", json.dumps({"name": name, "spec": {"image": name}}),
                            {"authorization": f"Bearer {secret}", "content-type": "application/json"})
-        begun = events.until(lambda event: event["object"]["status"]["state"] == "running")
+        # The one before may be told of as well: it ends while this one begins.
+        begun = events.until(lambda event: event["type"] != "delete" and event["object"]["spec"]["resource"]["name"] == name
+                             and event["object"]["status"]["state"] == "running")
     if end == "token":
         node.done(node.delete(f"/v1/tokens/{name}"))
     elif end in ENDS:

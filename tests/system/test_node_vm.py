@@ -23,9 +23,9 @@ PM_EVENT, PM_CONTROL = 0x600, 0x604
 POWER_OFF = b"\x66\xba" + struct.pack("<H", PM_CONTROL) + b"\x66\xb8\x00\x20\x66\xef" + tiny.HALT
 # mov dx, PM_EVENT; wait: in ax, dx; test ah, PWRBTN_STS >> 8; jz wait
 BUTTON = b"\x66\xba" + struct.pack("<H", PM_EVENT) + b"\x66\xed\xf6\xc4\x01\x74\xf9" + POWER_OFF
-# Sends bytes that count up, one every few thousand rounds: for ever.
+# Sends bytes that count up, one every so many rounds: for ever. What a machine keeps for a daemon that is away lasts for long.
 COUNT = bytes.fromhex("30 c9"                              # xor cl, cl
-                      "bb 00 20 00 00  ff cb  75 fc"       # again: mov ebx, 0x2000; dec ebx; jnz to the dec
+                      "bb 00 00 04 00  ff cb  75 fc"       # again: mov ebx, 0x40000; dec ebx; jnz to the dec
                       "66 ba fd 03  ec  a8 20  74 fb"      # mov dx, 0x3fd; wait: in al, dx; test al, 32; jz wait
                       "66 ba f8 03  88 c8  ee"             # mov dx, 0x3f8; mov al, cl; out dx, al
                       "fe c1  eb e3")                      # inc cl; jmp again
@@ -297,7 +297,7 @@ def test_machine_does_not_notice_a_killed_daemon(node):
         assert time.monotonic() < deadline
         time.sleep(0.01)
     # Whatever it said meanwhile is there, once and in order.
-    assert all((log[i] + 1) & 0xff == log[i + 1] for i in range(len(log) - 1)) or b"[" in log
+    assert all((log[i] + 1) & 0xff == log[i + 1] for i in range(len(log) - 1))
     assert b"are lost" not in log
     node.act("count", "stop", force=True)
 
@@ -325,9 +325,11 @@ def test_restart_goes_on_after_the_daemons(node):
     node.create("web", tiny.ECHO)
     node.act("web", "start")
     pid = node.status("web")["pid"]
-    operation = node.post(f"{VMS}/web/actions/restart", {"timeout": 2})
-    node.wait_state("web", "stopping")
-    node.kill()
+    # As an event, since a look at it may come too late.
+    with node.events(kind="vm") as events:
+        operation = node.post(f"{VMS}/web/actions/restart", {"timeout": 2})
+        events.until(lambda event: event["object"]["status"].get("state") == "stopping")
+        node.kill()
     node.start()
     node.done(operation)
     status = node.status("web")
@@ -537,8 +539,8 @@ def test_control_group_has_the_limits_and_goes_with_the_process(node):
     assert quota.read_text().split()[0] == "50000"
     assert str(node.status("web")["pid"]) in (shares.parent / "cgroup.procs").read_text().split()
     node.patch(f"{VMS}/web", {"spec": {"cpu-shares": 100, "cpu-max": 0}})
-    node.wait("web", lambda status: shares.read_text().strip() in ("1024", "100"))
-    assert quota.read_text().split()[0] in ("-1", "max")
+    # One is written after the other.
+    node.wait("web", lambda status: shares.read_text().strip() in ("1024", "100") and quota.read_text().split()[0] in ("-1", "max"))
     node.act("web", "stop", force=True)
     assert not shares.exists()
 
@@ -575,13 +577,12 @@ def test_graphs_have_what_was_measured(node):
     deadline = time.monotonic() + TIMEOUT
     while True:
         graph = node.get(f"{VMS}/busy/metrics?range=10m").json
-        values = [value for value in graph["series"]["cpu"] if value is not None]
-        if values:
+        if any(graph["series"]["cpu"]) and any(graph["series"]["memory"]):
             break
         assert time.monotonic() < deadline, graph
         time.sleep(0.5)
     assert graph["step"] == 10 and len(graph["series"]["cpu"]) == 60
-    assert 0 < values[-1] <= 250 and max(filter(None, graph["series"]["memory"])) > 1 << 20
+    assert max(filter(None, graph["series"]["memory"])) > 1 << 20
     assert node.get(f"{VMS}/busy/metrics?range=8d", status=None).error == "invalid"
     name = node.get("/v1/nodes").json["items"][0]["name"]
     assert node.get(f"/v1/nodes/{name}/metrics?range=7d")["step"] == 600

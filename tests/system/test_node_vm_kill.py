@@ -42,10 +42,10 @@ def processes(node):
     return found
 
 
-def act_at_random(node, end, operations):
+def act_at_random(node, chance, end, operations):
     while time.monotonic() < end:
-        name = f"v{random.randrange(COUNT)}"
-        action = random.choice(["start", "start", "stop", "restart", "pause", "resume"])
+        name = f"v{chance.randrange(COUNT)}"
+        action = chance.choice(["start", "start", "stop", "restart", "pause", "resume"])
         body = {"force": True} if action in ("stop", "restart") else {}
         try:
             answer = node.post(f"{VMS}/{name}/actions/{action}", body)
@@ -62,8 +62,11 @@ def test_machines_outlive_any_number_of_daemons(node):
     node.act("keep", "start")
     keep = node.status("keep")["pid"]
     operations = []
+    seed = random.randrange(1 << 30)
+    print("seed", seed)
+    chance = random.Random(seed)
     for _ in range(KILLS):
-        act_at_random(node, time.monotonic() + random.uniform(0.02, 0.6), operations)
+        act_at_random(node, chance, time.monotonic() + chance.uniform(0.02, 0.6), operations)
         node.kill()
         node.start()
         assert node.status("keep")["pid"] == keep and os.path.exists(f"/proc/{keep}")

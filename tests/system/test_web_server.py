@@ -2,8 +2,10 @@
 """The daemon's HTTP server from outside: TLS, what is refused, slow clients, limits, uploads that are too much."""
 import base64
 import concurrent.futures
+import contextlib
 import json
 import os
+import select
 import socket
 import ssl
 import time
@@ -153,7 +155,9 @@ def test_tls_is_1_3_alone(node):
 ])
 def test_what_may_be_misunderstood_is_refused(node, text, status):
     with Raw(node) as raw:
-        raw.say(text)
+        # It may be refused before all of it was said.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            raw.say(text)
         answer = raw.answer()
         assert answer[0] == status
         assert answer[1]["content-type"] == "application/json" and json.loads(answer[2])["error"]["message"]
@@ -244,8 +248,14 @@ def test_slow_clients_are_ended(node):
         assert idle.answer()[0] == 200
 
 
-def test_many_connections_leave_room_for_others(node):
+def test_many_connections_leave_room_for_others(tmp_path):
     """One address has half of the places; the socket is still answered."""
+    # A daemon of its own: a connection of an earlier test that it has not ended yet would count.
+    with Node(tmp_path, listen="127.0.0.1:0") as node:
+        count_connections(node)
+
+
+def count_connections(node):
     opened = []
     try:
         for _ in range(600):
@@ -272,13 +282,17 @@ def test_many_connections_leave_room_for_others(node):
 
 
 def test_bodies_in_memory_are_bounded(node):
-    """Clients that announce a megabyte each and say nothing: the last ones are refused, and others go on."""
+    """Clients that announce a megabyte each and say nothing: for 64 of them there is room, no matter which, and others go on."""
     clients = [Raw(node) for _ in range(70)]
     try:
         for client in clients:
             client.say(f"POST /v1/apply HTTP/1.1\r\n{KEEP}Content-Length: 1048576\r\n\r\n")
-        answer = clients[-1].answer()
-        assert answer[0] == 503
+        answered = []
+        while len(answered) < 6:
+            answered, _, _ = select.select([client.socket for client in clients], [], [], TIMEOUT)
+            assert answered
+        statuses = [client.answer()[0] for client in clients if client.socket in answered]
+        assert statuses == [503] * 6
         assert node.get("/v1").status == 200
     finally:
         for client in clients:
