@@ -8,7 +8,7 @@ await() {
 	tries=0
 	until [ "$(eval "$2" 2>/dev/null)" = "$1" ]; do
 		tries=$((tries + 1))
-		[ "$tries" -lt 300 ] || {
+		[ "$tries" -lt 3000 ] || {
 			eval "$2"
 			return 1
 		}
@@ -22,6 +22,7 @@ group() { echo "$MACHINES/$(cella vm show "$1" --format json | sed -n 's/^ *"uid
 daemon() { systemctl show --property MainPID --value cellad; }
 owner() { ps -o user= -p "$1"; }
 used() { awk '/^usage_usec/ { print $2 }' "$(group "$1")/cpu.stat"; }
+throttled() { awk '/^nr_throttled/ { print $2 }' "$(group "$1")/cpu.stat"; }
 
 installed() {
 	dpkg --install /mnt/*.deb
@@ -54,10 +55,11 @@ machine_runs_in_its_group() {
 limits_hold() {
 	[ "$(cat "$(group busy)/cpu.weight")" = 300 ]
 	[ "$(cat "$(group busy)/memory.max")" = $(((64 + 8 + 512) << 20)) ]
-	before=$(used busy)
-	sleep 3
-	spent=$((($(used busy) - before) / 30000)) # percent
-	[ "$spent" -gt 5 ] && [ "$spent" -lt 35 ]
+	[ "$(cat "$(group busy)/cpu.max")" = '20000 100000' ]
+	# It wants more than it gets, again and again, and gets some. How much in a second is for nobody to say on a busy host.
+	before=$(used busy) held=$(throttled busy)
+	await yes '[ "$(throttled busy)" -gt '$((held + 10))' ] && echo yes'
+	[ "$(used busy)" -gt "$before" ]
 }
 
 limits_change_while_it_runs() {
@@ -142,7 +144,8 @@ purge_leaves_nothing() {
 	! getent group cella
 	[ ! -e /var/lib/cella ] && [ ! -e /run/cella ] && [ ! -e /etc/default/cellad ]
 	[ -z "$(find /etc/systemd /var/lib/systemd /run/systemd /usr/lib/systemd -name 'cella*')" ]
-	[ -z "$(systemctl --failed --plain --no-legend)" ]
+	# Of others: what Debian starts may give up on a slow machine.
+	[ -z "$(systemctl --failed --plain --no-legend 'cella*')" ]
 }
 
 for name in installed runs_as_its_user doctor_is_content machine_runs_in_its_group limits_hold limits_change_while_it_runs \

@@ -8,6 +8,7 @@ import shutil
 import signal
 import ssl
 import subprocess
+import time
 import urllib.request
 
 import pytest
@@ -133,7 +134,11 @@ def test_installed_started_upgraded_purged(system, packages):
         assert int(re.search(r"^CapEff:\s+(\S+)", status, re.M).group(1), 16) == 1 << 10 | 1 << 12 | 1 << 13
         assert re.search(r"^NoNewPrivs:\s+1", status, re.M)
         assert ask(system, "/v1")["name"] == "cella"
-        assert ask(system, "/v1/pools/default")["status"]["state"] == "ready"
+        # It is looked at when the daemon answers already.
+        deadline = time.monotonic() + TIMEOUT
+        while (pool := ask(system, "/v1/pools/default"))["status"].get("state") != "ready":
+            assert time.monotonic() < deadline, pool
+            time.sleep(0.05)
         assert len(ask(system, "/v1/roles")["items"]) == 4
         # The console comes along.
         context = ssl.create_default_context(cafile=system / "var/lib/cella/tls/server.crt")

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the software engine keeps in memory beside guest RAM and code cache, when Debian has booted and worked."""
+import contextlib
 import json
 import pathlib
 import socket
@@ -47,8 +48,9 @@ def anonymous(smaps):
 def own_memory(pid):
     """The same of a process and its children."""
     processes = [str(pid)]
-    for children in pathlib.Path(f"/proc/{pid}/task").glob("*/children"):
-        processes += children.read_text().split()
+    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread ends while this looks
+            processes += (task / "children").read_text().split()
     return sum(anonymous(pathlib.Path(f"/proc/{process}/smaps").read_text()) for process in processes)
 
 
