@@ -18,10 +18,10 @@ def build():
 @pytest.fixture(scope="session")
 def kvmbox(build):
     """A function that runs a command in the KVM box and returns its subprocess.CompletedProcess."""
-    def run(*command, files=(), timeout=240):
+    def run(*command, files=(), timeout=600):
         words = [str(ROOT / "tools/kvmbox"), "--build", str(build), "--timeout", str(timeout)]
         for source, name in files:
             words += ["--file", f"{source}:{name}"]
-        return subprocess.run([*words, "--", *command], capture_output=True, text=True, timeout=timeout + 60,
+        return subprocess.run([*words, "--", *command], capture_output=True, text=True, timeout=timeout + 600,
                               check=False)
     return run

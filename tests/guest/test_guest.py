@@ -21,7 +21,7 @@ PROGRAMS = (
     "real_mode", "segmentation", "smc", "smp", "strings",
 )
 # Generous: a busy machine. Only a program that hangs takes so long.
-SECONDS = 240
+SECONDS = 600
 
 # Two vCPUs where nothing else is said, because TCG with one takes liberties with LOCK.
 CPUS = {"big_ids": 300}

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The Debian that `share/image-build` makes, built once and cached, for tests that boot it."""
+import contextlib
 import fcntl
 import hashlib
 import pathlib
@@ -29,31 +30,38 @@ def cached():
     return CACHE / f"image-{hashlib.sha256(BUILDER.read_bytes()).hexdigest()[:12]}"
 
 
+@contextlib.contextmanager
+def missing():
+    """A folder that comes into the cache, as nobody else's does meanwhile; None if it is there."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with open(CACHE / ".image.lock", "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if cached().exists():
+            yield None
+            return
+        with tempfile.TemporaryDirectory(dir=CACHE, prefix=".new-") as work:
+            folder = pathlib.Path(work) / "image"
+            folder.mkdir()
+            yield folder
+            folder.rename(cached())
+
+
 def keep(disk, kernel, initrd, append):
     """Puts what was built into the cache, if it is not there."""
-    if cached().exists():
-        return
-    with tempfile.TemporaryDirectory(dir=CACHE, prefix=".new-") as work:
-        folder = pathlib.Path(work) / "image"
-        folder.mkdir()
+    with missing() as folder:
+        if not folder:
+            return
         run(CELLA, "image", "convert", "-O", "raw", disk, folder / "disk.raw")
         shutil.copy(kernel, folder / "kernel")
         shutil.copy(initrd, folder / "initrd")
         (folder / "append").write_text(append, encoding="utf-8")
-        folder.rename(cached())
 
 
 def built_image():
     """A folder with disk.raw, kernel, initrd and append."""
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with open(CACHE / ".image.lock", "w", encoding="utf-8") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not cached().exists():
-            with tempfile.TemporaryDirectory(dir=CACHE, prefix=".new-") as work:
-                folder = pathlib.Path(work) / "image"
-                folder.mkdir()
-                run(BUILDER, "debian:12", folder)
-                folder.rename(cached())
+    with missing() as folder:
+        if folder:
+            run(BUILDER, "debian:12", folder)
     return cached()
 
 

@@ -176,7 +176,7 @@ def test_kvm_registers_step_interrupt_and_detach(tmp_path):
                 "print {int}0x200000", pause_when_running("cella", "/control"), "continue",
                 "print {int}0x200000 > 1000", "detach"]
     words = " ".join(f"'{word}'" for word in gdb_words("/gdb", commands))
-    script.write_text(f"{run} 2>/log &\nuntil grep -q 'gdb: listening' /log; do usleep 50000; done\ntimeout {TIMEOUT // 2} {words} 2>&1\n"
+    script.write_text(f"{run} 2>/log &\nuntil grep -q 'gdb: listening' /log; do usleep 50000; done\ntimeout {TIMEOUT // 3} {words} 2>&1\n"
                       "cella control /control status\ncella control /control quit\nwait $!\necho status $?\ncat /log\n")
     debugger = next(package("gdb-minimal").glob("**/bin/gdb"))
     for _ in range(3):
