@@ -64,7 +64,7 @@ guest: all
 	@/usr/bin/python3 -m pytest -q -n auto --dist loadgroup tests/guest
 
 system: all
-	@/usr/bin/python3 -m pytest -q -n auto tests/system
+	@/usr/bin/python3 -m pytest -q -n auto --dist loadgroup tests/system
 
 browser: ui all
 	@tests/browser/run

@@ -56,6 +56,8 @@ def said_by_the_guest(tmp_path_factory):
     return {name: (int(status), words) for name, status, words in zip(parts[1::3], parts[2::3], parts[3::3])}
 
 
+# One machine does it all, so one process has all of it.
+@pytest.mark.xdist_group("packages_boot")
 @pytest.mark.parametrize("name", CHECKS)
 def test_package(said, name):
     status, words = said[name]
