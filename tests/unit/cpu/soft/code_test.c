@@ -14,7 +14,7 @@
 #include "cpu/soft/cpu_priv.h"
 #include "cpu/soft/engine_priv.h"
 
-#define ROUNDS      10000u
+#define ROUNDS      1000u
 #define LINES       500u
 #define PATIENCE    100u /* turns that the other one gets to come in between */
 #define GIVE_UP_SEC 30   /* a vCPU that is not answered would wait for ever */
