@@ -141,7 +141,8 @@ int main(int argc, char **argv)
 	print_examples(kind);
 	puts(".SH EXIT STATUS\n"
 	     "0 done, 1 wrong use or something failed here, 3 the server refused, 4 there is no such\n"
-	     "object, 5 not allowed, 6 the server cannot be reached, 7 the operation failed.\n"
+	     "object, 5 not allowed, 6 the server cannot be reached, 7 the operation failed,\n"
+	     "8 it was not done in time, and goes on.\n"
 	     ".SH SEE ALSO\n.BR cella (1),\n.BR cella\\-apply (1),\n.BR cella\\-api (7)");
 	return 0;
 }

@@ -8,6 +8,9 @@
 #include <string.h>
 #include <strings.h>
 
+/* Sums with the clock stay far below what they could overflow at. */
+#define DURATION_MAX_MS (UINT64_C(100) * 365 * 86400 * 1000)
+
 static bool reserve(struct str *s, size_t more)
 {
 	size_t wanted = s->length + more + 1;
@@ -149,6 +152,32 @@ int parse_u64(const char *text, uint64_t min, uint64_t max, uint64_t *ret_value)
 		return -ERANGE;
 	*ret_value = value;
 	return 0;
+}
+
+int parse_duration(const char *text, uint64_t *ret_ms)
+{
+	static const struct {
+		const char *text;
+		uint64_t ms;
+	} units[] = { { "ms", 1 }, { "s", 1000 }, { "", 1000 }, { "m", 60000 }, { "h", 3600000 } };
+	size_t digits = strspn(text, "0123456789");
+	char number[24];
+	uint64_t count;
+	int rc;
+
+	if (!digits || digits >= sizeof(number))
+		return digits ? -ERANGE : -EINVAL;
+	memcpy(number, text, digits);
+	number[digits] = '\0';
+	for (unsigned i = 0; i < ARRAY_SIZE(units); i++) {
+		if (strcmp(text + digits, units[i].text))
+			continue;
+		rc = parse_u64(number, 0, DURATION_MAX_MS / units[i].ms, &count);
+		if (!rc)
+			*ret_ms = count * units[i].ms;
+		return rc;
+	}
+	return -EINVAL;
 }
 
 int parse_bool(const char *text, bool *ret_value)

@@ -44,6 +44,9 @@ void str_add_size(struct str *s, uint64_t bytes);
  * -ERANGE. */
 int parse_u64(const char *text, uint64_t min, uint64_t max, uint64_t *ret_value);
 
+/* A time as "500ms", "30s", "5m" or "2h", or in seconds. 0, -EINVAL or -ERANGE (above a hundred years). */
+int parse_duration(const char *text, uint64_t *ret_ms);
+
 /* "on", "yes", "true", "1" or their opposites. 0 or -EINVAL. */
 int parse_bool(const char *text, bool *ret_value);
 

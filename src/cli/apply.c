@@ -158,7 +158,8 @@ static int step_failed(const json_t *step, struct err *err)
 	return EXIT_REFUSED;
 }
 
-static int follow_step(struct client *client, const json_t *step, struct err *err)
+static int follow_step(struct client *client, const struct ask *ask, const json_t *step,
+		       struct err *err)
 {
 	const char *id = json_string_value(json_object_get(step, "operation"));
 	json_t *operation;
@@ -171,7 +172,7 @@ static int follow_step(struct client *client, const json_t *step, struct err *er
 	code = client_get(client, path, &operation, err);
 	if (code)
 		return code;
-	code = operation_follow(client, operation, NULL, err);
+	code = operation_follow(client, operation, "done", ask->until_ns, NULL, err);
 	json_decref(operation);
 	return code;
 }
@@ -195,7 +196,7 @@ static int tell(struct client *client, const struct ask *ask, const json_t *plan
 	json_array_foreach(plan, i, step)
 	{
 		if (!code && !dry_run && ask->wait)
-			code = follow_step(client, step, err);
+			code = follow_step(client, ask, step, err);
 	}
 	if (!code && !steps)
 		puts("everything is as wanted");

@@ -11,6 +11,7 @@
 #include "base/str.h"
 #include "base/suggest.h"
 #include "cli/ask_priv.h"
+#include "host/clock.h"
 
 #define TAKES(member) .target = offsetof(struct ask, member)
 
@@ -39,6 +40,8 @@ const struct ask_known ask_known[] = {
 	{ ASK_YES, "yes", 'y', .help = "do not ask" },
 	{ ASK_WAIT, "wait", 0, .help = "wait until it is done (the default)" },
 	{ ASK_WAIT, "no-wait", 0, .help = "do not wait: print the operation" },
+	{ ASK_WAIT, "wait-timeout", 0, "TIME",
+	  .help = "wait so long at most: 30s, 5m; exit status 8" },
 	{ ASK_FORMAT, "format", 'o', "FORMAT", TAKES(format), .help = "table, json, yaml or csv" },
 	{ ASK_PROJECT, "project", 'p', "NAME", TAKES(project), .help = "project" },
 	{ ASK_CONTEXT, "context", 0, "NAME", TAKES(context), .help = "server, by its context" },
@@ -203,12 +206,26 @@ static int find_value(const struct typed *typed, const char *argument, const cha
 		       typed->name, argument ? ": " : "", argument ? argument : "");
 }
 
+static int take_wait(struct ask *ask, const struct ask_known *row, const char *text,
+		     struct err *err)
+{
+	uint64_t ms;
+
+	ask->wait = strcmp(row->name, "no-wait");
+	if (!row->argument)
+		return 0;
+	if (parse_duration(text, &ms))
+		return err_set(err, EINVAL, "'%s' is no time; write 30s, 5m or 2h", text);
+	ask->until_ns = clock_now_ns() + ms * NS_PER_MS;
+	return 0;
+}
+
 static int take_known(struct ask *ask, const struct ask_known *row, const char *text,
 		      struct err *err)
 {
 	ask->given |= row->bit;
 	if (row->bit == ASK_WAIT)
-		ask->wait = !strcmp(row->name, "wait");
+		return take_wait(ask, row, text, err);
 	if (row->bit == ASK_FILES) {
 		if (ask->file_count == ASK_WORDS_MAX)
 			return err_set(err, E2BIG, "more than %u files", ASK_WORDS_MAX);

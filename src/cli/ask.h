@@ -77,6 +77,7 @@ struct ask {
 	const char *files[ASK_WORDS_MAX];
 	unsigned file_count;
 	bool wait;
+	uint64_t until_ns; /* when operations are waited for no longer; 0: to their end */
 	const char *words[ASK_WORDS_MAX];
 	unsigned word_count;
 	json_t *object; /* by the rows; the caller makes and frees it */

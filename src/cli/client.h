@@ -18,6 +18,7 @@ enum exit_code {
 	EXIT_NOT_ALLOWED = 5, /* who asks may not, or is nobody */
 	EXIT_NO_SERVER = 6,   /* it cannot be reached */
 	EXIT_OPERATION = 7,   /* what was begun failed, or was cancelled */
+	EXIT_TIMED_OUT = 8,   /* what was begun goes on, and is waited for no longer */
 };
 
 struct client {

@@ -72,6 +72,8 @@ static bool is_operation(const struct answer *answer)
 
 int noun_follow(struct noun *noun, const struct answer *answer, struct err *err)
 {
+	/* Deleting an operation cancels it. */
+	const char *wanted = noun->kind == &api_operation ? "cancelled" : "done";
 	json_t *result = NULL;
 	int code;
 
@@ -87,7 +89,8 @@ int noun_follow(struct noun *noun, const struct answer *answer, struct err *err)
 			output_one(noun->format, answer->json);
 		return EXIT_DONE;
 	}
-	code = operation_follow(&noun->client, answer->json, &result, err);
+	code = operation_follow(&noun->client, answer->json, wanted, noun->ask.until_ns, &result,
+				err);
 	if (!code && noun->format != OUTPUT_TABLE && result)
 		output_one(noun->format, result);
 	json_decref(result);

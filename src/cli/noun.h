@@ -74,10 +74,10 @@ char *noun_path(const struct noun *noun, const char *name, struct err *err);
  * code. */
 int noun_follow(struct noun *noun, const struct answer *answer, struct err *err);
 
-/* Waits for an operation and shows how far it is. `ret_result`: what came of it, new reference, or NULL.
- * An exit code. */
-int operation_follow(struct client *client, const json_t *operation, json_t **ret_result,
-		     struct err *err);
+/* Waits for an operation and shows how far it is, to its end, which is to be `wanted`, or until `until_ns`
+ * (clock_now_ns(); 0: to its end). `ret_result`: what came of it, new reference, or NULL. An exit code. */
+int operation_follow(struct client *client, const json_t *operation, const char *wanted,
+		     uint64_t until_ns, json_t **ret_result, struct err *err);
 
 /* The project that is meant. */
 const char *noun_project(const struct noun *noun);

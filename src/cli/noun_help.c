@@ -23,7 +23,7 @@ const struct noun_example noun_examples[] = {
 	{ &api_vm, "clone", "cella vm clone db1 db2 --linked --start" },
 	{ &api_vm, "rename", "cella vm rename db1 db-old" },
 	{ &api_vm, "limits", "cella vm limits db1 data --iops 500 --bps 50M" },
-	{ &api_vm, "logs", "cella logs web1 --follow" },
+	{ &api_vm, "logs", "cella logs web1 --lines 20 --follow" },
 	{ &api_vm, "logs", "cella logs web1 --source vmm --bytes 4K" },
 	{ &api_image, "build", "cella image build debian:12" },
 	{ &api_image, "create", "cella image add tools --url https://example.org/tools.qcow2" },
@@ -114,6 +114,6 @@ void noun_print_help(const struct noun *noun, const struct verb *verb)
 	print_rules(noun, verb);
 	print_examples(noun, noun->action ? noun->action->name : verb->name);
 	fputs("\nExit status: 0 done, 1 wrong use or failed here, 3 refused, 4 not found,\n"
-	      "5 not allowed, 6 no server, 7 the operation failed.\n",
+	      "5 not allowed, 6 no server, 7 the operation failed, 8 it goes on.\n",
 	      stdout);
 }

@@ -232,6 +232,11 @@ static const struct schema_field logs_rows[] = {
 	  .choices = (const char *const[]){ "console", "vmm", NULL },
 	  .help = "the serial console's, or the machine's process's (console)" },
 	{ .name = "bytes", .type = SCHEMA_SIZE, .help = "how much of the end (64K)" },
+	{ .name = "lines",
+	  .type = SCHEMA_INTEGER,
+	  .min = 1,
+	  .max = MIB,
+	  .help = "how many lines of the end" },
 	{ 0 },
 };
 

@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import pty
+import re
 import select
 import signal
 import subprocess
@@ -19,7 +20,7 @@ from machine import CELLA
 from node import ROOT, TIMEOUT
 from test_node_vm import COUNT, Machines
 
-DONE, FAILED, DIFFERENT, REFUSED, NOT_FOUND, NOT_ALLOWED, NO_SERVER, OPERATION = range(8)
+DONE, FAILED, DIFFERENT, REFUSED, NOT_FOUND, NOT_ALLOWED, NO_SERVER, OPERATION, TIMED_OUT = range(9)
 
 
 class Cli:
@@ -296,6 +297,12 @@ def test_console_is_talked_to_and_left(cli, node, project):
     assert console.end() == DONE
     assert "hello" in cli("logs", "echo").stdout
     assert cli("vm", "logs", "echo", "--bytes", "2").stdout == "lo"
+    # It hears no power button: the work goes on when it is waited for no longer.
+    done = cli("stop", "echo", "--timeout", "600", "--wait-timeout", "10ms", code=TIMED_OUT)
+    assert "stop 'echo' is not done in time, and goes on" in done.stderr
+    operation = re.search(r"cella operation delete (\S+)'", done.stderr).group(1)
+    assert cli.json("operation", "show", operation)["status"]["state"] in ("pending", "running")
+    cli("operation", "delete", operation)
     cli("stop", "echo", "--force")
     cli("console", "none", code=NOT_FOUND)
 

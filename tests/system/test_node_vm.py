@@ -502,6 +502,15 @@ def test_console_is_for_several_viewers_and_the_log(node):
     with WebSocket(node, f"{VMS}/echo/console?bytes=5") as late:
         late.until(b"again")
         assert late.seen == b"again"
+    with WebSocket(node, f"{VMS}/echo/console") as viewer:
+        viewer.type(b"\nnext\nlast")
+        viewer.until(b"\nnext\nlast")
+    for lines, end in ((1, b"last"), (2, b"next\nlast"), (1000000, node.log_of("echo"))):
+        assert node.log_of("echo", lines=lines) == end
+        assert node.post(f"{VMS}/echo/actions/logs", {"lines": lines})["text"] == end.decode()
+    assert node.log_of("echo", lines=2, bytes=6) == b"t\nlast"
+    for wrong in ("lines=0", "lines=many", "bytes=much"):
+        assert node.get(f"{VMS}/echo/log?{wrong}", status=400).error == "invalid"
     assert node.get(f"{VMS}/echo/console", status=None).status == 400
     node.act("echo", "stop", force=True)
 

@@ -330,6 +330,11 @@ static const struct schema_field logs_params[] = {
 	  .max = MIB,
 	  .preset = "65536",
 	  .help = "how much of the end" },
+	{ .name = "lines",
+	  .type = SCHEMA_INTEGER,
+	  .min = 1,
+	  .max = MIB,
+	  .help = "no more than so many lines of that" },
 	{ 0 },
 };
 

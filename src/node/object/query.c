@@ -21,22 +21,14 @@ bool asked_flag(const struct asked *asked, const char *name)
 
 int asked_wait(const struct asked *asked, unsigned *ret_ms, struct problem *problem)
 {
-	static const struct {
-		const char *text;
-		unsigned ms;
-	} units[] = { { "", 1000 }, { "s", 1000 }, { "ms", 1 }, { "m", 60000 } };
-	char value[32], *end;
-	unsigned long number;
+	char value[32];
+	uint64_t ms;
 
 	*ret_ms = 0;
 	if (!web_query(asked->web, "wait", value, sizeof(value)))
 		return 0;
-	errno = 0;
-	number = strtoul(value, &end, 10);
-	for (unsigned i = 0; i < ARRAY_SIZE(units) && end != value && *value != '-'; i++) {
-		if (strcmp(end, units[i].text) || number > OPERATION_WAIT_MAX_MS / units[i].ms)
-			continue;
-		*ret_ms = (unsigned)number * units[i].ms;
+	if (!parse_duration(value, &ms) && ms <= OPERATION_WAIT_MAX_MS) {
+		*ret_ms = (unsigned)ms;
 		return 0;
 	}
 	problem_set(problem, API_CODE_INVALID, "'wait' must be a time up to 10m, such as 30s");

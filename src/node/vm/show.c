@@ -126,38 +126,111 @@ static const struct web_stream_ops reading_ops = {
 	.closed = closed,
 };
 
-static uint64_t bytes_wanted(const struct call *call)
-{
-	char text[32];
-	uint64_t bytes;
+/* How much of a log's end: the last lines, at most so many, that are within the last bytes. */
+struct extent {
+	uint64_t bytes, lines;
+};
 
-	if (!web_query(call->request, "bytes", text, sizeof(text)) || parse_size(text, &bytes))
-		return BYTES_PRESET;
-	return MIN(bytes, (uint64_t)VM_CONSOLE_LOG_BYTES);
+static int extent_wanted(const struct call *call, struct extent *ret_extent,
+			 struct problem *problem)
+{
+	struct extent extent = { .bytes = BYTES_PRESET, .lines = UINT64_MAX };
+	char text[32];
+
+	if (web_query(call->request, "lines", text, sizeof(text))) {
+		if (parse_u64(text, 1, VM_CONSOLE_LOG_BYTES, &extent.lines))
+			return problem_set(problem, API_CODE_INVALID, "'lines' is a number");
+		extent.bytes = VM_CONSOLE_LOG_BYTES;
+	}
+	if (web_query(call->request, "bytes", text, sizeof(text)) &&
+	    parse_size(text, &extent.bytes))
+		return problem_set(problem, API_CODE_INVALID, "'bytes' is a size, such as 64K");
+	extent.bytes = MIN(extent.bytes, (uint64_t)VM_CONSOLE_LOG_BYTES);
+	*ret_extent = extent;
+	return 0;
+}
+
+/* Keeps the last lines of the text, and returns how many bytes these are; one that has no end yet is a
+ * line. */
+static size_t keep_lines(char *text, size_t count, uint64_t lines)
+{
+	size_t at = count;
+
+	if (at && text[at - 1] == '\n')
+		at--;
+	while (at && (text[at - 1] != '\n' || --lines))
+		at--;
+	memmove(text, text + at, count - at);
+	return count - at;
+}
+
+/* The end of a console's log, which begins at its byte `ret_at`; caller frees. NULL: no memory. */
+static char *console_tail(struct vm_log *log, const struct extent *extent, uint64_t *ret_at,
+			  size_t *ret_count)
+{
+	uint64_t first, next, at, bytes;
+	size_t count = 0;
+	char *text;
+	ssize_t n;
+
+	vm_log_range(log, &first, &next);
+	at = next - first > extent->bytes ? next - extent->bytes : first;
+	*ret_at = at;
+	bytes = next - at;
+	text = malloc(bytes + 1);
+	while (text && count < bytes &&
+	       (n = vm_log_read(log, &at, text + count, bytes - count)) > 0)
+		count += (size_t)n;
+	if (!text)
+		return NULL;
+	*ret_count = keep_lines(text, count, extent->lines);
+	*ret_at += count - *ret_count;
+	return text;
+}
+
+static int no_memory(struct problem *problem)
+{
+	return problem_set(problem, API_CODE_UNAVAILABLE, "out of memory");
+}
+
+/* Where a stream that begins with so much of the end begins. */
+static int start_of(struct vm *vm, const struct extent *extent, uint64_t *ret_at,
+		    struct problem *problem)
+{
+	size_t count;
+	AUTO_FREE char *text = console_tail(vm_console_log(vm->console), extent, ret_at, &count);
+
+	return text ? 0 : no_memory(problem);
 }
 
 static int watcher_new(struct call *call, bool socket, struct watcher **ret_watcher,
 		       struct problem *problem)
 {
-	struct watcher *watcher = calloc(1, sizeof(*watcher));
-	uint64_t first, next, bytes = bytes_wanted(call);
-	int rc;
+	struct watcher *watcher;
+	struct extent extent;
+	struct vm *vm;
+	uint64_t at;
+	int rc = extent_wanted(call, &extent, problem);
 
-	if (!watcher)
-		return problem_set(problem, API_CODE_UNAVAILABLE, "out of memory");
-	rc = vms_get(call->node->vms, call->object->uid, &watcher->vm, &problem->err);
-	if (rc) {
-		free(watcher);
+	if (rc)
+		return rc;
+	rc = vms_get(call->node->vms, call->object->uid, &vm, &problem->err);
+	if (rc)
 		return problem_from_err(problem, rc);
+	rc = start_of(vm, &extent, &at, problem);
+	watcher = rc ? NULL : calloc(1, sizeof(*watcher));
+	if (!watcher) {
+		vms_put(vm);
+		return rc ? rc : no_memory(problem);
 	}
 	pthread_mutex_init(&watcher->lock, NULL);
 	list_init(&watcher->viewer.node);
+	watcher->vm = vm;
+	watcher->at = at;
 	watcher->viewer.more = more;
 	watcher->farewell.run = part;
 	watcher->stay.over = over;
 	watcher->socket = socket;
-	vm_log_range(vm_console_log(watcher->vm->console), &first, &next);
-	watcher->at = next - first > bytes ? next - bytes : first;
 	*ret_watcher = watcher;
 	return 0;
 }
@@ -187,7 +260,7 @@ static void start_viewing(struct call *call, struct watcher *watcher, struct web
 	stay_end(call->node, &watcher->stay);
 }
 
-/* A stream that starts so many bytes before the log's end. */
+/* A stream that starts with what is asked for of the log's end. */
 static int open_stream(struct call *call, enum web_stream_kind kind, const char *type,
 		       const struct web_stream_ops *ops, struct problem *problem)
 {
@@ -218,41 +291,32 @@ int vm_show_console(struct call *call, struct problem *problem)
 
 /* ---- ends of logs ---- */
 
-/* The last bytes of the console's log; caller frees. */
-static char *console_end(struct call *call, uint64_t bytes, size_t *ret_count,
+static char *console_end(struct call *call, const struct extent *extent, size_t *ret_count,
 			 struct problem *problem)
 {
-	uint64_t first, next, at;
-	size_t count = 0;
 	struct vm *vm;
+	uint64_t at;
 	char *text;
-	ssize_t n;
 	int rc = vms_get(call->node->vms, call->object->uid, &vm, &problem->err);
 
 	if (rc) {
 		problem_from_err(problem, rc);
 		return NULL;
 	}
-	vm_log_range(vm_console_log(vm->console), &first, &next);
-	at = next - first > bytes ? next - bytes : first;
-	bytes = next - at;
-	text = malloc(bytes + 1);
-	while (text && count < bytes &&
-	       (n = vm_log_read(vm_console_log(vm->console), &at, text + count, bytes - count)) > 0)
-		count += (size_t)n;
+	text = console_tail(vm_console_log(vm->console), extent, &at, ret_count);
 	vms_put(vm);
-	*ret_count = count;
 	if (!text)
-		problem_set(problem, API_CODE_UNAVAILABLE, "out of memory");
+		no_memory(problem);
 	return text;
 }
 
-static char *process_end(struct call *call, uint64_t bytes, size_t *ret_count,
+static char *process_end(struct call *call, const struct extent *extent, size_t *ret_count,
 			 struct problem *problem)
 {
 	char path[UID_SIZE + 16];
 	AUTO_CLOSE int fd = -1;
 	struct stat st = { 0 };
+	uint64_t bytes;
 	char *text;
 	ssize_t n;
 
@@ -260,29 +324,32 @@ static char *process_end(struct call *call, uint64_t bytes, size_t *ret_count,
 	fd = openat(call->node->run_fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd >= 0 && fstat(fd, &st))
 		st.st_size = 0;
-	bytes = MIN(bytes, (uint64_t)st.st_size);
+	bytes = MIN(extent->bytes, (uint64_t)st.st_size);
 	text = malloc(bytes + 1);
 	if (!text) {
-		problem_set(problem, API_CODE_UNAVAILABLE, "out of memory");
+		no_memory(problem);
 		return NULL;
 	}
 	n = bytes ? pread(fd, text, bytes, st.st_size - (off_t)bytes) : 0;
-	*ret_count = (size_t)MAX(n, 0);
+	*ret_count = keep_lines(text, (size_t)MAX(n, 0), extent->lines);
 	return text;
 }
 
-static char *end_of(struct call *call, const char *source, uint64_t bytes, size_t *ret_count,
-		    struct problem *problem)
+/* The end of what `source` names; caller frees. */
+static char *end_of(struct call *call, const char *source, const struct extent *extent,
+		    size_t *ret_count, struct problem *problem)
 {
-	return source && !strcmp(source, "vmm") ? process_end(call, bytes, ret_count, problem)
-						: console_end(call, bytes, ret_count, problem);
+	return source && !strcmp(source, "vmm") ? process_end(call, extent, ret_count, problem)
+						: console_end(call, extent, ret_count, problem);
 }
 
 int vm_show_log(struct call *call, struct problem *problem)
 {
 	struct web_response response = { .status = 200, .type = "text/plain; charset=utf-8" };
 	char source[16] = "", follow[8] = "";
+	struct extent extent;
 	bool follows = false;
+	int rc;
 
 	web_query(call->request, "source", source, sizeof(source));
 	if (*source && strcmp(source, "console") && strcmp(source, "vmm"))
@@ -295,7 +362,10 @@ int vm_show_log(struct call *call, struct problem *problem)
 	if (follows)
 		return open_stream(call, WEB_STREAM_CHUNKED, "text/plain; charset=utf-8",
 				   &reading_ops, problem);
-	response.body = end_of(call, source, bytes_wanted(call), &response.bytes, problem);
+	rc = extent_wanted(call, &extent, problem);
+	if (rc)
+		return rc;
+	response.body = end_of(call, source, &extent, &response.bytes, problem);
 	if (!response.body)
 		return -ENOMEM;
 	web_answer(call->request->exchange, &response);
@@ -328,13 +398,18 @@ static void make_utf8(char *text, size_t count)
 
 int vm_logs(struct call *call, struct problem *problem)
 {
+	uint64_t lines = schema_integer(call->params, "lines");
+	const struct extent extent = {
+		.bytes = schema_integer(call->params, "bytes"),
+		.lines = lines ? lines : UINT64_MAX,
+	};
 	size_t count;
-	AUTO_FREE char *text = end_of(call, schema_string(call->params, "source"),
-				      schema_integer(call->params, "bytes"), &count, problem);
+	AUTO_FREE char *text =
+		end_of(call, schema_string(call->params, "source"), &extent, &count, problem);
 
 	if (!text)
 		return -ENOMEM;
 	make_utf8(text, count);
 	call->result = json_pack("{s:s#}", "text", text, count);
-	return call->result ? 0 : problem_set(problem, API_CODE_UNAVAILABLE, "out of memory");
+	return call->result ? 0 : no_memory(problem);
 }

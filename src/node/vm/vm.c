@@ -564,7 +564,7 @@ static int release(struct change *change, const struct object *object, struct pr
 }
 
 static const char *const console_queries[] = { "bytes", NULL };
-static const char *const log_queries[] = { "bytes", "follow", "source", NULL };
+static const char *const log_queries[] = { "bytes", "follow", "lines", "source", NULL };
 
 static const struct resource_ops resources[] = {
 	{ "console", WEB_GET, API_CONSOLE, console_queries, .answer = vm_show_console },

@@ -70,6 +70,40 @@ static void parse_u64_bounds_are_inclusive(void **state)
 	assert_int_equal(value, 9);
 }
 
+static void parse_duration_knows_its_units(void **state)
+{
+	static const struct {
+		const char *text;
+		int rc;
+		uint64_t ms;
+	} rows[] = {
+		{ "0", 0, 0 },
+		{ "30", 0, 30000 },
+		{ "30s", 0, 30000 },
+		{ "500ms", 0, 500 },
+		{ "5m", 0, 300000 },
+		{ "2h", 0, 7200000 },
+		{ "876000h", 0, UINT64_C(3153600000000) },
+		{ "876001h", -ERANGE },
+		{ "18446744073709551616", -ERANGE },
+		{ "99999999999999999999999999", -ERANGE },
+		{ "", -EINVAL },
+		{ "s", -EINVAL },
+		{ "-1s", -EINVAL },
+		{ "1 s", -EINVAL },
+		{ "1.5s", -EINVAL },
+		{ "1d", -EINVAL },
+		{ "0x10", -EINVAL },
+	};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
+		uint64_t ms = 0;
+
+		assert_int_equal(parse_duration(rows[i].text, &ms), rows[i].rc);
+		assert_int_equal(ms, rows[i].ms);
+	}
+}
+
 static void parse_bool_knows_both_words(void **state)
 {
 	bool value = false;
@@ -244,6 +278,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(parse_size_table_agrees),
 		cmocka_unit_test(parse_u64_bounds_are_inclusive),
+		cmocka_unit_test(parse_duration_knows_its_units),
 		cmocka_unit_test(parse_bool_knows_both_words),
 		cmocka_unit_test(err_wrap_keeps_code_and_cause),
 		cmocka_unit_test(err_wrap_too_long_keeps_context),

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "cli/ask.h"
+#include "host/clock.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -187,6 +188,24 @@ static void switches_and_words_are_kept_apart(void **state)
 	json_decref(ask.object);
 }
 
+static void waiting_ends_at_its_time(void **state)
+{
+	struct err err = ERR_INIT;
+	struct ask ask = { 0 };
+	uint64_t before = clock_now_ns();
+
+	(void)state;
+	assert_int_equal(parse(&ask, "one --wait-timeout 1h", &err), 0);
+	assert_true(ask.wait);
+	assert_in_range(ask.until_ns, before + 3600 * NS_PER_SEC,
+			clock_now_ns() + 3600 * NS_PER_SEC);
+	json_decref(ask.object);
+	ask = (struct ask){ 0 };
+	assert_int_equal(parse(&ask, "one --wait", &err), 0);
+	assert_int_equal(ask.until_ns, 0);
+	json_decref(ask.object);
+}
+
 static void what_is_wrong_is_named(void **state)
 {
 	static const struct {
@@ -198,6 +217,7 @@ static void what_is_wrong_is_named(void **state)
 		{ "--memory 1", "--memory '1': must be", "" },
 		{ "--cpus many", "--cpus 'many'", "" },
 		{ "--wide=1", "option '--wide' takes no value", "" },
+		{ "--wait-timeout soon", "'soon' is no time; write 30s, 5m or 2h", "" },
 		{ "-x", "unknown option '-x'", "see 'cella test --help'" },
 		{ "-wx", "unknown option '-x'", "see 'cella test --help'" },
 		{ "-memory", "unknown option '-m'", "did you mean '--memory'?" },
@@ -410,6 +430,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(options_fill_the_object),
 		cmocka_unit_test(switches_and_words_are_kept_apart),
+		cmocka_unit_test(waiting_ends_at_its_time),
 		cmocka_unit_test(what_is_wrong_is_named),
 		cmocka_unit_test(secrets_are_named_and_not_given),
 		cmocka_unit_test(edit_takes_values_away),
