@@ -15,9 +15,9 @@
 #include "cpu/soft/engine_priv.h"
 
 #define ROUNDS      1000u
-#define LINES       500u
-#define PATIENCE    100u /* turns that the other one gets to come in between */
-#define GIVE_UP_SEC 30   /* a vCPU that is not answered would wait for ever */
+#define LINES       50u
+#define PATIENCE    20u /* turns that the other one gets to come in between */
+#define GIVE_UP_SEC 30  /* a vCPU that is not answered would wait for ever */
 
 struct pair {
 	struct soft_cpu *asking, *answering;
