@@ -17,6 +17,8 @@ await() {
 }
 
 state() { cella vm show "$1" --format json | sed -n 's/^ *"state": "\(.*\)",*/\1/p'; }
+# Under `set -e` a line that begins with "!" ends nothing.
+not() { ! "$@"; }
 number() { cella vm show "$1" --format json | sed -n 's/^ *"pid": \([0-9]*\),*/\1/p'; }
 group() { echo "$MACHINES/$(cella vm show "$1" --format json | sed -n 's/^ *"uid": "\(.*\)",*/\1/p')"; }
 daemon() { systemctl show --property MainPID --value cellad; }
@@ -130,18 +132,18 @@ upgrade_leaves_machines() {
 removal_ends_machines() {
 	busy=$(number busy)
 	dpkg --remove cellad
-	! kill -0 "$busy"
-	! pgrep 'cella|dnsmasq'
+	not kill -0 "$busy"
+	not pgrep 'cella|dnsmasq'
 	[ ! -e /sys/fs/cgroup/cella.slice ]
-	! ip -brief link | grep '^c[et]-'
-	! nft list tables | grep cella
+	not eval "ip -brief link | grep '^c[et]-'"
+	not eval 'nft list tables | grep cella'
 	[ -e /var/lib/cella/store.db ]
 }
 
 purge_leaves_nothing() {
 	dpkg --purge cellad cella
-	! getent passwd cella
-	! getent group cella
+	not getent passwd cella
+	not getent group cella
 	[ ! -e /var/lib/cella ] && [ ! -e /run/cella ] && [ ! -e /etc/default/cellad ]
 	[ -z "$(find /etc/systemd /var/lib/systemd /run/systemd /usr/lib/systemd -name 'cella*')" ]
 	# Of others: what Debian starts may give up on a slow machine.
