@@ -166,8 +166,12 @@ static unsigned allowed_by_intel(const struct random_case *c, const struct sandb
 	case ZYDIS_CATEGORY_AVX2GATHER:
 	case ZYDIS_CATEGORY_GATHER:
 		return parts | PART_VECTOR; /* elements before the one that faults */
+	case ZYDIS_CATEGORY_X87_ALU:
+		return parts |
+		       (writes_memory(c) ? PART_DATA : 0); /* of ten bytes, those in front */
 	case ZYDIS_CATEGORY_STRINGOP:
-		return parts | PART_CR2 | PART_FLAGS; /* of elements before the one that faults */
+		/* Of elements before the one that faults; of two operands, which is looked at first. */
+		return parts | PART_CR2 | PART_WHICH | PART_FLAGS;
 	default:
 		break;
 	}
