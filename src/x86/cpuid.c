@@ -4,6 +4,7 @@
 #include <cpuid.h>
 #include <errno.h>
 #include <stddef.h>
+#include <string.h>
 
 const struct cpuid_entry *cpuid_find(const struct cpuid_table *table, uint32_t leaf,
 				     uint32_t subleaf)
@@ -38,6 +39,11 @@ int cpuid_set(struct cpuid_table *table, const struct cpuid_entry *entry)
 		return -ENOSPC;
 	table->entries[table->count++] = *entry;
 	return 0;
+}
+
+bool cpuid_vendor_amd(struct cpuid_regs leaf0)
+{
+	return !memcmp(&leaf0.ebx, "Auth", 4) || !memcmp(&leaf0.ebx, "Hygo", 4);
 }
 
 struct cpuid_regs cpuid_host(uint32_t leaf, uint32_t subleaf)

@@ -56,5 +56,8 @@ uint32_t cpuid_xsave_size(const struct cpuid_table *table, uint64_t xcr0);
 /* The components that the table lets a guest enable in XCR0; x87 and SSE when it has no XSAVE. */
 uint64_t cpuid_xcr0_mask(const struct cpuid_table *table);
 
+/* Whether leaf 0 is an AMD processor's, or one of Hygon, which makes the same. */
+bool cpuid_vendor_amd(struct cpuid_regs leaf0);
+
 /* The host's own instruction. */
 struct cpuid_regs cpuid_host(uint32_t leaf, uint32_t subleaf);

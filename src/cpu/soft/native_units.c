@@ -192,18 +192,13 @@ static void detect_state(struct native_host *host)
 		host->pkru = cpuid_host(0xd, 9).ebx;
 }
 
-static bool is_amd(struct cpuid_regs vendor)
-{
-	return !memcmp(&vendor.ebx, "Auth", 4) || !memcmp(&vendor.ebx, "Hygo", 4);
-}
-
 void native_host_detect(struct native_host *ret_host)
 {
 	struct native_host host = { 0 };
 	struct leaves leaves = { .count = 0 };
 
 	detect_state(&host);
-	host.amd = is_amd(leaf_get(&leaves, 0, 0));
+	host.amd = cpuid_vendor_amd(leaf_get(&leaves, 0, 0));
 	memset(host.units, UNIT_COUNT, sizeof(host.units));
 	for (size_t i = 0; i < ARRAY_SIZE(isa_rows); i++) {
 		const struct isa_row *row = &isa_rows[i];

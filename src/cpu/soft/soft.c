@@ -100,10 +100,9 @@ static void free_engine(struct engine *engine)
 
 static void read_cpuid(struct soft_engine *e)
 {
-	struct cpuid_regs vendor = cpuid_query(&e->cpuid, 0, 0);
 	unsigned bits = cpuid_query(&e->cpuid, 0x80000008, 0).eax & 0xff;
 
-	e->vendor_amd = !memcmp(&vendor.ebx, "Auth", 4) || !memcmp(&vendor.ebx, "Hygo", 4);
+	e->vendor_amd = cpuid_vendor_amd(cpuid_query(&e->cpuid, 0, 0));
 	e->physical_bits = bits >= 32 && bits <= 52 ? bits : 36;
 	e->large_1g = cpuid_query(&e->cpuid, 0x80000001, 0).edx >> 26 & 1;
 	e->xcr0_mask = cpuid_xcr0_mask(&e->cpuid);

@@ -101,30 +101,29 @@ static void schema_check_any_value_accepts_or_names_it(void **state)
 	}
 }
 
-static void schema_check_missing_keys_become_presets(void **state)
+static void expect_checked(const char *text, const char *checked)
 {
-	json_t *value = json_loads("{\"parts\": [{\"id\": \"a\"}]}", 0, NULL);
-	json_t *expected = json_loads(
-		"{\"colour\": \"red\", \"parts\": [{\"id\": \"a\", \"on\": true}]}", 0, NULL);
+	json_t *value = json_loads(text, 0, NULL);
+	json_t *expected = json_loads(checked, 0, NULL);
 
-	(void)state;
 	assert_int_equal(schema_check(fields, value, "thing", NULL), 0);
 	assert_true(json_equal(value, expected));
 	json_decref(expected);
 	json_decref(value);
 }
 
+static void schema_check_missing_keys_become_presets(void **state)
+{
+	(void)state;
+	expect_checked("{\"parts\": [{\"id\": \"a\"}]}",
+		       "{\"colour\": \"red\", \"parts\": [{\"id\": \"a\", \"on\": true}]}");
+}
+
 static void schema_check_sizes_of_text_become_numbers(void **state)
 {
-	json_t *value = json_loads("{\"room\": \"2M\", \"rooms\": [1, \"4KiB\"]}", 0, NULL);
-	json_t *expected = json_loads(
-		"{\"colour\": \"red\", \"room\": 2097152, \"rooms\": [1, 4096]}", 0, NULL);
-
 	(void)state;
-	assert_int_equal(schema_check(fields, value, "thing", NULL), 0);
-	assert_true(json_equal(value, expected));
-	json_decref(expected);
-	json_decref(value);
+	expect_checked("{\"room\": \"2M\", \"rooms\": [1, \"4KiB\"]}",
+		       "{\"colour\": \"red\", \"room\": 2097152, \"rooms\": [1, 4096]}");
 }
 
 static const struct {
